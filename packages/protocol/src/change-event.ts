@@ -1,0 +1,21 @@
+/** What happened to a document. `replace` comes from MongoDB only. */
+export type ChangeType = "insert" | "update" | "replace" | "delete";
+
+/** A JSON value as text, on one line: it can be put into a frame as it is. */
+export type JsonText = string;
+
+/** One committed change of one document. */
+export interface DocumentChange {
+  readonly type: ChangeType;
+  /** The primary key as text; a composite key is a JSON array as text. */
+  readonly documentId: string;
+  /** The full document; of a delete, the prior document. */
+  readonly document: JsonText;
+}
+
+/** One application event, published on the event bus. */
+export interface TopicEvent {
+  /** Dot-separated, without wildcards. */
+  readonly topic: string;
+  readonly data: JsonText;
+}

@@ -1,0 +1,57 @@
+/** A place in one source's order. Positions of a source ascend as text (`<`); `[0-9A-Za-z_-]+`. */
+export type Position = string;
+
+/** What a client stores to resume: a source, one epoch of its positions, and a place in it. */
+export interface Cursor {
+  readonly source: string;
+  readonly epoch: string;
+  readonly position: Position;
+}
+
+const CURSOR_PATTERN = /^([0-9A-Za-z_-]{1,128})\.([0-9A-Za-z_-]{1,128})\.([0-9A-Za-z_-]{1,128})$/;
+
+/**
+ * The part of a cursor that all positions of one source and epoch share, so
+ * that the cursor of an event is one concatenation.
+ */
+export function cursorPrefix(source: string, epoch: string): string {
+  return `${toBase64Url(source)}.${epoch}.`;
+}
+
+/** A cursor as clients see it: URL-safe text, opaque to them. */
+export function formatCursor(cursor: Cursor): string {
+  return cursorPrefix(cursor.source, cursor.epoch) + cursor.position;
+}
+
+/** Reads a cursor; undefined for whatever {@link formatCursor} cannot have made. */
+export function parseCursor(text: string): Cursor | undefined {
+  const match = CURSOR_PATTERN.exec(text);
+  if (match === null) return undefined;
+  const [, encodedSource = "", epoch = "", position = ""] = match;
+  const source = fromBase64Url(encodedSource);
+  return source === undefined ? undefined : { source, epoch, position };
+}
+
+/** The position of a counter: fixed width, so that text order is number order. */
+export function sequencePosition(sequence: number): Position {
+  return sequence.toString(36).padStart(11, "0");
+}
+
+function toBase64Url(text: string): string {
+  const bytes = new TextEncoder().encode(text);
+  return btoa(String.fromCharCode(...bytes))
+    .replaceAll("+", "-")
+    .replaceAll("/", "_")
+    .replaceAll("=", "");
+}
+
+function fromBase64Url(encoded: string): string | undefined {
+  try {
+    const binary = atob(encoded.replaceAll("-", "+").replaceAll("_", "/"));
+    const bytes = Uint8Array.from(binary, (character) => character.charCodeAt(0));
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return toBase64Url(text) === encoded ? text : undefined;
+  } catch {
+    return undefined; // Not base64, or not UTF-8: not a cursor of ours.
+  }
+}

@@ -1,0 +1,100 @@
+/** A stable error code. */
+export type ErrorCode =
+  | "invalid_request"
+  | "invalid_topic"
+  | "filter_not_supported"
+  | "snapshot_not_supported"
+  | "collection_not_usable"
+  | "unauthorized"
+  | "key_malformed"
+  | "key_revoked"
+  | "secret_key_in_query"
+  | "forbidden"
+  | "plan_required"
+  | "not_found"
+  | "collection_not_found"
+  | "tenant_not_found"
+  | "method_not_allowed"
+  | "conflict"
+  | "idempotency_conflict"
+  | "payload_too_large"
+  | "unsupported_media_type"
+  | "too_many_connections"
+  | "internal"
+  | "draining"
+  | "source_unavailable"
+  | "key_store_unavailable";
+
+/**
+ * Every error a client can meet: its stable code, HTTP status and whether the
+ * same request may succeed later. `docs/errors.md` is tested against this table.
+ */
+export const ERRORS: Readonly<Record<ErrorCode, ErrorDefinition>> = {
+  invalid_request: { status: 400, retryable: false, title: "The request is not valid" },
+  invalid_topic: { status: 400, retryable: false, title: "The topic is not valid" },
+  filter_not_supported: { status: 400, retryable: false, title: "Filters are not available yet" },
+  snapshot_not_supported: { status: 400, retryable: false, title: "Snapshots are not available yet" },
+  collection_not_usable: { status: 400, retryable: false, title: "The table cannot be a collection" },
+  unauthorized: { status: 401, retryable: false, title: "A valid key is required" },
+  key_malformed: { status: 401, retryable: false, title: "The key is malformed" },
+  key_revoked: { status: 401, retryable: false, title: "The key is unknown or revoked" },
+  secret_key_in_query: { status: 401, retryable: false, title: "A secret key must not be in a URL" },
+  forbidden: { status: 403, retryable: false, title: "The key does not grant this" },
+  plan_required: { status: 403, retryable: false, title: "The tenant's plan has no realtime" },
+  not_found: { status: 404, retryable: false, title: "There is nothing at this address" },
+  collection_not_found: { status: 404, retryable: false, title: "The collection does not exist" },
+  tenant_not_found: { status: 404, retryable: false, title: "The tenant does not exist" },
+  method_not_allowed: { status: 405, retryable: false, title: "The method is not allowed here" },
+  conflict: { status: 409, retryable: false, title: "It exists already" },
+  idempotency_conflict: {
+    status: 409,
+    retryable: false,
+    title: "The idempotency key was used for another body",
+  },
+  payload_too_large: { status: 413, retryable: false, title: "The body is too large" },
+  unsupported_media_type: { status: 415, retryable: false, title: "The content type is not supported" },
+  too_many_connections: { status: 429, retryable: true, title: "The tenant has too many connections" },
+  internal: { status: 500, retryable: true, title: "The server failed" },
+  draining: { status: 503, retryable: true, title: "The server is shutting down" },
+  source_unavailable: { status: 503, retryable: true, title: "The database is not reachable" },
+  key_store_unavailable: { status: 503, retryable: true, title: "Keys cannot be checked at the moment" },
+};
+
+/** One row of {@link ERRORS}. */
+export interface ErrorDefinition {
+  /** HTTP status. */
+  readonly status: number;
+  /** Whether the same request may succeed later. */
+  readonly retryable: boolean;
+  /** What went wrong, the same for every occurrence. */
+  readonly title: string;
+}
+
+/** What {@link RealtimeError} takes besides its code and sentence. */
+export interface RealtimeErrorOptions {
+  readonly cause?: unknown;
+  /** When a retry makes sense, in seconds (the `Retry-After` header). */
+  readonly retryAfterSeconds?: number;
+}
+
+/** An error with a stable code, and a sentence for the person who has to act on it. */
+export class RealtimeError extends Error {
+  readonly code: ErrorCode;
+  readonly retryAfterSeconds: number | undefined;
+
+  /** @param detail - names the field and says what to do. */
+  constructor(code: ErrorCode, detail: string, options: RealtimeErrorOptions = {}) {
+    super(detail, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "RealtimeError";
+    this.code = code;
+    this.retryAfterSeconds = options.retryAfterSeconds;
+  }
+
+  get status(): number {
+    return ERRORS[this.code].status;
+  }
+
+  get retryable(): boolean {
+    return ERRORS[this.code].retryable;
+  }
+}

@@ -1,0 +1,4 @@
+export * from "./change-event.ts";
+export * from "./cursor.ts";
+export * from "./errors.ts";
+export * from "./topic.ts";

@@ -1,0 +1,3 @@
+import { VERSION } from "./server.ts";
+
+process.stdout.write(`paperdb-realtime ${VERSION}\n`);
