@@ -1,18 +1,46 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
+import type { TestProjectInlineConfiguration } from "vitest/config";
+import { findDebianPostgres } from "./tests/support/debian-postgres.ts";
 
 const alias = {
   "@paperdb/protocol": fileURLToPath(new URL("packages/protocol/src/index.ts", import.meta.url)),
 };
 
+const withPostgres = {
+  globalSetup: ["tests/support/global-postgres.ts"],
+  testTimeout: 30_000,
+  hookTimeout: 60_000,
+};
+
+const projects: TestProjectInlineConfiguration[] = [
+  { extends: true, test: { name: "unit", include: ["packages/*/src/**/*.test.ts"] } },
+  {
+    extends: true,
+    test: { name: "integration", include: ["tests/integration/**/*.test.ts"], ...withPostgres },
+  },
+  { extends: true, test: { name: "e2e", include: ["tests/e2e/**/*.test.ts"], ...withPostgres } },
+];
+
+if (findDebianPostgres(15) === undefined) {
+  process.stdout.write("PostgreSQL 15 is not installed: the project integration-pg15 is left out.\n");
+} else {
+  projects.push({
+    extends: true,
+    test: {
+      name: "integration-pg15",
+      include: ["tests/integration/postgres-source*.test.ts"],
+      ...withPostgres,
+    },
+  });
+}
+
 export default defineConfig({
   resolve: { alias },
   test: {
-    projects: [
-      {
-        extends: true,
-        test: { name: "unit", include: ["packages/*/src/**/*.test.ts"] },
-      },
-    ],
+    pool: "forks",
+    maxWorkers: 2,
+    reporters: ["default", "./tests/support/summary-reporter.ts"],
+    projects,
   },
 });

@@ -1,0 +1,128 @@
+import pg from "pg";
+import { RealtimeError } from "@paperdb/protocol";
+
+/** The keys of the advisory locks: the first is "PaperDB" as a number, the second the lock. */
+const LOCK_CLASS = 1_885_434_482;
+const SERVER_LOCK = 1;
+const USE_LOCK = 2;
+
+/** The right to be the one server of a data folder. */
+export interface ServerLock {
+  release(): Promise<void>;
+}
+
+/** What {@link lockDataDir} may be told. */
+export interface ServerLockOptions {
+  /** Told once when the lock is lost for good: PostgreSQL went away, and another server was faster. */
+  readonly onLost?: (error: RealtimeError) => void;
+  /** Between attempts to take the lock again after PostgreSQL went away. */
+  readonly retryIntervalMs?: number;
+}
+
+/**
+ * Makes this process the one server of the data folder, by a lock that its own
+ * connection to the embedded database holds: a killed server leaves nothing behind.
+ *
+ * When PostgreSQL is restarted, the lock is taken again.
+ *
+ * @throws {RealtimeError} `conflict`, which names the folder and the other server's process.
+ */
+export async function lockDataDir(
+  url: string,
+  dataDir: string,
+  { onLost, retryIntervalMs = 250 }: ServerLockOptions = {},
+): Promise<ServerLock> {
+  let released = false;
+  let retry: NodeJS.Timeout | undefined;
+  let client = await connectAndLock(url, dataDir, onEnd);
+
+  function onEnd(): void {
+    if (!released) retry = setTimeout(() => void takeAgain(), retryIntervalMs).unref();
+  }
+  async function takeAgain(): Promise<void> {
+    try {
+      client = await connectAndLock(url, dataDir, onEnd);
+      if (released) await client.end();
+    } catch (error) {
+      if (error instanceof RealtimeError) onLost?.(error);
+      else onEnd();
+    }
+  }
+  return {
+    async release() {
+      released = true;
+      clearTimeout(retry);
+      await client.end();
+    },
+  };
+}
+
+async function connectAndLock(url: string, dataDir: string, onEnd: () => void): Promise<pg.Client> {
+  const client = await connect(url, "server");
+  const { rows } = await client.query<{ locked: boolean }>("select pg_try_advisory_lock($1, $2) as locked", [
+    LOCK_CLASS,
+    SERVER_LOCK,
+  ]);
+  if (rows[0]?.locked === true) {
+    client.once("end", onEnd);
+    return client;
+  }
+  const holder = await fetchHolder(client);
+  await client.end();
+  throw new RealtimeError(
+    "conflict",
+    `Another server (${holder}) runs on the data folder ${dataDir}: stop it, or give this one a folder and ports of its own by PAPERDB_DATA_DIR, PAPERDB_PG_PORT and PORT.`,
+  );
+}
+
+async function fetchHolder(client: pg.Client): Promise<string> {
+  const { rows } = await client.query<{ name: string }>(
+    `select a.application_name as name from pg_locks l join pg_stat_activity a using (pid)
+     where l.locktype = 'advisory' and l.classid = $1 and l.objid = $2 and l.granted
+       and l.database = (select oid from pg_database where datname = current_database())`,
+    [LOCK_CLASS, SERVER_LOCK],
+  );
+  return /pid=\d+/.exec(rows[0]?.name ?? "")?.[0].replace("=", " ") ?? "pid unknown";
+}
+
+/** Marks the embedded database as in use by a process, so that no other one stops it at its own end. */
+export class DatabaseUse {
+  readonly #client: pg.Client;
+
+  private constructor(client: pg.Client) {
+    this.#client = client;
+  }
+
+  static async open(url: string): Promise<DatabaseUse> {
+    const client = await connect(url, "launcher");
+    await client.query("select pg_advisory_lock_shared($1, $2)", [LOCK_CLASS, USE_LOCK]);
+    return new DatabaseUse(client);
+  }
+
+  /** Ends this use; whether it was the only one. True too when PostgreSQL is gone. */
+  async close(): Promise<boolean> {
+    try {
+      const { rows } = await this.#client.query<{ alone: boolean }>(
+        `select pg_advisory_unlock_shared($1, $2), pg_try_advisory_lock($1, $2) as alone`,
+        [LOCK_CLASS, USE_LOCK],
+      );
+      return rows[0]?.alone !== false;
+    } catch {
+      return true;
+    } finally {
+      await this.#client.end().catch(() => undefined);
+    }
+  }
+}
+
+async function connect(url: string, role: string): Promise<pg.Client> {
+  const client = new pg.Client({
+    connectionString: url,
+    application_name: `paperdb-realtime ${role} pid=${process.pid}`,
+    keepAlive: true,
+  });
+  // The "end" that follows is what counts.
+  client.on("error", () => undefined);
+  await client.connect();
+  return client;
+}

@@ -1,0 +1,89 @@
+// Installs what the tests need besides npm packages, where it is missing and can be had:
+// Chromium, and PostgreSQL 15 as a second version to test on. Runs before `npm test`.
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+
+const CREATE_CLUSTER_CONFIG = "/etc/postgresql-common/createcluster.conf";
+
+const chromiumPaths = JSON.parse(readFileSync(new URL("chromium-paths.json", import.meta.url), "utf8"));
+const chromiumBin = process.env["CHROMIUM_BIN"];
+const canInstall = process.getuid?.() === 0 && runsQuietly("apt-get", ["--version"]);
+let listsAreFresh = false;
+
+if (chromiumBin !== undefined) {
+  if (!existsSync(chromiumBin)) fail(`CHROMIUM_BIN names ${chromiumBin}, which does not exist.`);
+} else if (!hasChromium()) {
+  if (canInstall) install("chromium");
+  if (!hasChromium()) {
+    fail(
+      "The browser tests need Chromium, which is not installed: install it (Debian: `apt-get install chromium`), or set CHROMIUM_BIN to its path.",
+    );
+  }
+}
+
+if (!hasPostgres15()) {
+  if (canInstall) {
+    refuseDefaultCluster();
+    install("postgresql-15");
+  }
+  if (!hasPostgres15()) {
+    say(
+      "PostgreSQL 15 is not installed (Debian: `apt-get install postgresql-15`): the tests run on PostgreSQL 18 only.",
+    );
+  }
+}
+
+function hasChromium() {
+  return chromiumPaths.some((path) => existsSync(path));
+}
+
+function hasPostgres15() {
+  return existsSync("/usr/lib/postgresql/15/bin/postgres");
+}
+
+/** @param {string} name - of a Debian package. */
+function install(name) {
+  if (!listsAreFresh && !runsQuietly("apt-cache", ["show", name])) {
+    say("Updating the package lists …");
+    runApt(["update"]);
+    listsAreFresh = true;
+  }
+  say(`Installing ${name} for the tests …`);
+  const args = ["install", "-y", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold", name];
+  if (runApt(args) || listsAreFresh) return;
+  // The lists may name a version that the mirror no longer has.
+  runApt(["update"]);
+  listsAreFresh = true;
+  runApt(args);
+}
+
+/** Debian's package would make a cluster and start it as a service: the tests start their own. */
+function refuseDefaultCluster() {
+  if (existsSync(CREATE_CLUSTER_CONFIG)) return;
+  mkdirSync(dirname(CREATE_CLUSTER_CONFIG), { recursive: true });
+  writeFileSync(CREATE_CLUSTER_CONFIG, "create_main_cluster = false\n");
+}
+
+/** @param {string[]} args */
+function runApt(args) {
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  const { status } = spawnSync("apt-get", ["-q", ...args], { env, stdio: ["ignore", "inherit", "inherit"] });
+  return status === 0;
+}
+
+/** @param {string} program @param {string[]} args */
+function runsQuietly(program, args) {
+  return spawnSync(program, args, { stdio: "ignore" }).status === 0;
+}
+
+/** @param {string} sentence */
+function say(sentence) {
+  process.stdout.write(`${sentence}\n`);
+}
+
+/** @param {string} sentence @returns {never} */
+function fail(sentence) {
+  process.stderr.write(`${sentence}\n`);
+  process.exit(1);
+}

@@ -1,0 +1,57 @@
+import { randomBytes } from "node:crypto";
+import pg from "pg";
+import { inject } from "vitest";
+import { startOwnPostgres } from "./own-postgres.ts";
+import type { OwnPostgresOptions, TestPostgres } from "./own-postgres.ts";
+
+export type { TestPostgres } from "./own-postgres.ts";
+
+/** A database of a test's own on the run's server. */
+export interface TestDatabase {
+  readonly url: string;
+  readonly name: string;
+  readonly pool: pg.Pool;
+  query<Row extends pg.QueryResultRow = pg.QueryResultRow>(
+    sql: string,
+    params?: readonly unknown[],
+  ): Promise<pg.QueryResult<Row>>;
+  /** Ends its connections and removes it. */
+  drop(): Promise<void>;
+}
+
+/** Creates an empty database on the run's server. */
+export async function createDatabase(): Promise<TestDatabase> {
+  const serverUrl = inject("postgresUrl");
+  const name = `test_${randomBytes(6).toString("hex")}`;
+  await runOnServer(serverUrl, `create database ${name}`);
+  const url = new URL(serverUrl);
+  url.pathname = `/${name}`;
+  const pool = new pg.Pool({ connectionString: url.href, max: 10 });
+  // Connections that a test's kill takes away; queries on them fail by themselves.
+  pool.on("error", () => undefined);
+  return {
+    url: url.href,
+    name,
+    pool,
+    query: (sql, params) => pool.query(sql, params === undefined ? undefined : [...params]),
+    async drop() {
+      await pool.end();
+      await runOnServer(serverUrl, `drop database if exists ${name} with (force)`);
+    },
+  };
+}
+
+/** Starts a server of the test's own, of the version that the run is for. */
+export function startPostgres(options: OwnPostgresOptions = {}): Promise<TestPostgres> {
+  return startOwnPostgres({ binDir: inject("postgresBinDir"), ...options });
+}
+
+async function runOnServer(url: string, sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    await client.query(sql);
+  } finally {
+    await client.end();
+  }
+}

@@ -1,0 +1,34 @@
+import { setTimeout as delay } from "node:timers/promises";
+
+/** How long {@link until} waits, and for what. */
+export interface UntilOptions {
+  /** Default 10,000. */
+  readonly timeoutMs?: number;
+  /** Default 20. */
+  readonly intervalMs?: number;
+  /** Ends the sentence "Not within … ms: …"; called late, so that it can say what was seen instead. */
+  readonly describe?: string | (() => string);
+}
+
+/**
+ * Polls until the condition gives something other than undefined, null or false, and resolves with it.
+ *
+ * @throws when the time is up; what the condition itself throws is not caught.
+ */
+export async function until<T>(
+  condition: () => T | Promise<T>,
+  { timeoutMs = 10_000, intervalMs = 20, describe = "the condition" }: UntilOptions = {},
+): Promise<Exclude<T, undefined | null | false>> {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    const value = await condition();
+    if (value !== undefined && value !== null && value !== false) {
+      return value as Exclude<T, undefined | null | false>;
+    }
+    if (Date.now() > deadline) {
+      const what = typeof describe === "string" ? describe : describe();
+      throw new Error(`Not within ${timeoutMs} ms: ${what}`);
+    }
+    await delay(intervalMs);
+  }
+}
