@@ -1,0 +1,99 @@
+import { resolve } from "node:path";
+import { ConfigError } from "./config-error.ts";
+import { readConfigFile } from "./config-file.ts";
+import { explainIssue } from "./explain-issue.ts";
+import { configSchema } from "./schema.ts";
+import type { ConfigInput, ParsedConfig } from "./schema.ts";
+import { environmentSettings } from "./settings.ts";
+import type { EnvironmentSetting } from "./settings.ts";
+import { resolveSources } from "./sources.ts";
+import type { SourceConfig } from "./sources.ts";
+
+/** What the server runs with: validated, complete, frozen in depth. */
+export interface Config extends DeepReadonly<Omit<ParsedConfig, "sources" | "databaseUrl">> {
+  /** Absolute. */
+  readonly dataDir: string;
+  /** At least one; the first holds tenants and keys. */
+  readonly sources: readonly [SourceConfig, ...SourceConfig[]];
+}
+
+/** The settings of one plan. */
+export type PlanConfig = Config["plans"]["pro"];
+
+/** Environment variables by name. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T;
+
+/**
+ * The configuration: built-in defaults, then the file, then the environment, then `overrides`.
+ *
+ * @param env - usually `process.env`; empty variables count as absent.
+ * @param cwd - what relative paths start from.
+ * @throws {ConfigError} one line that names the key and the fix.
+ */
+export function loadConfig(env: Environment, cwd: string, overrides: ConfigInput = {}): Config {
+  refuseLaterFeatures(env);
+  const file = readConfigFile(nonEmpty(env["PAPERDB_CONFIG"]), cwd);
+  const fromEnvironment = readEnvironment(env);
+  refuseLaterSources(file.name, file.content["sources"]);
+  const parsed = configSchema.safeParse({ ...file.content, ...fromEnvironment, ...overrides });
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    const origins = { file: file.name, fromEnvironment: new Set(Object.keys(fromEnvironment)) };
+    throw new ConfigError(issue === undefined ? `${file.name}: is not valid.` : explainIssue(issue, origins));
+  }
+  const { sources, databaseUrl, ...rest } = parsed.data;
+  return deepFreeze({
+    ...rest,
+    dataDir: resolve(cwd, rest.dataDir),
+    sources: resolveSources(sources, databaseUrl, file.name),
+  });
+}
+
+function readEnvironment(env: Environment): Readonly<Record<string, unknown>> {
+  const values: Record<string, unknown> = {};
+  for (const setting of environmentSettings) {
+    const text = nonEmpty(env[setting.env]);
+    if (text !== undefined) values[setting.key] = fromText(setting, text);
+  }
+  return values;
+}
+
+function fromText({ node }: EnvironmentSetting, text: string): string | number {
+  return node.type === "integer" && /^\d{1,15}$/.test(text) ? Number(text) : text;
+}
+
+function nonEmpty(text: string | undefined): string | undefined {
+  return text === "" ? undefined : text;
+}
+
+function refuseLaterFeatures(env: Environment): void {
+  if (nonEmpty(env["MONGODB_URL"]) === undefined) return;
+  throw new ConfigError(
+    "The environment variable MONGODB_URL is set, but this version has no MongoDB source yet: unset it, and set DATABASE_URL to use PostgreSQL.",
+  );
+}
+
+function refuseLaterSources(file: string, sources: unknown): void {
+  if (!Array.isArray(sources)) return;
+  for (const [index, source] of sources.entries()) {
+    const place = `${file}: sources[${String(index)}]`;
+    if (member(source, "kind") === "mongodb")
+      throw new ConfigError(`${place}.kind: this version has no "mongodb" yet: use "postgres".`);
+    if (member(source, "mode") === "wal")
+      throw new ConfigError(`${place}.mode: this version has no "wal" yet: use "notify".`);
+  }
+}
+
+function member(value: unknown, key: string): unknown {
+  return typeof value === "object" && value !== null ? Reflect.get(value, key) : undefined;
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === "object" && value !== null) {
+    for (const part of Object.values(value)) deepFreeze(part);
+    Object.freeze(value);
+  }
+  return value;
+}

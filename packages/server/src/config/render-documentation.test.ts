@@ -1,0 +1,29 @@
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { renderConfigurationDoc, renderEnvironmentHelp } from "./render-documentation.ts";
+import { environmentSettings, settings } from "./settings.ts";
+import type { SettingNode } from "./settings.ts";
+
+test("docs/configuration.md is what the schema says", () => {
+  const file = new URL("../../../../docs/configuration.md", import.meta.url);
+  expect(readFileSync(file, "utf8")).toBe(renderConfigurationDoc());
+});
+
+test("every setting has a description", () => {
+  expect(undescribed(settings, "")).toEqual([]);
+});
+
+test("--help and the documentation name every environment variable", () => {
+  expect(environmentSettings.map(({ env }) => env)).toContain("PORT");
+  for (const { env } of environmentSettings) {
+    expect(renderEnvironmentHelp()).toContain(env);
+    expect(renderConfigurationDoc()).toContain(`environment \`${env}\``);
+  }
+});
+
+function undescribed(node: SettingNode, path: string): readonly string[] {
+  const members = { ...node.properties, ...node.items?.properties };
+  const nested = Object.entries(members).flatMap(([key, member]) => undescribed(member, `${path}.${key}`));
+  const isLeaf = node.properties === undefined;
+  return isLeaf && (node.description ?? "") === "" ? [path, ...nested] : nested;
+}

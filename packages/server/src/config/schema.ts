@@ -1,0 +1,174 @@
+import { z } from "zod";
+import { postgresUrl, sourceSchema } from "./source-schema.ts";
+
+const MEBIBYTE = 1024 * 1024;
+const DAY_MS = 86_400_000;
+const MAX_COUNT = 100_000_000;
+const MAX_BYTES = 64 * 1024 * MEBIBYTE;
+
+const count = (fallback: number, minimum = 1): z.ZodDefault<z.ZodInt> =>
+  z.int().min(minimum).max(MAX_COUNT).default(fallback);
+const bytes = (fallback: number, minimum = 1024): z.ZodDefault<z.ZodInt> =>
+  z.int().min(minimum).max(MAX_BYTES).default(fallback);
+const milliseconds = (fallback: number, minimum = 1): z.ZodDefault<z.ZodInt> =>
+  z.int().min(minimum).max(DAY_MS).default(fallback);
+
+const planSchema = (realtime: boolean, maxConnections: number) =>
+  z
+    .strictObject({
+      realtime: z.boolean().default(realtime).describe("Whether its tenants may subscribe and publish."),
+      maxConnections: count(maxConnections, 0).describe("Connections of one tenant at a time, per server."),
+      publishesPerSecond: z
+        .int()
+        .min(1)
+        .max(MAX_COUNT)
+        .optional()
+        .describe("Events that one tenant may publish each second. Default: no limit."),
+    })
+    .prefault({});
+
+/** Every setting, with its range, default and description; `env` names the environment variable that sets it. */
+export const configSchema = z.strictObject({
+  port: z
+    .int()
+    .min(0)
+    .max(65_535)
+    .default(4000)
+    .meta({ env: "PORT", description: "The port to serve HTTP on; 0: any free one." }),
+  host: z
+    .string()
+    .min(1)
+    .default("127.0.0.1")
+    .meta({ env: "HOST", description: "The address to serve HTTP on; `0.0.0.0`: every IPv4 address." }),
+  databaseUrl: postgresUrl.optional().meta({
+    env: "DATABASE_URL",
+    description:
+      "The PostgreSQL database whose changes are delivered: the only source when `sources` is not set, else that of the sources " +
+      "without a `url`. Without it and `sources`: the embedded database.",
+  }),
+  dataDir: z.string().min(1).default("./data").meta({
+    env: "PAPERDB_DATA_DIR",
+    description: "The folder of the embedded database and of the secrets that the server makes itself.",
+  }),
+  adminKey: z
+    .string()
+    .regex(/^[\x21-\x7e]+$/, { error: "must be printable ASCII characters without spaces" })
+    .optional()
+    .meta({
+      env: "PAPERDB_ADMIN_KEY",
+      description:
+        "The key of the admin API, best 32 random characters or more. Default: made and kept in `dataDir`.",
+    }),
+  pgPassword: z.string().min(1).optional().meta({
+    env: "PAPERDB_PG_PASSWORD",
+    description:
+      "The password of the embedded database's user `paperdb`. Default: made and kept in `dataDir`.",
+  }),
+  pgPort: z
+    .int()
+    .min(1)
+    .max(65_535)
+    .default(5433)
+    .meta({ env: "PAPERDB_PG_PORT", description: "The port of the embedded database, on 127.0.0.1." }),
+  logLevel: z
+    .enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"])
+    .default("info")
+    .describe("The least severe log lines to write."),
+  sources: z
+    .array(sourceSchema)
+    .min(1)
+    .max(16)
+    .optional()
+    .describe("The databases that changes come from. Tenants and keys live in the first one."),
+  plans: z
+    .strictObject({
+      free: planSchema(false, 100),
+      pro: planSchema(true, 10_000),
+      team: planSchema(true, 100_000),
+    })
+    .prefault({})
+    .describe("What each plan allows."),
+  cors: z
+    .strictObject({
+      origins: z
+        .array(z.string().min(1))
+        .default(["*"])
+        .describe('Origins whose pages may call the API, such as `https://app.example.com`; `"*"`: all.'),
+    })
+    .prefault({})
+    .describe("Cross-origin requests."),
+  history: z
+    .strictObject({
+      maxEventsPerChannel: count(10_000).describe("Events kept for each channel."),
+      maxBytesPerChannel: bytes(32 * MEBIBYTE).describe("Bytes kept for each channel."),
+      maxBytesTotal: bytes(256 * MEBIBYTE).describe("Bytes kept for all channels together."),
+      maxAgeMs: milliseconds(300_000, 1000).describe("How long an event is kept, in ms."),
+    })
+    .prefault({})
+    .describe("The recent events that a client can resume from, in memory."),
+  connections: z
+    .strictObject({
+      maxTotal: count(200_000).describe("Connections of all tenants at a time."),
+      heartbeatIntervalMs: milliseconds(15_000, 100).describe(
+        "Between two heartbeats on a quiet connection, in ms.",
+      ),
+      maxBufferedBytes: bytes(8 * MEBIBYTE).describe("Unsent bytes at which a slow connection is closed."),
+      maxSliceBytes: bytes(65_536).describe(
+        "Bytes written to one connection at a time, unless one event is larger.",
+      ),
+      writeTimeoutMs: milliseconds(30_000, 100).describe(
+        "A connection that takes nothing for so long is closed, in ms.",
+      ),
+      drainTimeoutMs: milliseconds(10_000, 0).describe(
+        "How long a stopping server waits for connections, in ms.",
+      ),
+    })
+    .prefault({})
+    .describe("Connections of clients."),
+  publish: z
+    .strictObject({
+      maxBodyBytes: bytes(MEBIBYTE).describe("The largest body of a publish request, in bytes."),
+      idempotencyWindowMs: milliseconds(600_000, 1000).describe(
+        "How long an `Idempotency-Key` is remembered, in ms.",
+      ),
+      maxIdempotencyKeys: count(10_000).describe(
+        "Idempotency keys remembered for all tenants; the oldest go first.",
+      ),
+    })
+    .prefault({})
+    .describe("The event bus."),
+  keyCacheMs: milliseconds(30_000, 0).describe(
+    "How long a checked key is trusted without asking the database again, in ms. Revocations arrive at once nevertheless.",
+  ),
+  maxCachedKeys: count(10_000).describe("Checked keys kept in memory; those not used for longest go first."),
+  notify: z
+    .strictObject({
+      lingerMs: milliseconds(30_000, 0).describe(
+        "How long a channel is listened to after its last subscriber, in ms.",
+      ),
+      lockTimeoutMs: milliseconds(150).describe(
+        "The longest wait for a table's lock when installing triggers, in ms.",
+      ),
+      installTimeoutMs: milliseconds(10_000).describe("How long installing triggers is retried, in ms."),
+      catalogPollIntervalMs: milliseconds(500, 50).describe(
+        "Between two looks for new and changed tables, in ms.",
+      ),
+      maxNotifyBytesPerTransaction: bytes(64 * MEBIBYTE).describe(
+        "A transaction whose changes take more resets its subscribers instead.",
+      ),
+      maxPendingBytes: bytes(128 * MEBIBYTE).describe(
+        "Changes that wait in the server for a large one before them.",
+      ),
+      outboxRetentionMs: milliseconds(300_000, 1000).describe(
+        "How long rows too large for a notification stay in `paperdb.outbox`, in ms.",
+      ),
+    })
+    .prefault({})
+    .describe("Sources of mode `notify`."),
+});
+
+/** The configuration as written: everything is optional. */
+export type ConfigInput = z.input<typeof configSchema>;
+
+/** The configuration as written, complete with defaults. */
+export type ParsedConfig = z.output<typeof configSchema>;

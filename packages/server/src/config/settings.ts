@@ -1,0 +1,78 @@
+import { z } from "zod";
+import { configSchema } from "./schema.ts";
+
+/** The part of JSON Schema that the configuration's schema uses. */
+const settingNode = z.object({
+  type: z.string().optional(),
+  description: z.string().optional(),
+  default: z.unknown().optional(),
+  env: z.string().optional(),
+  enum: z.array(z.string()).optional(),
+  minimum: z.number().optional(),
+  maximum: z.number().optional(),
+  get items() {
+    return settingNode.optional();
+  },
+  get properties() {
+    return z.record(z.string(), settingNode).optional();
+  },
+  get additionalProperties() {
+    return z.union([z.boolean(), settingNode]).optional();
+  },
+});
+
+/** One setting, or a group of settings. */
+export type SettingNode = z.infer<typeof settingNode>;
+
+/** The configuration's schema as data: what messages, `--help` and the documentation are made from. */
+export const settings: SettingNode = settingNode.parse(z.toJSONSchema(configSchema, { io: "input" }));
+
+/** A top-level key that an environment variable sets. */
+export interface EnvironmentSetting {
+  readonly key: string;
+  readonly env: string;
+  readonly node: SettingNode;
+}
+
+/** Every key that can be set by an environment variable. */
+export const environmentSettings: readonly EnvironmentSetting[] = Object.entries(
+  settings.properties ?? {},
+).flatMap(([key, node]) => (node.env === undefined ? [] : [{ key, env: node.env, node }]));
+
+/** The schema at a path such as `["plans", "pro", "realtime"]`; undefined where there is none. */
+export function settingAt(path: readonly PropertyKey[]): SettingNode | undefined {
+  let node: SettingNode | undefined = settings;
+  for (const step of path) node = child(node, step);
+  return node;
+}
+
+function child(node: SettingNode | undefined, step: PropertyKey): SettingNode | undefined {
+  if (node === undefined) return undefined;
+  if (typeof step === "number") return node.items;
+  const named = node.properties?.[String(step)];
+  if (named !== undefined) return named;
+  return typeof node.additionalProperties === "object" ? node.additionalProperties : undefined;
+}
+
+const TYPE_NAMES: Readonly<Record<string, string>> = {
+  boolean: "true or false",
+  array: "a list",
+  object: "an object",
+};
+
+/** What values a setting takes, in words: "a whole number from 0 to 65535". */
+export function describeType(node: SettingNode): string {
+  if (node.enum !== undefined) return node.enum.map((value) => `"${value}"`).join(" or ");
+  if (node.type === "integer")
+    return `a whole number from ${String(node.minimum)} to ${String(node.maximum)}`;
+  return TYPE_NAMES[node.type ?? ""] ?? "text";
+}
+
+/** A path as people write it: `sources[0].collections.todos`. */
+export function formatPath(path: readonly PropertyKey[]): string {
+  return path
+    .map((step, index) =>
+      typeof step === "number" ? `[${String(step)}]` : (index > 0 ? "." : "") + String(step),
+    )
+    .join("");
+}
