@@ -1,0 +1,53 @@
+import { Socket } from "node:net";
+import { Client } from "pg";
+
+/** What {@link openConnection} needs to know. */
+export interface ConnectionOptions {
+  readonly url: string;
+  readonly applicationName: string;
+  /** Longer than this to connect, and the attempt fails. */
+  readonly connectTimeoutMs: number;
+}
+
+/** A client together with its socket, so that a connection that hangs can be cut. */
+export interface Connection {
+  readonly client: Client;
+  /** Ends it at once, also when the other side does not answer any more. */
+  readonly cut: () => void;
+}
+
+/** One connection of its own, with TCP keep-alive. An `error` listener is attached already. */
+export async function openConnection(options: ConnectionOptions): Promise<Connection> {
+  const socket = new Socket();
+  const client = new Client({
+    connectionString: options.url,
+    application_name: options.applicationName,
+    connectionTimeoutMillis: options.connectTimeoutMs,
+    keepAlive: true,
+    stream: () => socket,
+  });
+  // Without a listener a lost connection would end the process; whoever cares listens to "end".
+  client.on("error", () => undefined);
+  const cut = (): void => {
+    socket.destroy();
+  };
+  try {
+    await client.connect();
+  } catch (error) {
+    cut();
+    throw error;
+  }
+  return { client, cut };
+}
+
+/** Closes a connection politely, and cuts it when that takes longer than `timeoutMs`. */
+export async function closeConnection(connection: Connection, timeoutMs: number): Promise<void> {
+  const timer = setTimeout(connection.cut, timeoutMs);
+  try {
+    await connection.client.end();
+  } catch {
+    connection.cut(); // It was gone already, which is what was asked for.
+  } finally {
+    clearTimeout(timer);
+  }
+}
