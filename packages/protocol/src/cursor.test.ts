@@ -1,0 +1,44 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { formatCursor, parseCursor, sequencePosition } from "./cursor.ts";
+
+const part = fc.stringMatching(/^[0-9A-Za-z_-]{1,40}$/);
+
+describe("cursor", () => {
+  it("reads back what it wrote, whatever the source is called", () => {
+    fc.assert(
+      fc.property(
+        fc.string({ unit: "grapheme", minLength: 1, maxLength: 20 }),
+        part,
+        part,
+        (source, epoch, position) => {
+          const wellFormed = source.isWellFormed() && new TextEncoder().encode(source).length <= 90;
+          fc.pre(wellFormed);
+          const text = formatCursor({ source, epoch, position });
+          expect(encodeURIComponent(text)).toBe(text);
+          expect(parseCursor(text)).toEqual({ source, epoch, position });
+        },
+      ),
+    );
+  });
+
+  it("takes rubbish for no cursor, and never throws", () => {
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        const cursor = parseCursor(text);
+        if (cursor !== undefined) expect(formatCursor(cursor)).toBe(text);
+      }),
+    );
+    for (const text of ["", ".", "a.b.c", "a.b", "YQ.e.p\n", "a".repeat(10_000), "_w.e.p"]) {
+      expect(parseCursor(text)).toBeUndefined();
+    }
+  });
+
+  it("orders positions of a counter as text", () => {
+    fc.assert(
+      fc.property(fc.maxSafeInteger().map(Math.abs), fc.maxSafeInteger().map(Math.abs), (a, b) => {
+        expect(sequencePosition(a) < sequencePosition(b)).toBe(a < b);
+      }),
+    );
+  });
+});

@@ -1,0 +1,84 @@
+import type { Socket } from "node:net";
+import cors from "@fastify/cors";
+import swagger from "@fastify/swagger";
+import Fastify, { type FastifyBaseLogger, type FastifyInstance } from "fastify";
+import { jsonSchemaTransform, serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
+import { answerProblems, malformedRequestAnswer } from "./problem.ts";
+
+/** How the HTTP server behaves. */
+export interface HttpServerOptions {
+  /** Origins whose pages may call; `*` is every origin. */
+  readonly corsOrigins: readonly string[];
+  readonly version: string;
+  readonly log: FastifyBaseLogger;
+}
+
+const HEADERS_TIMEOUT_MS = 15_000;
+const REQUEST_TIMEOUT_MS = 60_000;
+
+/** A Fastify instance without routes: errors, CORS, OpenAPI, and a log without query strings. */
+export async function createHttpServer(options: HttpServerOptions): Promise<FastifyInstance> {
+  const app = Fastify({
+    loggerInstance: options.log,
+    disableRequestLogging: true,
+    exposeHeadRoutes: false,
+    forceCloseConnections: true,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    http: { headersTimeout: HEADERS_TIMEOUT_MS },
+    routerOptions: { maxParamLength: 2048 },
+    clientErrorHandler: answerMalformed,
+  });
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(serializerCompiler);
+  answerProblems(app);
+  logRequests(app);
+  await app.register(cors, {
+    origin: options.corsOrigins.includes("*") ? "*" : [...options.corsOrigins],
+    methods: ["GET", "POST"],
+    allowedHeaders: ["apikey", "authorization", "content-type", "idempotency-key", "last-event-id"],
+    maxAge: 600,
+  });
+  await app.register(swagger, {
+    openapi: {
+      openapi: "3.1.0",
+      info: {
+        title: "PaperDB Realtime",
+        description: "Live changes of your own data, to browsers and services, each tenant its own.",
+        version: options.version,
+      },
+      components: {
+        securitySchemes: {
+          apikey: { type: "apiKey", in: "header", name: "apikey" },
+          bearer: { type: "http", scheme: "bearer" },
+        },
+      },
+    },
+    transform: jsonSchemaTransform,
+  });
+  app.get("/openapi.json", { schema: { hide: true } }, (_request, reply) => reply.send(app.swagger()));
+  return app;
+}
+
+/** Paths only: query strings can carry keys. */
+function logRequests(app: FastifyInstance): void {
+  app.addHook("onResponse", (request, reply, done) => {
+    request.log.debug(
+      {
+        method: request.method,
+        path: request.url.split("?", 1)[0],
+        status: reply.statusCode,
+        durationMs: Math.round(reply.elapsedTime),
+      },
+      "request answered",
+    );
+    done();
+  });
+}
+
+function answerMalformed(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  socket.end(malformedRequestAnswer(error.code === "HPE_HEADER_OVERFLOW" ? 431 : 400));
+}

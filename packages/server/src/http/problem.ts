@@ -1,0 +1,114 @@
+import { STATUS_CODES } from "node:http";
+import { ERRORS, RealtimeError, type ErrorCode } from "@paperdb/protocol";
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { hasZodFastifySchemaValidationErrors } from "fastify-type-provider-zod";
+import { z } from "zod";
+
+/** An error answer: RFC 9457, with a stable `code`. */
+export const problemSchema = z
+  .object({
+    type: z.string().describe("A URI reference that names the kind of problem"),
+    title: z.string().describe("The same for every occurrence of the code"),
+    status: z.int(),
+    detail: z.string().describe("What was wrong here, and what to do"),
+    code: z.string().describe("Stable; see docs/errors.md"),
+    retryable: z.boolean().describe("Whether the same request may succeed later"),
+  })
+  .meta({ id: "Problem" });
+
+/** The body of an error answer, as text. */
+export function problemBody(error: RealtimeError): string {
+  const { title, status, retryable } = ERRORS[error.code];
+  return JSON.stringify({
+    type: `urn:paperdb:error:${error.code}`,
+    title,
+    status,
+    detail: error.message,
+    code: error.code,
+    retryable,
+  });
+}
+
+/** Makes every failure of every route a problem answer. */
+export function answerProblems(app: FastifyInstance): void {
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    const problem = toRealtimeError(error, request);
+    if (problem.code === "internal") request.log.error({ err: error }, "request failed");
+    return sendProblem(reply, problem);
+  });
+  app.setNotFoundHandler((request, reply) => sendProblem(reply, notFound(request)));
+}
+
+function sendProblem(reply: FastifyReply, problem: RealtimeError): FastifyReply {
+  if (problem.retryAfterSeconds !== undefined) {
+    reply.header("retry-after", String(Math.ceil(problem.retryAfterSeconds)));
+  }
+  if (problem.status === 401) reply.header("www-authenticate", 'Bearer realm="paperdb"');
+  return reply
+    .code(problem.status)
+    .type("application/problem+json")
+    .serializer((body: unknown) => String(body))
+    .send(problemBody(problem));
+}
+
+/** Fastify's own errors that a client can cause. */
+const CODES_BY_STATUS: Readonly<Record<number, ErrorCode>> = {
+  413: "payload_too_large",
+  415: "unsupported_media_type",
+};
+
+function toRealtimeError(error: FastifyError, request: FastifyRequest): RealtimeError {
+  if (error instanceof RealtimeError) return error;
+  if (hasZodFastifySchemaValidationErrors(error)) {
+    const [first] = error.validation;
+    const field = first?.instancePath.slice(1).replaceAll("/", ".") ?? "";
+    const where =
+      error.validationContext === "querystring" ? "query" : (error.validationContext ?? "request");
+    return new RealtimeError(
+      "invalid_request",
+      `${field === "" ? `The ${where}` : `"${field}" in the ${where}`}: ${first?.message ?? "is not valid"}.`,
+    );
+  }
+  const status = error.statusCode ?? 500;
+  if (status === 413) {
+    const limit = request.routeOptions.bodyLimit;
+    return new RealtimeError("payload_too_large", `The body is larger than the limit of ${limit} bytes.`);
+  }
+  if (status === 415) {
+    return new RealtimeError("unsupported_media_type", 'Send JSON with "Content-Type: application/json".');
+  }
+  if (status >= 400 && status < 500) {
+    return new RealtimeError(CODES_BY_STATUS[status] ?? "invalid_request", `${error.message}.`, {
+      cause: error,
+    });
+  }
+  return new RealtimeError("internal", "The server failed; its log has the cause.", { cause: error });
+}
+
+function notFound(request: FastifyRequest): RealtimeError {
+  const path = request.url.split("?", 1)[0] ?? "";
+  if (path === "/console" || path.startsWith("/console/")) {
+    return new RealtimeError("not_found", "The web console is not part of this version.");
+  }
+  return new RealtimeError(
+    "not_found",
+    `${request.method} on this path is not an endpoint. GET /openapi.json lists what there is.`,
+  );
+}
+
+/** What Node's HTTP parser refuses never reaches a route: answered on the bare socket. */
+export function malformedRequestAnswer(status: number): string {
+  const detail =
+    status === 431
+      ? "The request line and headers are larger than the limit of 16 KiB. Shorten the URL or the headers."
+      : "The request is not valid HTTP.";
+  const body = problemBody(new RealtimeError("invalid_request", detail));
+  return [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Bad Request"}`,
+    "content-type: application/problem+json",
+    `content-length: ${Buffer.byteLength(body)}`,
+    "connection: close",
+    "",
+    body,
+  ].join("\r\n");
+}

@@ -1,0 +1,362 @@
+import { sequencePosition } from "@paperdb/protocol";
+import fc from "fast-check";
+import { afterEach, describe, expect, it } from "vitest";
+import { MemoryLog, type HistoryLimits } from "../log/memory/memory-log.ts";
+import type { ChangeSource, ChannelKey, SourceEvent } from "../source/change-source.ts";
+import type { DeliveryTarget, EndReason, FrameFormat } from "./delivery.ts";
+import { Hub, type HubSettings } from "./hub.ts";
+import type { Subscription } from "./subscription.ts";
+
+const KEY: ChannelKey = { tenant: "a", collection: "todos" };
+const SETTINGS: HubSettings = {
+  lingerMs: 60_000,
+  maxLingeringChannels: 10,
+  maxBufferedBytes: 1_000_000,
+  maxSliceBytes: 40,
+  writeTimeoutMs: 60_000,
+  heartbeatIntervalMs: 60_000,
+};
+const LIMITS: HistoryLimits = {
+  maxEventsPerChannel: 1000,
+  maxBytesPerChannel: 1e9,
+  maxBytesTotal: 1e9,
+  maxAgeMs: 1e9,
+};
+
+/** One line per frame, so that tests can read what was written. */
+const LINES: FrameFormat = {
+  event: ({ body }, cursor) =>
+    Buffer.from(`event ${"topic" in body ? body.topic : body.documentId} ${cursor}\n`),
+  ready: (cursor, resumed) => Buffer.from(`ready ${cursor} ${resumed ? "resumed" : "new"}\n`),
+  reset: (reason) => Buffer.from(`reset ${reason}\n`),
+  heartbeat: (cursor) => Buffer.from(`heartbeat ${cursor}\n`),
+};
+
+class CountingSource implements ChangeSource {
+  readonly name = "counting";
+  readonly epoch = "e1";
+  sequence = 0;
+  readonly unwatched: ChannelKey[] = [];
+
+  next(): string {
+    this.sequence += 1;
+    return sequencePosition(this.sequence);
+  }
+  state(): { live: true } {
+    return { live: true };
+  }
+  collections(): [] {
+    return [];
+  }
+  whyNotCollection(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+  watch(): Promise<string> {
+    return Promise.resolve(sequencePosition(this.sequence));
+  }
+  unwatch(key: ChannelKey): void {
+    this.unwatched.push(key);
+  }
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+/** A peer that reads, or does not. */
+class Peer implements DeliveryTarget {
+  readonly lines: string[] = [];
+  readonly writes: Buffer[] = [];
+  reads = true;
+  ended: EndReason | undefined;
+  subscription: Subscription | undefined;
+
+  write(frames: Buffer): boolean {
+    this.writes.push(frames);
+    this.lines.push(...frames.toString().trimEnd().split("\n"));
+    return this.reads;
+  }
+  end(reason: EndReason): void {
+    this.ended = reason;
+  }
+  get documents(): string[] {
+    return this.lines.filter((line) => line.startsWith("event ")).map((line) => line.split(" ")[1] ?? "");
+  }
+  get lastCursor(): string {
+    const words = this.lines.findLast((line) => !line.startsWith("reset "))?.split(" ") ?? [];
+    return (words[0] === "event" ? words[2] : words[1]) ?? "";
+  }
+}
+
+const observer = { delivered() {}, offered() {}, reset() {}, slowConsumer() {} };
+const closers: (() => void)[] = [];
+
+function setUp(limits: Partial<HistoryLimits> = {}, settings: Partial<HubSettings> = {}) {
+  const log = new MemoryLog({ ...LIMITS, ...limits });
+  const hub = new Hub(log, { ...SETTINGS, ...settings }, observer);
+  closers.push(() => {
+    hub.close();
+    log.stop();
+  });
+  const source = new CountingSource();
+  const sink = log.sinkFor(source.name);
+  const append = (documentId: string, channel = KEY): SourceEvent => {
+    const event: SourceEvent = {
+      channel,
+      position: source.next(),
+      committedAtMs: undefined,
+      body: { type: "insert", documentId, document: "{}" },
+    };
+    void sink.append([event]);
+    return event;
+  };
+  const connect = async (cursor?: string, filterId?: string): Promise<Peer> => {
+    const peer = new Peer();
+    const filter =
+      filterId === undefined
+        ? undefined
+        : {
+            id: filterId,
+            matches: ({ body }: SourceEvent) => !("topic" in body) && body.documentId.startsWith(filterId),
+          };
+    const channel = await hub.open(source, KEY);
+    peer.subscription = hub.subscribe(channel, { target: peer, format: LINES, filter, cursor });
+    return peer;
+  };
+  return { log, hub, source, sink, append, connect };
+}
+
+/** Lets the dispatcher finish. */
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < 20; turn += 1) {
+    await new Promise((resolve) => {
+      setImmediate(resolve);
+    });
+  }
+}
+
+afterEach(() => {
+  for (const close of closers.splice(0)) close();
+});
+
+describe("Hub", () => {
+  it("greets, then delivers what is appended, in order", async () => {
+    const { append, connect } = setUp();
+    const peer = await connect();
+    append("1");
+    append("2");
+    await settle();
+    expect(peer.lines[0]).toMatch(/^ready \S+ new$/);
+    expect(peer.documents).toEqual(["1", "2"]);
+  });
+
+  it("writes the same Buffer to all that stand at the same place", async () => {
+    const { append, connect } = setUp();
+    const peers = [await connect(), await connect(), await connect()];
+    append("1");
+    append("2");
+    await settle();
+    const [first, ...others] = peers.map((peer) => peer.writes.at(-1));
+    for (const other of others) expect(other).toBe(first);
+  });
+
+  it("resumes from a cursor with exactly what was missed", async () => {
+    const { append, connect } = setUp();
+    const stays = await connect();
+    const before = await connect();
+    append("1");
+    await settle();
+    const cursor = before.lastCursor;
+    append("2");
+    append("3");
+    const back = await connect(cursor);
+    append("4");
+    await settle();
+    expect(back.lines[0]).toBe(`ready ${cursor} resumed`);
+    expect(back.documents).toEqual(["2", "3", "4"]);
+    expect(stays.documents).toEqual(["1", "2", "3", "4"]);
+  });
+
+  it.each([
+    ["garbage", "%%%"],
+    ["another source", "b3RoZXI.e1.00000000001"],
+    ["another epoch", "Y291bnRpbmc.e0.00000000001"],
+    ["the future", "Y291bnRpbmc.e1.00000000zzz"],
+    ["before the channel was watched", "Y291bnRpbmc.e1.00000000000"],
+  ])("resets a cursor of %s", async (_name, cursor) => {
+    const { append, connect, source } = setUp();
+    source.sequence = 5;
+    const peer = await connect(cursor);
+    append("1");
+    await settle();
+    expect(peer.lines[0]).toMatch(/^reset /);
+    expect(peer.lines[1]).toMatch(/^ready \S+ new$/);
+    expect(peer.documents).toEqual(["1"]);
+  });
+
+  it("leaves a peer that does not read alone, and catches it up when it does", async () => {
+    const { append, connect, hub } = setUp();
+    const slow = await connect();
+    const other = await connect();
+    slow.reads = false;
+    append("1");
+    await settle();
+    for (let n = 2; n <= 20; n += 1) append(String(n));
+    await settle();
+    expect(slow.documents).toEqual(["1"]);
+    expect(other.documents).toHaveLength(20);
+    slow.reads = true;
+    if (slow.subscription !== undefined) hub.resume(slow.subscription);
+    await settle();
+    expect(slow.documents).toEqual(other.documents);
+  });
+
+  it("ends a peer whose place is forgotten", async () => {
+    const { append, connect, hub } = setUp({ maxEventsPerChannel: 3 });
+    const slow = await connect();
+    slow.reads = false;
+    append("1");
+    await settle();
+    for (let n = 2; n <= 9; n += 1) append(String(n));
+    slow.reads = true;
+    if (slow.subscription !== undefined) hub.resume(slow.subscription);
+    await settle();
+    expect(slow.documents).toEqual(["1"]);
+    expect(slow.ended).toEqual({ kind: "slow_consumer" });
+    expect(hub.subscriptionCount).toBe(0);
+  });
+
+  it("resets live subscribers once when changes were lost, also one that does not read", async () => {
+    const { append, connect, hub, sink, source } = setUp();
+    const live = await connect();
+    const slow = await connect();
+    slow.reads = false;
+    append("1");
+    await settle();
+    sink.lost("all", source.next(), "truncated");
+    append("2");
+    await settle();
+    slow.reads = true;
+    if (slow.subscription !== undefined) hub.resume(slow.subscription);
+    await settle();
+    expect(live.lines.map((line) => line.split(" ")[0])).toEqual(["ready", "event", "reset", "ready"]);
+    append("3");
+    await settle();
+    expect(live.documents).toEqual(["1", "3"]);
+    expect(slow.documents).toEqual(["1", "3"]);
+    expect(slow.lines.filter((line) => line === "reset truncated")).toHaveLength(1);
+  });
+
+  it("does not resume across a loss", async () => {
+    const { append, connect, sink, source } = setUp();
+    const peer = await connect();
+    append("1");
+    await settle();
+    sink.lost([KEY], source.next(), "lost");
+    const back = await connect(peer.lastCursor);
+    expect(back.lines[0]).toMatch(/^reset/);
+  });
+
+  it("ends the subscriptions of a dropped collection after a reset", async () => {
+    const { connect, hub, sink } = setUp();
+    const peer = await connect();
+    sink.dropped("todos", "dropped");
+    expect(peer.lines.at(-1)).toBe("reset dropped");
+    expect(peer.ended).toEqual({ kind: "dropped", detail: "dropped" });
+    expect(hub.channelCount).toBe(0);
+  });
+
+  it("keeps a filter's subscribers apart, and their cursors moving", async () => {
+    const { append, connect } = setUp();
+    const some = await connect(undefined, "x");
+    append("x1");
+    append("y1");
+    append("x2");
+    await settle();
+    expect(some.documents).toEqual(["x1", "x2"]);
+    append("y2");
+    await settle();
+    const back = await connect(some.lastCursor, "x");
+    append("x3");
+    await settle();
+    expect(back.documents).toEqual(["x3"]);
+  });
+
+  it("stops watching the longest idle channels beyond the bound", async () => {
+    const { hub, source } = setUp({}, { maxLingeringChannels: 1 });
+    for (const tenant of ["a", "b", "c"])
+      hub.release(await hub.open(source, { tenant, collection: "todos" }));
+    await expect
+      .poll(() => source.unwatched.map(({ tenant }) => tenant), { timeout: 5000 })
+      .toEqual(["a", "b"]);
+  });
+
+  it("delivers every sequence in order, once, or resets (property)", async () => {
+    const step = fc.oneof(
+      {
+        weight: 6,
+        arbitrary: fc.record({ kind: fc.constant("append" as const), count: fc.integer({ min: 1, max: 6 }) }),
+      },
+      { weight: 2, arbitrary: fc.record({ kind: fc.constant("block" as const), peer: fc.nat(3) }) },
+      { weight: 2, arbitrary: fc.record({ kind: fc.constant("drain" as const), peer: fc.nat(3) }) },
+      { weight: 2, arbitrary: fc.record({ kind: fc.constant("reconnect" as const), peer: fc.nat(3) }) },
+      { weight: 1, arbitrary: fc.record({ kind: fc.constant("lost" as const) }) },
+      { weight: 2, arbitrary: fc.record({ kind: fc.constant("settle" as const) }) },
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+        const { append, connect, hub, sink, source } = setUp({ maxEventsPerChannel: 12 });
+        const peers = [await connect(), await connect(), await connect(), await connect()];
+        let appended = 0;
+        const seen: number[][] = peers.map(() => []);
+        const follows: (number | undefined)[] = peers.map(() => undefined);
+        const collect = (index: number, peer: Peer): void => {
+          for (const line of peer.lines.splice(0)) {
+            const [kind = "", value = "", how] = line.split(" ");
+            if (kind === "reset" || (kind === "ready" && how === "new")) follows[index] = undefined;
+            if (kind !== "event") continue;
+            const number = Number(value);
+            const previous = follows[index];
+            if (previous !== undefined) expect(number).toBe(previous + 1);
+            follows[index] = number;
+            seen[index]?.push(number);
+          }
+        };
+        for (const current of steps) {
+          if (current.kind === "append") {
+            for (let n = 0; n < current.count; n += 1) append(String((appended += 1)));
+          } else if (current.kind === "lost") {
+            sink.lost("all", source.next(), "lost");
+          } else if (current.kind === "settle") {
+            await settle();
+          } else {
+            const peer = peers[current.peer];
+            if (peer?.subscription === undefined) continue;
+            if (current.kind === "block") peer.reads = false;
+            if (current.kind === "drain") {
+              peer.reads = true;
+              hub.resume(peer.subscription);
+            }
+            if (current.kind === "reconnect") {
+              const cursor = peer.lastCursor === "" ? undefined : peer.lastCursor;
+              hub.unsubscribe(peer.subscription);
+              collect(current.peer, peer);
+              peers[current.peer] = await connect(cursor);
+            }
+          }
+        }
+        for (const [index, peer] of peers.entries()) {
+          peer.reads = true;
+          if (peer.subscription !== undefined) hub.resume(peer.subscription);
+          await settle();
+          collect(index, peer);
+          append(String((appended += 1)));
+          await settle();
+          collect(index, peer);
+          if (peer.ended === undefined) expect(seen[index]?.at(-1)).toBe(appended);
+        }
+        hub.close();
+      }),
+      { numRuns: 60 },
+    );
+  });
+});

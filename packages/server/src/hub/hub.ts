@@ -1,0 +1,230 @@
+import { RealtimeError } from "@paperdb/protocol";
+import type { ChangeLog, ChannelHistory, LogListener } from "../log/change-log.ts";
+import { channelId, type ChangeSource, type ChannelKey } from "../source/change-source.ts";
+import { Channel } from "./channel.ts";
+import type { DeliveryTarget, EndReason, EventFilter, FrameFormat } from "./delivery.ts";
+import { Dispatcher } from "./dispatcher.ts";
+import { Heartbeats } from "./heartbeats.ts";
+import type { HubObserver } from "./hub-observer.ts";
+import { SlowConsumers } from "./slow-consumers.ts";
+import { Subscription } from "./subscription.ts";
+
+/** The hub's bounds and intervals. */
+export interface HubSettings {
+  /** How long a channel without subscriptions keeps its history. */
+  readonly lingerMs: number;
+  /** How many such channels are kept at most. */
+  readonly maxLingeringChannels: number;
+  /** The most that a peer may be behind while it does not read. */
+  readonly maxBufferedBytes: number;
+  /** The most that is written to one socket at once, but for a single larger event. */
+  readonly maxSliceBytes: number;
+  /** How long a peer may accept nothing. */
+  readonly writeTimeoutMs: number;
+  readonly heartbeatIntervalMs: number;
+}
+
+/** What a transport asks for. */
+export interface SubscribeRequest {
+  readonly target: DeliveryTarget;
+  readonly format: FrameFormat;
+  readonly filter: EventFilter | undefined;
+  /** Where the client stands, as it says. */
+  readonly cursor: string | undefined;
+}
+
+/**
+ * Channels → subscriptions.
+ *
+ * A transport first opens a channel, which takes as long as the source needs
+ * to be live for it, and then subscribes, which is immediate.
+ */
+export class Hub implements LogListener {
+  readonly #log: ChangeLog;
+  readonly #settings: HubSettings;
+  readonly #observer: HubObserver;
+  readonly #channels = new Map<string, Channel>();
+  readonly #byHistory = new WeakMap<ChannelHistory, Channel>();
+  /** Channels without users, longest idle first. */
+  readonly #idle = new Set<Channel>();
+  readonly #dispatcher: Dispatcher;
+  readonly #heartbeats: Heartbeats;
+  readonly #slowConsumers: SlowConsumers;
+  readonly #housekeeping: NodeJS.Timeout;
+  #subscriptions = 0;
+
+  constructor(log: ChangeLog, settings: HubSettings, observer: HubObserver) {
+    this.#log = log;
+    this.#settings = settings;
+    this.#observer = observer;
+    this.#heartbeats = new Heartbeats(settings.heartbeatIntervalMs);
+    this.#slowConsumers = new SlowConsumers(settings, (subscription) => this.#endSlow(subscription));
+    this.#dispatcher = new Dispatcher({
+      delivered: (channel, count) => observer.delivered(channel.source.name, channel.key.collection, count),
+      offered: (event) => observer.offered(event),
+      blocked: (subscription) => this.#slowConsumers.add(subscription),
+      fellBehind: (subscription) => this.#endSlow(subscription),
+      reset: (_subscription, reason) => observer.reset(reason),
+    });
+    this.#housekeeping = setInterval(() => {
+      this.#slowConsumers.check();
+      this.#closeIdle();
+    }, 1000).unref();
+    log.attach(this);
+  }
+
+  /**
+   * Makes a channel live and holds it for the caller, who must then
+   * {@link subscribe} or {@link release}.
+   *
+   * @throws {RealtimeError} what {@link ChangeSource.watch} throws.
+   */
+  async open(source: ChangeSource, key: ChannelKey): Promise<Channel> {
+    const channel = this.#hold(source, key);
+    try {
+      channel.history.begin(await source.watch(key));
+      if (!this.#isKnown(channel)) {
+        throw new RealtimeError("collection_not_found", `The collection "${key.collection}" was dropped.`);
+      }
+      return channel;
+    } catch (error) {
+      this.release(channel);
+      throw error;
+    }
+  }
+
+  /** The caller of {@link open} does not need the channel. */
+  release(channel: Channel): void {
+    channel.users -= 1;
+    if (channel.users > 0 || !this.#isKnown(channel)) return;
+    channel.idleSinceMs = Date.now();
+    this.#idle.add(channel);
+  }
+
+  /** Subscribes on an open channel: `ready` is written, and what the client missed follows. */
+  subscribe(channel: Channel, { target, format, filter, cursor }: SubscribeRequest): Subscription {
+    const view = channel.view(format, filter, this.#settings.maxSliceBytes);
+    const resumedAt = cursor === undefined ? undefined : channel.placeOf(cursor);
+    const place = resumedAt ?? channel.history.headIndex;
+    const subscription = new Subscription(target, channel, view, place);
+    this.#subscriptions += 1;
+    view.subscriptions.add(subscription);
+    view.flowing.add(subscription);
+    this.#heartbeats.add(subscription);
+    if (resumedAt !== undefined && cursor !== undefined) {
+      this.#greet(subscription, format.ready(cursor, true));
+    } else {
+      const ready = format.ready(view.cursorAt(place), false);
+      const mustReset = cursor !== undefined;
+      if (mustReset) this.#observer.reset("cursor_not_usable");
+      this.#greet(
+        subscription,
+        mustReset ? Buffer.concat([format.reset("cursor_not_usable"), ready]) : ready,
+      );
+    }
+    return subscription;
+  }
+
+  /** The peer keeps up again. */
+  resume(subscription: Subscription): void {
+    if (subscription.closed || subscription.blockedSinceMs === undefined) return;
+    this.#slowConsumers.delete(subscription);
+    this.#dispatcher.scheduleSubscription(subscription);
+  }
+
+  /** The client is gone. */
+  unsubscribe(subscription: Subscription): void {
+    if (subscription.closed) return;
+    subscription.closed = true;
+    this.#subscriptions -= 1;
+    const { view, channel } = subscription;
+    this.#heartbeats.delete(subscription);
+    this.#slowConsumers.delete(subscription);
+    view.flowing.delete(subscription);
+    view.subscriptions.delete(subscription);
+    if (view.subscriptions.size === 0) channel.dropView(view);
+    this.release(channel);
+  }
+
+  advanced(history: ChannelHistory): void {
+    const channel = this.#byHistory.get(history);
+    if (channel !== undefined && channel.users > 0) this.#dispatcher.scheduleChannel(channel);
+  }
+
+  ended(history: ChannelHistory, reason: string): void {
+    const channel = this.#byHistory.get(history);
+    if (channel === undefined) return;
+    this.#forget(channel);
+    for (const subscription of channel.subscriptions()) {
+      this.#observer.reset(reason);
+      subscription.target.write(subscription.view.format.reset(reason));
+      this.#end(subscription, { kind: "dropped", detail: reason });
+    }
+  }
+
+  /** Channels that are in use or linger. */
+  get channelCount(): number {
+    return this.#channels.size;
+  }
+
+  /** Clients that receive a channel. */
+  get subscriptionCount(): number {
+    return this.#subscriptions;
+  }
+
+  close(): void {
+    clearInterval(this.#housekeeping);
+    this.#heartbeats.close();
+    for (const channel of this.#channels.values()) this.#forget(channel);
+  }
+
+  #hold(source: ChangeSource, key: ChannelKey): Channel {
+    const id = `${source.name}\0${channelId(key)}`;
+    let channel = this.#channels.get(id);
+    if (channel === undefined) {
+      channel = new Channel(key, source, this.#log.open(source.name, key));
+      this.#channels.set(id, channel);
+      this.#byHistory.set(channel.history, channel);
+    }
+    channel.users += 1;
+    channel.idleSinceMs = undefined;
+    this.#idle.delete(channel);
+    return channel;
+  }
+
+  #isKnown(channel: Channel): boolean {
+    return this.#byHistory.get(channel.history) === channel;
+  }
+
+  #greet(subscription: Subscription, frames: Buffer): void {
+    if (!subscription.target.write(frames)) this.#slowConsumers.add(subscription);
+    else this.#dispatcher.scheduleSubscription(subscription);
+  }
+
+  #endSlow(subscription: Subscription): void {
+    this.#observer.slowConsumer();
+    this.#end(subscription, { kind: "slow_consumer" });
+  }
+
+  #end(subscription: Subscription, reason: EndReason): void {
+    this.unsubscribe(subscription);
+    subscription.target.end(reason);
+  }
+
+  #closeIdle(): void {
+    const idleBeforeMs = Date.now() - this.#settings.lingerMs;
+    for (const channel of this.#idle) {
+      const overdue = channel.idleSinceMs !== undefined && channel.idleSinceMs <= idleBeforeMs;
+      if (!overdue && this.#idle.size <= this.#settings.maxLingeringChannels) return;
+      this.#forget(channel);
+      channel.source.unwatch(channel.key);
+    }
+  }
+
+  #forget(channel: Channel): void {
+    this.#idle.delete(channel);
+    this.#channels.delete(`${channel.source.name}\0${channelId(channel.key)}`);
+    this.#byHistory.delete(channel.history);
+    this.#log.close(channel.source.name, channel.history);
+  }
+}

@@ -1,0 +1,25 @@
+import type { DeliveryTarget } from "./delivery.ts";
+import type { Channel } from "./channel.ts";
+import type { View } from "./view.ts";
+
+/** One client's place in one channel's history. */
+export class Subscription {
+  readonly target: DeliveryTarget;
+  readonly channel: Channel;
+  readonly view: View;
+  /** The place of the next event to send. */
+  place: number;
+  /** The history's generation that {@link place} belongs to. */
+  generation: number;
+  /** Since when the peer does not keep up; undefined while it does. */
+  blockedSinceMs: number | undefined;
+  closed = false;
+
+  constructor(target: DeliveryTarget, channel: Channel, view: View, place: number) {
+    this.target = target;
+    this.channel = channel;
+    this.view = view;
+    this.place = place;
+    this.generation = channel.history.generation;
+  }
+}

@@ -1,0 +1,169 @@
+import type { Position } from "@paperdb/protocol";
+import { channelId, type ChangeSink, type ChannelKey, type SourceEvent } from "../../source/change-source.ts";
+import type { ChangeLog, ChannelHistory, LogListener, LogStats } from "../change-log.ts";
+import { ChannelEvents, type StoredEntry } from "./channel-events.ts";
+
+/** How much the log keeps. Whatever is beyond any of these is forgotten, oldest first. */
+export interface HistoryLimits {
+  readonly maxEventsPerChannel: number;
+  readonly maxBytesPerChannel: number;
+  readonly maxBytesTotal: number;
+  readonly maxAgeMs: number;
+}
+
+/** The open channels of one source, by {@link channelId}. */
+type Channels = Map<string, ChannelEvents>;
+
+/** What an event weighs besides its JSON. */
+const ENTRY_OVERHEAD_BYTES = 256;
+const AGE_CHECK_INTERVAL_MS = 1000;
+
+/** The embedded default: histories in this process's memory. */
+export class MemoryLog implements ChangeLog {
+  readonly #limits: HistoryLimits;
+  readonly #now: () => number;
+  readonly #sources = new Map<string, Channels>();
+  readonly #ageCheck: NodeJS.Timeout;
+  #listener: LogListener | undefined;
+  #oldest: StoredEntry | undefined;
+  #newest: StoredEntry | undefined;
+  #events = 0;
+  #bytes = 0;
+
+  constructor(limits: HistoryLimits, now: () => number = Date.now) {
+    this.#limits = limits;
+    this.#now = now;
+    this.#ageCheck = setInterval(() => this.forgetAged(), AGE_CHECK_INTERVAL_MS).unref();
+  }
+
+  attach(listener: LogListener): void {
+    this.#listener = listener;
+  }
+
+  sinkFor(source: string): ChangeSink {
+    const channels = this.#channelsOf(source);
+    return {
+      append: (events) => this.#append(channels, events),
+      lost: (keys, position, reason) => this.#lost(channels, keys, position, reason),
+      dropped: (collection, reason) => this.#dropped(channels, collection, reason),
+    };
+  }
+
+  open(source: string, key: ChannelKey): ChannelEvents {
+    const channels = this.#channelsOf(source);
+    const id = channelId(key);
+    if (channels.has(id)) throw new Error("the channel is open already");
+    const channel = new ChannelEvents(key);
+    channels.set(id, channel);
+    return channel;
+  }
+
+  close(source: string, history: ChannelHistory): void {
+    const channels = this.#channelsOf(source);
+    const id = channelId(history.key);
+    const channel = channels.get(id);
+    if (channel === undefined || channel !== history) return;
+    channels.delete(id);
+    this.#clear(channel);
+  }
+
+  stats(): LogStats {
+    let channels = 0;
+    for (const open of this.#sources.values()) channels += open.size;
+    return { channels, events: this.#events, bytes: this.#bytes };
+  }
+
+  /** Forgets what is older than the limit. Called every second. */
+  forgetAged(): void {
+    const keepFromMs = this.#now() - this.#limits.maxAgeMs;
+    while (this.#oldest !== undefined && this.#oldest.appendedAtMs < keepFromMs) {
+      this.#forgetOldestOf(this.#oldest.owner);
+    }
+  }
+
+  /** Ends the age check; the histories stay readable. */
+  stop(): void {
+    clearInterval(this.#ageCheck);
+  }
+
+  #channelsOf(source: string): Channels {
+    let channels = this.#sources.get(source);
+    if (channels === undefined) {
+      channels = new Map();
+      this.#sources.set(source, channels);
+    }
+    return channels;
+  }
+
+  #append(channels: Channels, events: readonly SourceEvent[]): void {
+    const nowMs = this.#now();
+    for (const event of events) {
+      const channel = channels.get(channelId(event.channel));
+      if (channel === undefined) continue;
+      this.#link(channel.push(event, weight(event), nowMs));
+      this.#trim(channel);
+      this.#listener?.advanced(channel);
+    }
+  }
+
+  /** A channel always keeps its newest event, so that one large event can be delivered. */
+  #trim(channel: ChannelEvents): void {
+    const { maxEventsPerChannel, maxBytesPerChannel, maxBytesTotal } = this.#limits;
+    while (
+      channel.length > 1 &&
+      (channel.length > maxEventsPerChannel || channel.bytes > maxBytesPerChannel)
+    ) {
+      this.#forgetOldestOf(channel);
+    }
+    while (this.#bytes > maxBytesTotal && this.#oldest !== undefined && this.#oldest !== this.#newest) {
+      this.#forgetOldestOf(this.#oldest.owner);
+    }
+  }
+
+  #lost(channels: Channels, keys: Iterable<ChannelKey> | "all", position: Position, reason: string): void {
+    const affected =
+      keys === "all"
+        ? [...channels.values()]
+        : [...keys].flatMap((key) => channels.get(channelId(key)) ?? []);
+    for (const channel of affected) {
+      this.#clear(channel);
+      channel.reset(position, reason);
+      this.#listener?.advanced(channel);
+    }
+  }
+
+  #dropped(channels: Channels, collection: string, reason: string): void {
+    for (const channel of channels.values()) {
+      if (channel.key.collection !== collection) continue;
+      this.#listener?.ended(channel, reason);
+    }
+  }
+
+  #clear(channel: ChannelEvents): void {
+    while (channel.length > 0) this.#forgetOldestOf(channel);
+  }
+
+  #link(entry: StoredEntry): void {
+    this.#events += 1;
+    this.#bytes += entry.bytes;
+    entry.older = this.#newest;
+    if (this.#newest === undefined) this.#oldest = entry;
+    else this.#newest.newer = entry;
+    this.#newest = entry;
+  }
+
+  #forgetOldestOf(channel: ChannelEvents): void {
+    const entry = channel.shift();
+    this.#events -= 1;
+    this.#bytes -= entry.bytes;
+    if (entry.older === undefined) this.#oldest = entry.newer;
+    else entry.older.newer = entry.newer;
+    if (entry.newer === undefined) this.#newest = entry.older;
+    else entry.newer.older = entry.older;
+  }
+}
+
+function weight({ body }: SourceEvent): number {
+  const text = "topic" in body ? body.data : body.document;
+  return text.length + ENTRY_OVERHEAD_BYTES;
+}

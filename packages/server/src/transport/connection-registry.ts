@@ -1,0 +1,84 @@
+import { RealtimeError } from "@paperdb/protocol";
+
+/** What is known of a connection. */
+export interface ConnectionInfo {
+  readonly id: string;
+  readonly tenant: string;
+  readonly keyId: string;
+  readonly transport: "sse";
+  readonly collection?: string;
+  readonly topic?: string;
+  readonly remoteAddress: string;
+  /** ISO 8601. */
+  readonly openedAt: string;
+}
+
+/** Why a connection is ended from within the server. */
+export type DisconnectReason = "revoked" | "admin" | "draining";
+
+/** A connection, and how to end it. */
+export interface RegisteredConnection {
+  readonly info: ConnectionInfo;
+  end(reason: DisconnectReason): void;
+}
+
+/** All live connections of this server, those that are still being opened included. */
+export class ConnectionRegistry {
+  readonly #connections = new Map<string, RegisteredConnection>();
+  readonly #countByTenant = new Map<string, number>();
+  readonly #maxTotal: number;
+
+  /** @param maxTotal - connections of all tenants together. */
+  constructor(maxTotal: number) {
+    this.#maxTotal = maxTotal;
+  }
+
+  get size(): number {
+    return this.#connections.size;
+  }
+
+  /** @throws {RealtimeError} `too_many_connections`. */
+  add(connection: RegisteredConnection, maxOfTenant: number): void {
+    const { id, tenant } = connection.info;
+    const ofTenant = this.#countByTenant.get(tenant) ?? 0;
+    if (ofTenant >= maxOfTenant || this.size >= this.#maxTotal) {
+      const whose =
+        ofTenant >= maxOfTenant ? `the tenant's plan allows ${maxOfTenant}` : "the server is full";
+      throw new RealtimeError(
+        "too_many_connections",
+        `No further connection is accepted: ${whose}. Close unused ones, or raise the limit.`,
+        { retryAfterSeconds: 5 },
+      );
+    }
+    this.#connections.set(id, connection);
+    this.#countByTenant.set(tenant, ofTenant + 1);
+  }
+
+  delete(id: string): void {
+    const connection = this.#connections.get(id);
+    if (connection === undefined) return;
+    this.#connections.delete(id);
+    const { tenant } = connection.info;
+    const left = (this.#countByTenant.get(tenant) ?? 1) - 1;
+    if (left === 0) this.#countByTenant.delete(tenant);
+    else this.#countByTenant.set(tenant, left);
+  }
+
+  list(): readonly ConnectionInfo[] {
+    return Array.from(this.#connections.values(), ({ info }) => info);
+  }
+
+  /** Ends one connection; false when there is none of this id. */
+  end(id: string, reason: DisconnectReason): boolean {
+    const connection = this.#connections.get(id);
+    connection?.end(reason);
+    return connection !== undefined;
+  }
+
+  /** Ends all connections that `matches` names. */
+  endWhere(matches: (info: ConnectionInfo) => boolean, reason: DisconnectReason): void {
+    for (const connection of this.#connections.values()) {
+      if (matches(connection.info)) connection.end(reason);
+    }
+  }
+}

@@ -1,0 +1,74 @@
+import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
+import type { DeliveryTarget, EndReason } from "../../hub/delivery.ts";
+
+/** The hub's side of a connection, told when the socket drains or closes. */
+export interface SseConnectionEvents {
+  drained(): void;
+  closed(): void;
+}
+
+/** Headers that others have set on the response (CORS). */
+export type ResponseHeaders = Readonly<Record<string, string | number | readonly string[] | undefined>>;
+
+const KEEP_ALIVE_PROBE_MS = 30_000;
+
+/**
+ * One SSE response, on the socket of its HTTP request.
+ *
+ * The response ends with the connection, so it needs neither a length nor
+ * chunks: frames of the hub go to the socket as they are, for all the same.
+ */
+export class SseConnection implements DeliveryTarget {
+  readonly #socket: Socket;
+
+  /** Writes the response's head. `request` must be answered by nobody else. */
+  constructor(request: IncomingMessage, headers: ResponseHeaders, events: SseConnectionEvents) {
+    this.#socket = request.socket;
+    const socket = this.#socket;
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, KEEP_ALIVE_PROBE_MS);
+    socket.setTimeout(0);
+    // The HTTP parser must not queue further requests behind a response that does not end.
+    socket.removeAllListeners("data");
+    socket.on("data", () => socket.destroy());
+    socket.on("drain", () => events.drained());
+    socket.once("close", () => events.closed());
+    socket.write(responseHead(headers));
+  }
+
+  write(frames: Buffer): boolean {
+    return this.#socket.write(frames);
+  }
+
+  end(reason: EndReason): void {
+    if (reason.kind === "slow_consumer") this.#socket.destroy();
+    else this.close();
+  }
+
+  /** Ends the response, after `lastFrame`; a peer that does not read is cut off. */
+  close(lastFrame?: Buffer): void {
+    if (this.#socket.writableNeedDrain) this.#socket.destroy();
+    else this.#socket.end(lastFrame ?? "");
+  }
+
+  /** Cuts the connection. */
+  destroy(): void {
+    this.#socket.destroy();
+  }
+}
+
+function responseHead(headers: ResponseHeaders): string {
+  const fields: ResponseHeaders = {
+    ...headers,
+    "content-type": "text/event-stream",
+    "cache-control": "no-store",
+    "x-accel-buffering": "no",
+    connection: "close",
+    date: new Date().toUTCString(),
+  };
+  const lines = Object.entries(fields).flatMap(([name, value]) =>
+    value === undefined ? [] : [`${name}: ${String(value)}`],
+  );
+  return `HTTP/1.1 200 OK\r\n${lines.join("\r\n")}\r\n\r\n`;
+}

@@ -1,0 +1,56 @@
+import { isTopicPattern, RealtimeError } from "@paperdb/protocol";
+import { z } from "zod";
+
+const once = (description: string): z.ZodOptional<z.ZodString> =>
+  z
+    .string({ error: "give it once" })
+    .min(1, { error: "is empty: give a value, or leave it out" })
+    .optional()
+    .describe(description);
+
+/** The query of a subscribe request. Parameters it does not name are ignored. */
+export const subscribeQuerySchema = z.object({
+  collection: once("The collection whose changes to receive"),
+  topic: once("The topic or pattern whose events to receive: `order.*` one segment, `order.>` the rest"),
+  cursor: once("Where to go on; the `Last-Event-ID` header wins"),
+  apikey: once("An anon key, for clients that cannot set headers"),
+  where: once("Not available yet"),
+  snapshot: z
+    .enum(["true", "false"], { error: 'must be "true" or "false", once' })
+    .optional()
+    .describe("Not available yet"),
+});
+
+/** What is subscribed to. */
+export type SubscribeSubject = { readonly collection: string } | { readonly topic: string };
+
+/** @throws {RealtimeError} naming the parameter that is wrong. */
+export function subjectOf(query: z.infer<typeof subscribeQuerySchema>): SubscribeSubject {
+  const { collection, topic } = query;
+  if (query.where !== undefined) {
+    throw new RealtimeError(
+      "filter_not_supported",
+      '"where" is not available in this version. Leave it out.',
+    );
+  }
+  if (query.snapshot === "true") {
+    throw new RealtimeError(
+      "snapshot_not_supported",
+      '"snapshot" is not available in this version. Fetch the documents after "ready".',
+    );
+  }
+  if (collection !== undefined && topic !== undefined) {
+    throw new RealtimeError("invalid_request", 'Give either "collection" or "topic", not both.');
+  }
+  if (collection !== undefined) return { collection };
+  if (topic === undefined) {
+    throw new RealtimeError("invalid_request", 'Give "collection" or "topic" in the query.');
+  }
+  if (!isTopicPattern(topic)) {
+    throw new RealtimeError(
+      "invalid_topic",
+      '"topic" takes segments of letters, digits, "_" and "-", joined by dots; "*" stands for one segment, a last ">" for the rest.',
+    );
+  }
+  return { topic };
+}

@@ -1,0 +1,167 @@
+import { randomUUID } from "node:crypto";
+import { RealtimeError } from "@paperdb/protocol";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { ZodTypeProvider } from "fastify-type-provider-zod";
+import { z } from "zod";
+import { requireCollection, requireTopics, type Grant } from "../../auth/grant.ts";
+import { topicFilter } from "../../hub/topic-filter.ts";
+import type { Channel } from "../../hub/channel.ts";
+import type { EventFilter } from "../../hub/delivery.ts";
+import type { Hub } from "../../hub/hub.ts";
+import type { Subscription } from "../../hub/subscription.ts";
+import { problemSchema } from "../../http/problem.ts";
+import { TOPICS, type ChangeSource } from "../../source/change-source.ts";
+import type { SourceDirectory } from "../../source/source-directory.ts";
+import type { ConnectionInfo, ConnectionRegistry, DisconnectReason } from "../connection-registry.ts";
+import { SseConnection } from "./sse-connection.ts";
+import { retryFrame, SSE_FRAMES } from "./sse-frames.ts";
+import { subjectOf, subscribeQuerySchema, type SubscribeSubject } from "./subscribe-query.ts";
+
+/** What the route needs of the rest of the server. */
+export interface SubscribeRouteDependencies {
+  readonly hub: Hub;
+  readonly directory: SourceDirectory;
+  /** The event bus, which topics come from. */
+  readonly bus: ChangeSource;
+  readonly connections: ConnectionRegistry;
+  /** Finds out who asks, and that the plan has realtime. */
+  authorize(request: FastifyRequest): Promise<Grant>;
+  /** Connections that the grant's plan allows. */
+  maxConnections(grant: Grant): number;
+}
+
+/** A client told to come back waits this long, so that not all come at once. */
+const RETRY_MIN_MS = 500;
+const RETRY_MAX_MS = 5000;
+
+/** `GET /v1/events/subscribe`: one subscription, as Server-Sent Events. */
+export function subscribeRoute(app: FastifyInstance, dependencies: SubscribeRouteDependencies): void {
+  const grants = new WeakMap<FastifyRequest, Grant>();
+  app.withTypeProvider<ZodTypeProvider>().route({
+    method: "GET",
+    url: "/v1/events/subscribe",
+    schema: {
+      summary: "Subscribe to a collection or a topic",
+      description:
+        "Server-Sent Events: `ready` first, then each change as a plain message `{type, documentId, document}` (on a topic `{topic, data}`) whose id is its cursor; `reset` when changes may have been missed.",
+      tags: ["events"],
+      security: [{ apikey: [] }, { bearer: [] }],
+      querystring: subscribeQuerySchema,
+      headers: z.looseObject({
+        "last-event-id": z
+          .string()
+          .optional()
+          .describe("The cursor to go on from; EventSource sends it by itself"),
+      }),
+      response: {
+        200: z.string().describe("`text/event-stream`"),
+        ...Object.fromEntries([400, 401, 403, 404, 429, 503].map((status) => [status, problemSchema])),
+      },
+    },
+    onRequest: async (request) => {
+      grants.set(request, await dependencies.authorize(request));
+    },
+    handler: async (request, reply) => {
+      const grant = grants.get(request);
+      if (grant === undefined) throw new Error("the request was not authorised");
+      const subject = subjectOf(request.query);
+      const cursor = request.headers["last-event-id"] || request.query.cursor;
+      await new SseSession(dependencies, request, reply).open(grant, subject, cursor);
+    },
+  });
+}
+
+/** One connection, from the request to its end. */
+class SseSession {
+  readonly #dependencies: SubscribeRouteDependencies;
+  readonly #request: FastifyRequest;
+  readonly #reply: FastifyReply;
+  readonly #id = randomUUID();
+  #connection: SseConnection | undefined;
+  #subscription: Subscription | undefined;
+  /** Set when the connection was ended before it was open. */
+  #endedEarly: DisconnectReason | undefined;
+
+  constructor(dependencies: SubscribeRouteDependencies, request: FastifyRequest, reply: FastifyReply) {
+    this.#dependencies = dependencies;
+    this.#request = request;
+    this.#reply = reply;
+  }
+
+  async open(grant: Grant, subject: SubscribeSubject, cursor: string | undefined): Promise<void> {
+    const { connections, hub } = this.#dependencies;
+    if ("collection" in subject) requireCollection(grant, subject.collection);
+    else requireTopics(grant);
+    // Registered before the first wait: a revocation meanwhile is not missed.
+    connections.add(
+      { info: this.#info(grant, subject), end: (reason) => this.#end(reason) },
+      this.#dependencies.maxConnections(grant),
+    );
+    let channel: Channel;
+    try {
+      channel = await this.#openChannel(grant, subject);
+    } catch (error) {
+      connections.delete(this.#id);
+      throw error;
+    }
+    if (this.#endedEarly !== undefined || this.#request.raw.socket.destroyed) {
+      hub.release(channel);
+      connections.delete(this.#id);
+      throw endedError(this.#endedEarly);
+    }
+    const filter = "topic" in subject ? topicFilter(subject.topic) : undefined;
+    this.#start(channel, filter, cursor);
+  }
+
+  async #openChannel(grant: Grant, subject: SubscribeSubject): Promise<Channel> {
+    const { bus, directory, hub } = this.#dependencies;
+    if ("topic" in subject) return hub.open(bus, { tenant: grant.tenant, collection: TOPICS });
+    const source = await directory.find(subject.collection);
+    return hub.open(source, { tenant: grant.tenant, collection: subject.collection });
+  }
+
+  #start(channel: Channel, filter: EventFilter | undefined, cursor: string | undefined): void {
+    const { hub, connections } = this.#dependencies;
+    this.#reply.hijack();
+    const connection = new SseConnection(this.#request.raw, this.#reply.getHeaders(), {
+      drained: () => {
+        if (this.#subscription !== undefined) hub.resume(this.#subscription);
+      },
+      closed: () => {
+        connections.delete(this.#id);
+        if (this.#subscription !== undefined) hub.unsubscribe(this.#subscription);
+      },
+    });
+    this.#connection = connection;
+    this.#subscription = hub.subscribe(channel, { target: connection, format: SSE_FRAMES, filter, cursor });
+  }
+
+  #end(reason: DisconnectReason): void {
+    if (this.#connection === undefined) this.#endedEarly = reason;
+    else if (reason === "draining") this.#connection.close(retryFrame(jitteredRetryMs()));
+    else this.#connection.destroy();
+  }
+
+  #info(grant: Grant, subject: SubscribeSubject): ConnectionInfo {
+    return {
+      id: this.#id,
+      tenant: grant.tenant,
+      keyId: grant.keyId,
+      transport: "sse",
+      ...subject,
+      remoteAddress: this.#request.ip,
+      openedAt: new Date().toISOString(),
+    };
+  }
+}
+
+function jitteredRetryMs(): number {
+  return Math.round(RETRY_MIN_MS + Math.random() * (RETRY_MAX_MS - RETRY_MIN_MS));
+}
+
+function endedError(reason: DisconnectReason | undefined): RealtimeError {
+  if (reason === "draining") {
+    return new RealtimeError("draining", "The server is shutting down. Try again.", { retryAfterSeconds: 1 });
+  }
+  return new RealtimeError("key_revoked", "The key was revoked or the connection ended while it was opened.");
+}
