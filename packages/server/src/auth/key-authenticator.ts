@@ -1,0 +1,164 @@
+import { timingSafeEqual } from "node:crypto";
+import { RealtimeError } from "@paperdb/protocol";
+import { hashKey, isKeyText } from "./key-text.ts";
+import { BoundedCache } from "./bounded-cache.ts";
+import type { Grant } from "./grant.ts";
+import { matchesChange } from "./grant-change.ts";
+import type { GrantChange } from "./grant-change.ts";
+import type { KeyStore, StoredKey } from "./key-store.ts";
+
+/** How keys are checked and remembered. */
+export interface KeyAuthenticatorOptions {
+  readonly store: KeyStore;
+  /** How long a checked key is trusted without asking the store. */
+  readonly keyCacheMs: number;
+  /** Bound of the checked keys, and of the unknown ones, that are remembered. */
+  readonly maxCachedKeys: number;
+  /** Bound of the look-ups under way; further ones are refused. Default 1,000. */
+  readonly maxLookups?: number;
+  readonly now?: () => number;
+}
+
+interface CachedGrant {
+  readonly grant: Grant;
+  readonly checkedAtMs: number;
+}
+
+/** Changes that arrive while a key is looked up: the answer may be from before them. */
+interface Lookup {
+  readonly answer: Promise<Grant>;
+  readonly changes: GrantChange[];
+}
+
+/** So that a client that retries a revoked key in a loop costs few queries. */
+const UNKNOWN_KEY_CACHE_MS = 1000;
+const DEFAULT_MAX_LOOKUPS = 1000;
+const MAX_LOOKUP_ATTEMPTS = 5;
+
+/**
+ * Finds out who a key belongs to.
+ *
+ * Checked keys are remembered for `keyCacheMs`; {@link forget} takes them back
+ * as soon as the store announces a change. While announcements do not arrive
+ * ({@link setAnnounced}), the store is asked every time, and what is remembered
+ * serves only when it does not answer.
+ */
+export class KeyAuthenticator {
+  readonly #options: KeyAuthenticatorOptions;
+  readonly #now: () => number;
+  readonly #grants: BoundedCache<CachedGrant>;
+  /** Hash → when it was found to be unknown. */
+  readonly #unknown: BoundedCache<number>;
+  readonly #lookups = new Map<string, Lookup>();
+  #announced = false;
+
+  constructor(options: KeyAuthenticatorOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+    this.#grants = new BoundedCache(options.maxCachedKeys);
+    this.#unknown = new BoundedCache(options.maxCachedKeys);
+  }
+
+  /** Keys remembered, for metrics and tests. */
+  get cachedKeys(): number {
+    return this.#grants.size;
+  }
+
+  /**
+   * Once it resolves, a later change of this grant reaches {@link forget} after it:
+   * whoever registers a connection in the same turn cannot miss a revocation.
+   *
+   * @throws {RealtimeError} `key_malformed`, `key_revoked`, `key_store_unavailable`.
+   */
+  async authenticate(keyText: string): Promise<Grant> {
+    if (!isKeyText(keyText)) {
+      throw new RealtimeError(
+        "key_malformed",
+        "The key is not one of ours: it starts with flc_anon_ or flc_secret_. Copy it again, whole.",
+      );
+    }
+    const hash = hashKey(keyText);
+    const id = hash.toString("base64");
+    const cached = this.#grants.get(id);
+    const usable = cached !== undefined && this.#now() - cached.checkedAtMs < this.#options.keyCacheMs;
+    if (usable && this.#announced) return cached.grant;
+    if (this.#now() - (this.#unknown.get(id) ?? -Infinity) < UNKNOWN_KEY_CACHE_MS) throw revoked();
+    try {
+      return await this.#lookUp(id, hash);
+    } catch (error) {
+      const isOutage = error instanceof RealtimeError && error.code === "key_store_unavailable";
+      // Read again: a change may have arrived meanwhile.
+      if (usable && isOutage && this.#grants.get(id) === cached) return cached.grant;
+      throw error;
+    }
+  }
+
+  /** Whether changes are being announced at the moment. */
+  setAnnounced(announced: boolean): void {
+    this.#announced = announced;
+  }
+
+  /** Takes back what is remembered of the grants that a change concerns. */
+  forget(change: GrantChange): void {
+    this.#grants.deleteWhere(({ grant }) => matchesChange(grant, change));
+    for (const lookup of this.#lookups.values()) lookup.changes.push(change);
+  }
+
+  #lookUp(id: string, hash: Buffer): Promise<Grant> {
+    const underWay = this.#lookups.get(id);
+    if (underWay !== undefined) return underWay.answer;
+    if (this.#lookups.size >= (this.#options.maxLookups ?? DEFAULT_MAX_LOOKUPS)) {
+      throw new RealtimeError(
+        "key_store_unavailable",
+        "Too many keys are being checked at once: try again.",
+        {
+          retryAfterSeconds: 1,
+        },
+      );
+    }
+    const changes: GrantChange[] = [];
+    const answer = this.#fetchGrant(id, hash, changes).finally(() => this.#lookups.delete(id));
+    this.#lookups.set(id, { answer, changes });
+    return answer;
+  }
+
+  async #fetchGrant(id: string, hash: Buffer, changes: GrantChange[]): Promise<Grant> {
+    for (let attempt = 1; attempt <= MAX_LOOKUP_ATTEMPTS; attempt += 1) {
+      changes.length = 0;
+      const key = await this.#options.store.findByHash(hash);
+      if (key === undefined || !timingSafeEqual(key.hash, hash)) {
+        this.#grants.delete(id);
+        this.#unknown.set(id, this.#now());
+        throw revoked();
+      }
+      const grant = toGrant(key);
+      if (changes.some((change) => matchesChange(grant, change))) continue;
+      this.#grants.set(id, { grant, checkedAtMs: this.#now() });
+      return grant;
+    }
+    throw new RealtimeError(
+      "key_store_unavailable",
+      "This key keeps changing while it is checked: try again.",
+      {
+        retryAfterSeconds: 1,
+      },
+    );
+  }
+}
+
+function toGrant(key: StoredKey): Grant {
+  return {
+    tenant: key.tenant,
+    plan: key.plan,
+    keyId: key.id,
+    role: key.role,
+    collections: key.collections ?? undefined,
+  };
+}
+
+function revoked(): RealtimeError {
+  return new RealtimeError(
+    "key_revoked",
+    "This key is unknown or was revoked: use one that the tenant has now.",
+  );
+}
