@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from "node:fs";
 
-const knownPaths = JSON.parse(
+const knownPaths: readonly string[] = JSON.parse(
   readFileSync(new URL("chromium-paths.json", import.meta.url), "utf8"),
-) as readonly string[];
+);
 
 /**
  * The Chromium to test with: `CHROMIUM_BIN`, else the first of the known places.

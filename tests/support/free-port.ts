@@ -1,5 +1,4 @@
 import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
 
 /** A port of 127.0.0.1 that nothing listened on a moment ago. */
 export async function freePort(): Promise<number> {
@@ -8,7 +7,8 @@ export async function freePort(): Promise<number> {
     server.once("error", reject);
     server.listen(0, "127.0.0.1", resolve);
   });
-  const { port } = server.address() as AddressInfo;
+  const address = server.address();
   await new Promise((resolve) => server.close(resolve));
-  return port;
+  if (address === null || typeof address === "string") throw new Error("No port was given.");
+  return address.port;
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
-import pg from "pg";
+import { Client, Pool } from "pg";
+import type { QueryResult, QueryResultRow } from "pg";
 import { inject } from "vitest";
 import { startOwnPostgres } from "./own-postgres.ts";
 import type { OwnPostgresOptions, TestPostgres } from "./own-postgres.ts";
@@ -10,11 +11,11 @@ export type { TestPostgres } from "./own-postgres.ts";
 export interface TestDatabase {
   readonly url: string;
   readonly name: string;
-  readonly pool: pg.Pool;
-  query<Row extends pg.QueryResultRow = pg.QueryResultRow>(
+  readonly pool: Pool;
+  query<Row extends QueryResultRow = QueryResultRow>(
     sql: string,
     params?: readonly unknown[],
-  ): Promise<pg.QueryResult<Row>>;
+  ): Promise<QueryResult<Row>>;
   /** Ends its connections and removes it. */
   drop(): Promise<void>;
 }
@@ -26,7 +27,7 @@ export async function createDatabase(): Promise<TestDatabase> {
   await runOnServer(serverUrl, `create database ${name}`);
   const url = new URL(serverUrl);
   url.pathname = `/${name}`;
-  const pool = new pg.Pool({ connectionString: url.href, max: 10 });
+  const pool = new Pool({ connectionString: url.href, max: 10 });
   // Connections that a test's kill takes away; queries on them fail by themselves.
   pool.on("error", () => undefined);
   return {
@@ -47,7 +48,7 @@ export function startPostgres(options: OwnPostgresOptions = {}): Promise<TestPos
 }
 
 async function runOnServer(url: string, sql: string): Promise<void> {
-  const client = new pg.Client({ connectionString: url });
+  const client = new Client({ connectionString: url });
   await client.connect();
   try {
     await client.query(sql);

@@ -10,20 +10,23 @@ export interface UntilOptions {
   readonly describe?: string | (() => string);
 }
 
+/** What a condition gives: the value, or that it does not hold yet. */
+type Outcome<T> = T | undefined | null | false;
+
 /**
  * Polls until the condition gives something other than undefined, null or false, and resolves with it.
  *
  * @throws when the time is up; what the condition itself throws is not caught.
  */
 export async function until<T>(
-  condition: () => T | Promise<T>,
+  condition: () => Outcome<T> | Promise<Outcome<T>>,
   { timeoutMs = 10_000, intervalMs = 20, describe = "the condition" }: UntilOptions = {},
-): Promise<Exclude<T, undefined | null | false>> {
+): Promise<T> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
     const value = await condition();
     if (value !== undefined && value !== null && value !== false) {
-      return value as Exclude<T, undefined | null | false>;
+      return value;
     }
     if (Date.now() > deadline) {
       const what = typeof describe === "string" ? describe : describe();

@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { chmod, link, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
+import { access, chmod, constants, link, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { RealtimeError } from "@paperdb/protocol";
+import { errorCode } from "./error-code.ts";
 
 const SECRET_BYTES = 32;
 
@@ -13,10 +14,11 @@ export async function ensureDataDir(dataDir: string): Promise<void> {
   try {
     await mkdir(dataDir, { recursive: true, mode: 0o700 });
     if (!(await stat(dataDir)).isDirectory()) throw new Error("not a folder");
+    await access(dataDir, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (error) {
     throw new RealtimeError(
       "internal",
-      `The data folder ${dataDir} cannot be made: set PAPERDB_DATA_DIR to a folder that this user can write to.`,
+      `The data folder ${dataDir} cannot be used: set PAPERDB_DATA_DIR to a folder that this user can write to.`,
       { cause: error },
     );
   }
@@ -39,7 +41,7 @@ export async function readOrCreateSecret(dataDir: string, name: SecretName): Pro
     // Unlike a rename, a link fails when another process was faster.
     await link(draft, path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw unusable(path, error);
+    if (errorCode(error) !== "EEXIST") throw unusable(path, error);
   } finally {
     await rm(draft, { force: true });
   }
@@ -62,7 +64,7 @@ async function readSecret(path: string): Promise<string | undefined> {
     return secret;
   } catch (error) {
     if (error instanceof RealtimeError) throw error;
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    if (errorCode(error) === "ENOENT") return undefined;
     throw unusable(path, error);
   }
 }

@@ -30,6 +30,8 @@ export function currentPlatform(): Platform {
 }
 
 function hasGlibc(): boolean {
+  // Else the report looks up the names of connected hosts, which may take seconds.
+  Object.assign(process.report, { excludeNetwork: true });
   const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
   return report.header?.glibcVersionRuntime !== undefined;
 }

@@ -1,6 +1,7 @@
 import { chmod, chown, mkdir, mkdtemp, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { RealtimeError } from "@paperdb/protocol";
+import { errorCode } from "../data-dir/error-code.ts";
 import { spawnPlace } from "./account.ts";
 import type { Account } from "./account.ts";
 import { isAlive } from "./postmaster-file.ts";
@@ -19,24 +20,33 @@ export interface ClusterOptions {
 
 /** Whether the folder holds a complete cluster: it gets its name only when it is. */
 export async function clusterExists(folder: string): Promise<boolean> {
-  return stat(join(folder, "PG_VERSION")).then(
-    () => true,
-    () => false,
-  );
+  try {
+    await stat(join(folder, "PG_VERSION"));
+    return true;
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return false;
+    throw new RealtimeError(
+      "source_unavailable",
+      `${folder} belongs to another user: run the server as the user that has made it, or set PAPERDB_DATA_DIR to another folder.`,
+      { cause: error },
+    );
+  }
 }
 
 /**
  * Makes the cluster beside its folder and renames it into place, so that a
  * half-made one is never started, and of two starts at once one wins.
+ *
+ * @returns whether this one was it.
  */
-export async function createCluster(options: ClusterOptions): Promise<void> {
+export async function createCluster(options: ClusterOptions): Promise<boolean> {
   const parent = dirname(options.folder);
   const prefix = `${basename(options.folder)}.new-`;
   await removeAbandoned(parent, prefix);
   const workshop = await mkdtemp(join(parent, `${prefix}${process.pid}-`));
   try {
     await makeIn(workshop, options);
-    await moveIntoPlace(join(workshop, "data"), options.folder);
+    return await moveIntoPlace(join(workshop, "data"), options.folder);
   } finally {
     await rm(workshop, { recursive: true, force: true });
   }
@@ -55,8 +65,12 @@ async function makeIn(workshop: string, options: ClusterOptions): Promise<void> 
   const result = await runProgram(
     join(options.binDir, "initdb"),
     [
-      ...["-D", dataArgument, "-U", options.user, "--pwfile", join("..", "password")],
-      ...["--auth=scram-sha-256", "--encoding=UTF8", ...(await localeArguments(options.binDir, place))],
+      `--pgdata=${dataArgument}`,
+      `--username=${options.user}`,
+      `--pwfile=${join("..", "password")}`,
+      "--auth=scram-sha-256",
+      "--encoding=UTF8",
+      ...(await localeArguments(options.binDir, place)),
       ...(options.fsync ? [] : ["--no-sync"]),
     ],
     place,
@@ -80,12 +94,13 @@ async function localeArguments(binDir: string, place: { cwd: string }): Promise<
     : ["--locale=C"];
 }
 
-async function moveIntoPlace(data: string, folder: string): Promise<void> {
+async function moveIntoPlace(data: string, folder: string): Promise<boolean> {
   try {
     await rename(data, folder);
+    return true;
   } catch (error) {
-    if (await clusterExists(folder)) return;
-    const code = (error as NodeJS.ErrnoException).code ?? "unknown";
+    if (await clusterExists(folder)) return false;
+    const code = errorCode(error) ?? "unknown";
     throw new RealtimeError(
       "source_unavailable",
       `${folder} exists but is not a PostgreSQL cluster (${code}): move it away, or set PAPERDB_DATA_DIR to another folder.`,

@@ -1,5 +1,6 @@
-import pg from "pg";
+import { Client } from "pg";
 import { RealtimeError } from "@paperdb/protocol";
+import { errorCode } from "../data-dir/error-code.ts";
 
 const INVALID_PASSWORD = "28P01";
 const DUPLICATE_DATABASE = "42P04";
@@ -37,7 +38,7 @@ export async function setUpDatabase(setup: DatabaseSetup): Promise<void> {
   }
 }
 
-async function connectAndSetPassword(setup: DatabaseSetup): Promise<pg.Client> {
+async function connectAndSetPassword(setup: DatabaseSetup): Promise<Client> {
   const client = await connectWith(setup, setup.password);
   if (client !== undefined) return client;
   const { lastPassword } = setup;
@@ -55,8 +56,8 @@ async function connectAndSetPassword(setup: DatabaseSetup): Promise<pg.Client> {
 }
 
 /** Undefined when the password is wrong. */
-async function connectWith(setup: DatabaseSetup, password: string): Promise<pg.Client | undefined> {
-  const client = new pg.Client({
+async function connectWith(setup: DatabaseSetup, password: string): Promise<Client | undefined> {
+  const client = new Client({
     connectionString: databaseUrl({ ...setup, database: "postgres", password }),
     application_name: `paperdb-realtime launcher pid=${process.pid}`,
   });
@@ -67,17 +68,17 @@ async function connectWith(setup: DatabaseSetup, password: string): Promise<pg.C
     return client;
   } catch (error) {
     await client.end().catch(() => undefined);
-    if ((error as { code?: string }).code === INVALID_PASSWORD) return undefined;
+    if (errorCode(error) === INVALID_PASSWORD) return undefined;
     throw error;
   }
 }
 
-async function createDatabase(client: pg.Client, database: string): Promise<void> {
+async function createDatabase(client: Client, database: string): Promise<void> {
   try {
     await client.query(`create database ${client.escapeIdentifier(database)}`);
   } catch (error) {
     // Two starts at once may both find it missing; the loser meets either code.
-    const code = (error as { code?: string }).code;
+    const code = errorCode(error);
     if (code !== DUPLICATE_DATABASE && code !== "23505") throw error;
   }
 }

@@ -78,8 +78,9 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     paths.binariesMemo,
   );
   const { binDir } = binaries;
-  const firstStart = !(await clusterExists(paths.cluster));
-  if (firstStart) await createCluster({ folder: paths.cluster, binDir, account, user, password, fsync });
+  const firstStart =
+    !(await clusterExists(paths.cluster)) &&
+    (await createCluster({ folder: paths.cluster, binDir, account, user, password, fsync }));
 
   const databaseLog = new DatabaseLog(paths.log, options.maxLogBytes ?? 10_000_000);
   const launcher = new Launcher({

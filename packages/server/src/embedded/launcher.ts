@@ -2,10 +2,10 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { RealtimeError } from "@paperdb/protocol";
 import type { Account } from "./account.ts";
-import { DatabaseLog } from "./database-log.ts";
+import type { DatabaseLog } from "./database-log.ts";
 import { adoptPostmaster, startPostmaster, stopPostmaster } from "./postmaster.ts";
 import type { Postmaster, StartFailure } from "./postmaster.ts";
-import { fetchPostmasterFile, isAlive, isPostmasterOf, removeStaleLocks } from "./postmaster-file.ts";
+import { fetchPostmasterFile, isPostmasterOf, isTaken, removeStaleLocks } from "./postmaster-file.ts";
 
 const POLL_INTERVAL_MS = 20;
 
@@ -34,19 +34,23 @@ export class Launcher {
    * A PostgreSQL that takes connections.
    *
    * @param mayMove - asked when one runs on another port than configured: whether it may be stopped.
+   * @param signal - ends the attempt, which then throws.
    * @throws {RealtimeError} in one sentence, when none can be had.
    */
-  async acquire(mayMove: (running: Postmaster) => Promise<boolean>): Promise<Postmaster> {
+  async acquire(
+    mayMove: (running: Postmaster) => Promise<boolean>,
+    signal: AbortSignal,
+  ): Promise<Postmaster> {
     const deadline = Date.now() + this.#options.startTimeoutMs;
     let failure: StartFailure = { kind: "timeout" };
-    while (Date.now() < deadline) {
-      const running = await this.#findRunning(deadline);
+    while (Date.now() < deadline && !signal.aborted) {
+      const running = await this.#findRunning(deadline, signal);
       if (running !== undefined) {
         if (running.port === this.#options.port || !(await mayMove(running))) return running;
         await this.stop(running);
         continue;
       }
-      const started = await startPostmaster({ ...this.#options, log: this.#options.databaseLog });
+      const started = await startPostmaster({ ...this.#options, log: this.#options.databaseLog, signal });
       if ("pid" in started) return started;
       failure = started;
       if (failure.kind !== "already-running" && failure.kind !== "memory-in-use") break;
@@ -61,17 +65,17 @@ export class Launcher {
   }
 
   /** The PostgreSQL that runs on the cluster, once it is ready; undefined when there is none. */
-  async #findRunning(deadline: number): Promise<Postmaster | undefined> {
+  async #findRunning(deadline: number, signal: AbortSignal): Promise<Postmaster | undefined> {
     const { folder } = this.#options;
     for (;;) {
       const file = await fetchPostmasterFile(folder);
       if (file === undefined) return undefined;
       if (!(await isPostmasterOf(file.pid, folder))) {
-        if (await isAlive(file.pid)) await removeStaleLocks(folder);
+        if (isTaken(file.pid)) await removeStaleLocks(folder);
         return undefined;
       }
       if (file.status === "ready") return adoptPostmaster(file.pid, file.port);
-      if (Date.now() > deadline) throw this.#describe({ kind: "timeout" });
+      if (Date.now() > deadline || signal.aborted) throw this.#describe({ kind: "timeout" });
       await delay(POLL_INTERVAL_MS);
     }
   }

@@ -1,6 +1,7 @@
 import { readFile, symlink } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { RealtimeError } from "@paperdb/protocol";
+import { errorCode } from "../data-dir/error-code.ts";
 
 interface LibraryLink {
   /** What is linked to, relative to the package's folder. */
@@ -16,11 +17,12 @@ interface LibraryLink {
  */
 export async function createLibraryLinks(packageFolder: string): Promise<void> {
   const list = await readFile(join(packageFolder, "native", "pg-symlinks.json"), "utf8").catch(() => "[]");
-  for (const { source, target } of JSON.parse(list) as LibraryLink[]) {
+  const links: LibraryLink[] = JSON.parse(list);
+  for (const { source, target } of links) {
     try {
       await symlink(relative(dirname(target), source), join(packageFolder, target));
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "EEXIST") continue;
+      if (errorCode(error) === "EEXIST") continue;
       throw new RealtimeError(
         "source_unavailable",
         `The embedded PostgreSQL lacks library links and ${packageFolder} is not writable: install without --ignore-scripts, or set DATABASE_URL.`,

@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { readdir, readFile, readlink, realpath, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { errorCode } from "../data-dir/error-code.ts";
 
 /** What a cluster's `postmaster.pid` says of the process that runs it. */
 export interface PostmasterFile {
@@ -29,13 +30,19 @@ export function parsePostmasterFile(text: string): PostmasterFile | undefined {
   };
 }
 
-/** Whether a process with this id exists and has not ended (a zombie has). */
-export async function isAlive(pid: number): Promise<boolean> {
+/** Whether a process has this id, be it one that ended and was not waited for (a zombie). */
+export function isTaken(pid: number): boolean {
   try {
     process.kill(pid, 0);
+    return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EPERM") return false;
+    return errorCode(error) === "EPERM";
   }
+}
+
+/** Whether a process with this id exists and has not ended. */
+export async function isAlive(pid: number): Promise<boolean> {
+  if (!isTaken(pid)) return false;
   if (process.platform !== "linux") return true;
   const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
   return stat !== undefined && !/\) [ZX] /.test(stat);
@@ -59,7 +66,12 @@ export async function isPostmasterOf(pid: number, clusterFolder: string): Promis
   return cwd !== undefined && cwd === folder && command.startsWith("postgres");
 }
 
-/** Removes the lock files of a process that is gone, since another one may have its id by now. */
+/**
+ * Removes the lock files of a PostgreSQL that is gone, while its id is taken: by
+ * another program, or by itself as a zombie that a container's first process
+ * does not wait for. PostgreSQL would take either for a running one. Should its
+ * children still run, their shared memory keeps the next start off.
+ */
 export async function removeStaleLocks(clusterFolder: string): Promise<void> {
   for (const name of await readdir(clusterFolder)) {
     if (name === "postmaster.pid" || /^\.s\.PGSQL\.\d+(\.lock)?$/.test(name)) {

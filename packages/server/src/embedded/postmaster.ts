@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { errorCode } from "../data-dir/error-code.ts";
 import { spawnPlace } from "./account.ts";
 import type { Account } from "./account.ts";
 import type { DatabaseLog } from "./database-log.ts";
@@ -20,6 +21,8 @@ export interface PostmasterOptions {
   readonly log: DatabaseLog;
   /** Crash recovery included. */
   readonly startTimeoutMs: number;
+  /** Ends a start that is under way, as if its time were up. */
+  readonly signal: AbortSignal;
 }
 
 /** A running PostgreSQL. */
@@ -57,8 +60,9 @@ export async function startPostmaster(options: PostmasterOptions): Promise<Postm
     if (file?.status === "ready" && file.pid === child.pid) {
       return { pid: file.pid, port: options.port, adopted: false, exited };
     }
-    if (Date.now() > deadline) {
+    if (Date.now() > deadline || options.signal.aborted) {
       child.kill("SIGQUIT");
+      child.ref();
       await exited;
       return { kind: "timeout" };
     }
@@ -88,7 +92,7 @@ function spawnPostgres(options: PostmasterOptions, outputFd: number): ReturnType
 }
 
 function classifyFailure(output: string, exitReason: string): StartFailure {
-  if (/Address already in use|could not bind/.test(output)) return { kind: "port-taken" };
+  if (/could not bind .*(?:in use|only one usage)/i.test(output)) return { kind: "port-taken" };
   if (/lock file ".*" already exists/.test(output)) return { kind: "already-running" };
   if (output.includes("pre-existing shared memory block")) return { kind: "memory-in-use" };
   const fatal = [...output.matchAll(/(?:FATAL|PANIC):\s+(.*)/g)].at(-1)?.[1];
@@ -135,7 +139,7 @@ function sendSignal(pid: number, signal: NodeJS.Signals): boolean {
     process.kill(pid, signal);
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
+    if (errorCode(error) === "ESRCH") return false;
     throw error;
   }
 }

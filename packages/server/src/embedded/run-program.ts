@@ -48,7 +48,6 @@ export function runProgram(
  * may change what they do, and their messages are in English, to be understood.
  */
 export function programEnvironment(): NodeJS.ProcessEnv {
-  if (process.platform === "win32") return { SystemRoot: process.env["SystemRoot"], LC_ALL: "C" };
   return { PATH: "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", LC_ALL: "C" };
 }
 

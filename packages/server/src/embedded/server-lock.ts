@@ -1,10 +1,14 @@
-import pg from "pg";
+import { setTimeout as delay } from "node:timers/promises";
+import { Client } from "pg";
 import { RealtimeError } from "@paperdb/protocol";
+import { isAlive } from "./postmaster-file.ts";
 
 /** The keys of the advisory locks: the first is "PaperDB" as a number, the second the lock. */
 const LOCK_CLASS = 1_885_434_482;
 const SERVER_LOCK = 1;
 const USE_LOCK = 2;
+const KILLED_HOLDER_WAIT_MS = 2_000;
+const LOCK_POLL_INTERVAL_MS = 50;
 
 /** The right to be the one server of a data folder. */
 export interface ServerLock {
@@ -57,39 +61,52 @@ export async function lockDataDir(
   };
 }
 
-async function connectAndLock(url: string, dataDir: string, onEnd: () => void): Promise<pg.Client> {
+async function connectAndLock(url: string, dataDir: string, onEnd: () => void): Promise<Client> {
   const client = await connect(url, "server");
+  // PostgreSQL notices a moment later that a server was killed.
+  const deadline = Date.now() + KILLED_HOLDER_WAIT_MS;
+  let holder: number | undefined;
+  do {
+    if (await tryLock(client)) {
+      client.once("end", onEnd);
+      return client;
+    }
+    holder = await fetchHolder(client);
+    if (holder !== undefined && (await isAlive(holder))) break;
+    await delay(LOCK_POLL_INTERVAL_MS);
+  } while (Date.now() < deadline);
+  await client.end();
+  throw new RealtimeError(
+    "conflict",
+    `Another server (pid ${holder ?? "unknown"}) runs on the data folder ${dataDir}: stop it, or give this one a folder and ports of its own by PAPERDB_DATA_DIR, PAPERDB_PG_PORT and PORT.`,
+  );
+}
+
+async function tryLock(client: Client): Promise<boolean> {
   const { rows } = await client.query<{ locked: boolean }>("select pg_try_advisory_lock($1, $2) as locked", [
     LOCK_CLASS,
     SERVER_LOCK,
   ]);
-  if (rows[0]?.locked === true) {
-    client.once("end", onEnd);
-    return client;
-  }
-  const holder = await fetchHolder(client);
-  await client.end();
-  throw new RealtimeError(
-    "conflict",
-    `Another server (${holder}) runs on the data folder ${dataDir}: stop it, or give this one a folder and ports of its own by PAPERDB_DATA_DIR, PAPERDB_PG_PORT and PORT.`,
-  );
+  return rows[0]?.locked === true;
 }
 
-async function fetchHolder(client: pg.Client): Promise<string> {
+/** The process that holds the lock, by its own word. */
+async function fetchHolder(client: Client): Promise<number | undefined> {
   const { rows } = await client.query<{ name: string }>(
     `select a.application_name as name from pg_locks l join pg_stat_activity a using (pid)
      where l.locktype = 'advisory' and l.classid = $1 and l.objid = $2 and l.granted
        and l.database = (select oid from pg_database where datname = current_database())`,
     [LOCK_CLASS, SERVER_LOCK],
   );
-  return /pid=\d+/.exec(rows[0]?.name ?? "")?.[0].replace("=", " ") ?? "pid unknown";
+  const pid = /pid=(\d+)/.exec(rows[0]?.name ?? "")?.[1];
+  return pid === undefined ? undefined : Number(pid);
 }
 
 /** Marks the embedded database as in use by a process, so that no other one stops it at its own end. */
 export class DatabaseUse {
-  readonly #client: pg.Client;
+  readonly #client: Client;
 
-  private constructor(client: pg.Client) {
+  private constructor(client: Client) {
     this.#client = client;
   }
 
@@ -115,8 +132,8 @@ export class DatabaseUse {
   }
 }
 
-async function connect(url: string, role: string): Promise<pg.Client> {
-  const client = new pg.Client({
+async function connect(url: string, role: string): Promise<Client> {
+  const client = new Client({
     connectionString: url,
     application_name: `paperdb-realtime ${role} pid=${process.pid}`,
     keepAlive: true,

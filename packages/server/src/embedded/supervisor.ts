@@ -62,10 +62,15 @@ export class Supervisor {
   async close(): Promise<boolean> {
     this.#closing.abort();
     clearInterval(this.#trimming);
-    const running = this.#running;
-    const alone = running === undefined || (await running.use.close());
-    if (alone && running !== undefined) await this.#options.launcher.stop(running.postmaster);
-    if (alone) await this.#watching;
+    if (this.#running !== undefined) return this.#shutDown(this.#running);
+    // A start that is under way ends first, and is then undone.
+    await this.#watching;
+    return true;
+  }
+
+  async #shutDown({ postmaster, use }: Running): Promise<boolean> {
+    const alone = await use.close();
+    if (alone) await this.#options.launcher.stop(postmaster);
     return alone;
   }
 
@@ -76,7 +81,7 @@ export class Supervisor {
       await setUpDatabase({ ...setup, port: running.port });
       const use = await DatabaseUse.open(urlAt(running.port));
       return use.close();
-    });
+    }, this.#closing.signal);
     try {
       await setUpDatabase({ ...setup, port: postmaster.port });
       const use = await DatabaseUse.open(urlAt(postmaster.port));
@@ -103,7 +108,7 @@ export class Supervisor {
     }
   }
 
-  /** Undefined once closed. */
+  /** @returns undefined once closed. */
   async #bringUpAgain(): Promise<Running | undefined> {
     const { log, maxRestartDelayMs } = this.#options;
     const { signal } = this.#closing;
@@ -112,10 +117,16 @@ export class Supervisor {
       if (signal.aborted) return undefined;
       try {
         const running = await this.#bringUp();
+        if (signal.aborted) {
+          await this.#shutDown(running);
+          return undefined;
+        }
         log("the embedded PostgreSQL runs again", { adopted: running.postmaster.adopted });
         return running;
       } catch (error) {
-        log("the embedded PostgreSQL did not start again", { reason: (error as Error).message });
+        log("the embedded PostgreSQL did not start again", {
+          reason: error instanceof Error ? error.message : "unknown",
+        });
       }
     }
   }
