@@ -1,28 +1,34 @@
 import { z } from "zod";
 import { configSchema } from "./schema.ts";
 
-/** The part of JSON Schema that the configuration's schema uses. */
-const settingNode = z.object({
-  type: z.string().optional(),
-  description: z.string().optional(),
-  default: z.unknown().optional(),
-  env: z.string().optional(),
-  enum: z.array(z.string()).optional(),
-  minimum: z.number().optional(),
-  maximum: z.number().optional(),
-  get items() {
-    return settingNode.optional();
-  },
-  get properties() {
-    return z.record(z.string(), settingNode).optional();
-  },
-  get additionalProperties() {
-    return z.union([z.boolean(), settingNode]).optional();
-  },
-});
+/** One setting, or a group of settings: the part of JSON Schema that the configuration's schema uses. */
+export interface SettingNode {
+  readonly type?: string | undefined;
+  readonly description?: string | undefined;
+  readonly default?: unknown;
+  readonly env?: string | undefined;
+  readonly enum?: readonly string[] | undefined;
+  readonly minimum?: number | undefined;
+  readonly maximum?: number | undefined;
+  readonly items?: SettingNode | undefined;
+  readonly properties?: Readonly<Record<string, SettingNode>> | undefined;
+  readonly additionalProperties?: boolean | SettingNode | undefined;
+}
 
-/** One setting, or a group of settings. */
-export type SettingNode = z.infer<typeof settingNode>;
+const settingNode: z.ZodType<SettingNode> = z.lazy(() =>
+  z.object({
+    type: z.string().optional(),
+    description: z.string().optional(),
+    default: z.unknown().optional(),
+    env: z.string().optional(),
+    enum: z.array(z.string()).optional(),
+    minimum: z.number().optional(),
+    maximum: z.number().optional(),
+    items: settingNode.optional(),
+    properties: z.record(z.string(), settingNode).optional(),
+    additionalProperties: z.union([z.boolean(), settingNode]).optional(),
+  }),
+);
 
 /** The configuration's schema as data: what messages, `--help` and the documentation are made from. */
 export const settings: SettingNode = settingNode.parse(z.toJSONSchema(configSchema, { io: "input" }));
