@@ -88,7 +88,7 @@ describe("what applies", () => {
     const config = loadConfig({}, cwd);
     expect(config.plans.pro).toEqual({ realtime: true, maxConnections: 7 });
     expect(config.plans.team.maxConnections).toBe(100_000);
-    expect(config.history).toMatchObject({ maxAgeMs: 5000, maxEventsPerChannel: 10_000 });
+    expect(config.history).toMatchObject({ maxAgeMs: 5000, maxEventsPerChannel: 50_000 });
   });
 
   test("DATABASE_URL is the only source, and that of sources without a url", () => {

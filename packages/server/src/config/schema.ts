@@ -99,10 +99,16 @@ export const configSchema = z.strictObject({
     .describe("Cross-origin requests."),
   history: z
     .strictObject({
-      maxEventsPerChannel: count(10_000).describe("Events kept for each channel."),
-      maxBytesPerChannel: bytes(32 * MEBIBYTE).describe("Bytes kept for each channel."),
+      maxEventsPerChannel: count(50_000).describe("Events kept for each channel."),
+      maxBytesPerChannel: bytes(64 * MEBIBYTE).describe("Bytes kept for each channel."),
       maxBytesTotal: bytes(256 * MEBIBYTE).describe("Bytes kept for all channels together."),
       maxAgeMs: milliseconds(300_000, 1000).describe("How long an event is kept, in ms."),
+      lingerMs: milliseconds(120_000, 0).describe(
+        "How long a channel is listened to and kept after its last subscriber, in ms.",
+      ),
+      maxLingeringChannels: count(500, 0).describe(
+        "Channels kept without subscribers; longest idle go first.",
+      ),
     })
     .prefault({})
     .describe("The recent events that a client can resume from, in memory."),
@@ -119,7 +125,7 @@ export const configSchema = z.strictObject({
       writeTimeoutMs: milliseconds(30_000, 100).describe(
         "A connection that takes nothing for so long is closed, in ms.",
       ),
-      drainTimeoutMs: milliseconds(10_000, 0).describe(
+      drainTimeoutMs: milliseconds(5_000, 0).describe(
         "How long a stopping server waits for connections, in ms.",
       ),
     })
@@ -143,9 +149,6 @@ export const configSchema = z.strictObject({
   maxCachedKeys: count(10_000).describe("Checked keys kept in memory; those not used for longest go first."),
   notify: z
     .strictObject({
-      lingerMs: milliseconds(30_000, 0).describe(
-        "How long a channel is listened to after its last subscriber, in ms.",
-      ),
       lockTimeoutMs: milliseconds(150).describe(
         "The longest wait for a table's lock when installing triggers, in ms.",
       ),
