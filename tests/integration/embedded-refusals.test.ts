@@ -123,6 +123,16 @@ test("a password that was changed behind the launcher's back", async () => {
   expect(message).not.toContain("unknown");
 });
 
+test("another password while a server uses the database: that server goes on", async () => {
+  const options = await newEmbeddedOptions();
+  const server = await startInProcess(options);
+  const message = await refusal(startEmbeddedPostgres({ ...options, password: "another" }));
+  expect(message).toContain(`pid ${server.launcherPid}`);
+  expect(message).toContain("PAPERDB_PG_PASSWORD");
+  expect(await queryOnce(server.report.url, "select 1 as one")).toEqual([{ one: 1 }]);
+  await server.close();
+});
+
 test("a folder that holds something else", async () => {
   const options = await newEmbeddedOptions();
   await mkdir(join(options.dataDir, "postgres"));

@@ -1,4 +1,6 @@
-import { readFile, stat } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { startEmbeddedPostgres } from "../../packages/server/src/embedded/embedded-postgres.ts";
@@ -141,6 +143,17 @@ test("a changed password is applied, and the old one is refused", async () => {
   const second = await start({ ...options, password: "second" });
   expect(await queryOnce(second.url, "select 1 as one")).toEqual([{ one: 1 }]);
   await expect(queryOnce(first.url, "select 1")).rejects.toThrow(/password authentication failed/);
+});
+
+test("what a killed first start left behind is cleared, and what a running one makes is not", async () => {
+  const options = await newEmbeddedOptions();
+  const ended = spawn(process.execPath, ["-e", ""]);
+  await once(ended, "exit");
+  await mkdir(join(options.dataDir, `postgres.new-${ended.pid}-abc`, "data"), { recursive: true });
+  await mkdir(join(options.dataDir, `postgres.new-${process.ppid}-abc`));
+  await start(options);
+  const drafts = (await readdir(options.dataDir)).filter((name) => name.includes(".new-"));
+  expect(drafts).toEqual([`postgres.new-${process.ppid}-abc`]);
 });
 
 test("of two first starts at once both get the same PostgreSQL, and it ends with the last", async () => {

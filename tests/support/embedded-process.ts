@@ -7,7 +7,7 @@ import type { EmbeddedPostgresOptions } from "../../packages/server/src/embedded
 const child = fileURLToPath(new URL("embedded-child.ts", import.meta.url));
 
 /** What a launcher in a process of its own has said. */
-export interface EmbeddedReport {
+interface EmbeddedReport {
   readonly url: string;
   readonly port: number;
   readonly pid: number;

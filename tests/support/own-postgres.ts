@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startEmbeddedPostgres } from "../../packages/server/src/embedded/embedded-postgres.ts";
@@ -33,6 +33,8 @@ export async function startOwnPostgres({
   settings = {},
 }: OwnPostgresOptions = {}): Promise<TestPostgres> {
   const dataDir = await mkdtemp(join(tmpdir(), "paperdb-test-postgres-"));
+  // PostgreSQL before 16 leaves its folder at start and comes back by the full path.
+  await chmod(dataDir, 0o755);
   const port = await freePort();
   const launch = (): Promise<EmbeddedPostgres> =>
     startEmbeddedPostgres({

@@ -2,7 +2,13 @@ import type { Reporter, TestModule } from "vitest/node";
 
 /** Ends the run's output with one line: `N passed, N failed`. */
 export default class SummaryReporter implements Reporter {
-  #summary = "";
+  // A run that fails before its first test does not end in order.
+  #summary = "0 passed, 1 failed";
+
+  onInit(): void {
+    // The default reporter still prints its summary after this one's last hook.
+    process.once("exit", () => process.stdout.write(`${this.#summary}\n`));
+  }
 
   onTestRunEnd(modules: readonly TestModule[], errors: readonly unknown[]): void {
     let passed = 0;
@@ -16,8 +22,6 @@ export default class SummaryReporter implements Reporter {
         else if (state === "failed") failed += 1;
       }
     }
-    this.#summary = `${passed} passed, ${failed} failed\n`;
-    // The default reporter still prints its summary after this hook.
-    process.once("exit", () => process.stdout.write(this.#summary));
+    this.#summary = `${passed} passed, ${failed} failed`;
   }
 }

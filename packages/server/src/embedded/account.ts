@@ -60,7 +60,8 @@ export interface SpawnPlace {
  * Where and as whom a PostgreSQL program runs.
  *
  * On Linux the folder is entered before root's rights are dropped and is then
- * named by `/proc/self/cwd`, so that its parents may be closed to the account.
+ * named by `/proc/self/cwd`, so that its parents may be closed to the account
+ * (from PostgreSQL 16 on: earlier ones leave the folder and come back by its path).
  */
 export function spawnPlace(clusterFolder: string, account: Account | undefined): SpawnPlace {
   if (account === undefined) return { cwd: clusterFolder, dataArgument: clusterFolder };

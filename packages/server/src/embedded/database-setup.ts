@@ -1,5 +1,6 @@
 import { Client } from "pg";
 import { RealtimeError } from "@paperdb/protocol";
+import { isAlive } from "./postmaster-file.ts";
 import { errorCode } from "../data-dir/error-code.ts";
 
 const INVALID_PASSWORD = "28P01";
@@ -49,10 +50,28 @@ async function connectAndSetPassword(setup: DatabaseSetup): Promise<Client> {
       `The embedded PostgreSQL refuses PAPERDB_PG_PASSWORD: set it to the password that role "${setup.user}" has.`,
     );
   }
+  const holder = await fetchOtherUse(earlier);
+  if (holder !== undefined) {
+    await earlier.end();
+    throw new RealtimeError(
+      "conflict",
+      `The embedded PostgreSQL is in use by another process (pid ${holder}) with another password: set PAPERDB_PG_PASSWORD to the same one, or stop that process.`,
+    );
+  }
   await earlier.query(
     `alter role ${earlier.escapeIdentifier(setup.user)} password ${earlier.escapeLiteral(setup.password)}`,
   );
   return earlier;
+}
+
+/** The process of ours that uses the database beside this one. */
+async function fetchOtherUse(client: Client): Promise<number | undefined> {
+  const { rows } = await client.query<{ pid: number }>(
+    `select substring(application_name from 'pid=(\\d+)')::int as pid from pg_stat_activity
+     where application_name like 'paperdb-realtime % pid=%' and pid <> pg_backend_pid()`,
+  );
+  for (const { pid } of rows) if (await isAlive(pid)) return pid;
+  return undefined;
 }
 
 /** Undefined when the password is wrong. */
