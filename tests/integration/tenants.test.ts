@@ -174,13 +174,17 @@ describe("the demo", () => {
   });
 
   test("an attempt that failed leaves nothing, and the next one succeeds", async () => {
-    await tenants.store.createTenant("demo", "free");
-    expect(await codeOf(createDemo(tenants.pool))).toBe("conflict");
-    expect((await database.query("select to_regclass('public.todos') as todos")).rows).toEqual([
-      { todos: null },
-    ]);
-    await tenants.store.deleteTenant("demo");
+    await database.query("create table public.todos (unlike text)");
+    await expect(createDemo(tenants.pool)).rejects.toThrow(/tenant_id/);
+    expect(await tenants.store.listTenants(PAGE)).toEqual([]);
+    await database.query("drop table public.todos");
     expect(await createDemo(tenants.pool)).toMatchObject({ tenant: "demo" });
+  });
+
+  test("a tenant of this name that somebody made is left alone", async () => {
+    await tenants.store.createTenant("demo", "free");
+    expect(await createDemo(tenants.pool)).toBeUndefined();
+    expect(await tenants.store.listTenants(PAGE)).toMatchObject([{ id: "demo", plan: "free" }]);
   });
 });
 

@@ -30,7 +30,7 @@ const CLAIM_SQL = "insert into paperdb.migrations (set, id) values ('demo', 1) o
 /**
  * Makes the tenant `demo` on plan pro, a table `todos` with a few rows, and two
  * keys: all of it or, when interrupted, nothing. Undefined when this database
- * had its demo before.
+ * had its demo before, or somebody else made a tenant of this name.
  */
 export async function createDemo(pool: Pool): Promise<Demo | undefined> {
   const client = await pool.connect();
@@ -47,8 +47,10 @@ export async function createDemo(pool: Pool): Promise<Demo | undefined> {
   }
 }
 
-async function fillDatabase(client: PoolClient): Promise<Demo> {
+async function fillDatabase(client: PoolClient): Promise<Demo | undefined> {
   const store = new TenantStore(client);
+  const taken = await client.query("select 1 from paperdb.tenants where id = $1", [DEMO_TENANT]);
+  if (taken.rowCount !== 0) return undefined;
   await client.query(TODOS_SQL);
   await store.createTenant(DEMO_TENANT, "pro");
   const anon = await store.createKey(DEMO_TENANT, "anon");

@@ -45,6 +45,8 @@ export interface Page {
 }
 
 const UNIQUE_VIOLATION = "23505";
+/** Such as a NUL character, which text cannot hold. */
+const DATA_EXCEPTION_CLASS = "22";
 const FOREIGN_KEY_VIOLATION = "23503";
 const CREATED_AT = `to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "createdAt"`;
 
@@ -161,6 +163,15 @@ export class TenantStore implements KeyStore {
       if (code === FOREIGN_KEY_VIOLATION && tenant !== undefined) return tenantNotFound(tenant);
       if (code === UNIQUE_VIOLATION)
         throw new RealtimeError("conflict", "It exists already.", { cause: error });
+      if (code?.startsWith(DATA_EXCEPTION_CLASS) === true) {
+        throw new RealtimeError(
+          "invalid_request",
+          "A value has characters that cannot be stored: remove them.",
+          {
+            cause: error,
+          },
+        );
+      }
       throw new RealtimeError(
         "key_store_unavailable",
         "The database with tenants and keys did not answer: try again in a moment.",
