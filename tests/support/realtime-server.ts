@@ -20,11 +20,19 @@ export interface TestServer {
   readonly adminKey: string;
   readonly database: TestDatabase;
   /** Calls the admin API; JSON in, JSON out. */
-  admin(method: string, path: string, body?: unknown): Promise<{ status: number; body: Record<string, unknown> }>;
+  admin(
+    method: string,
+    path: string,
+    body?: unknown,
+  ): Promise<{ status: number; body: Record<string, unknown> }>;
   createTenant(id: string, plan?: string): Promise<TestTenant>;
   createKey(tenant: string, body: unknown): Promise<{ id: string; key: string }>;
   /** Subscribes with the query given; the key goes into the `apikey` header. */
-  subscribe(query: Record<string, string>, key?: string, headers?: Record<string, string>): Promise<SseClient>;
+  subscribe(
+    query: Record<string, string>,
+    key?: string,
+    headers?: Record<string, string>,
+  ): Promise<SseClient>;
   /** Subscribes to a collection, and waits until it is live. */
   watch(collection: string, key: string): Promise<SseClient>;
   publish(key: string, body: unknown, headers?: Record<string, string>): Promise<Response>;
@@ -34,7 +42,10 @@ export interface TestServer {
 const ADMIN_KEY = "test-admin-key";
 
 /** Starts a server in this process. `settings` are those of the configuration file. */
-export async function startTestServer(settings: ConfigInput = {}, existing?: TestDatabase): Promise<TestServer> {
+export async function startTestServer(
+  settings: ConfigInput = {},
+  existing?: TestDatabase,
+): Promise<TestServer> {
   const database = existing ?? (await createDatabase());
   const dataDir = await mkdtemp(join(tmpdir(), "paperdb-test-server-"));
   const environment = { DATABASE_URL: database.url, PAPERDB_DATA_DIR: dataDir, PAPERDB_ADMIN_KEY: ADMIN_KEY };
@@ -52,7 +63,10 @@ export async function startTestServer(settings: ConfigInput = {}, existing?: Tes
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     const text = await response.text();
-    return { status: response.status, body: text === "" ? {} : (JSON.parse(text) as Record<string, unknown>) };
+    return {
+      status: response.status,
+      body: text === "" ? {} : (JSON.parse(text) as Record<string, unknown>),
+    };
   };
   const createKey: TestServer["createKey"] = async (tenant, body) => {
     const answer = await admin("POST", `tenants/${encodeURIComponent(tenant)}/keys`, body);

@@ -59,7 +59,9 @@ export class SseClient {
 
   /** Plain messages: the changes or topic events. */
   get messages(): unknown[] {
-    return this.events.filter(({ event }) => event === undefined).map(({ data }) => JSON.parse(data) as unknown);
+    return this.events
+      .filter(({ event }) => event === undefined)
+      .map(({ data }) => JSON.parse(data) as unknown);
   }
 
   get changes(): ChangeMessage[] {

@@ -20,6 +20,7 @@ export type ErrorCode =
   | "payload_too_large"
   | "unsupported_media_type"
   | "too_many_connections"
+  | "rate_limited"
   | "internal"
   | "draining"
   | "source_unavailable"
@@ -54,6 +55,7 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorDefinition>> = {
   payload_too_large: { status: 413, retryable: false, title: "The body is too large" },
   unsupported_media_type: { status: 415, retryable: false, title: "The content type is not supported" },
   too_many_connections: { status: 429, retryable: true, title: "The tenant has too many connections" },
+  rate_limited: { status: 429, retryable: true, title: "The tenant publishes too fast" },
   internal: { status: 500, retryable: true, title: "The server failed" },
   draining: { status: 503, retryable: true, title: "The server is shutting down" },
   source_unavailable: { status: 503, retryable: true, title: "The database is not reachable" },

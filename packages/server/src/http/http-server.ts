@@ -22,7 +22,9 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Fast
     loggerInstance: options.log,
     disableRequestLogging: true,
     exposeHeadRoutes: false,
-    forceCloseConnections: true,
+    // Streams end by themselves when the server drains; idle keep-alive connections need not be waited for.
+    forceCloseConnections: "idle",
+    return503OnClosing: false,
     requestTimeout: REQUEST_TIMEOUT_MS,
     http: { headersTimeout: HEADERS_TIMEOUT_MS },
     routerOptions: { maxParamLength: 2048 },

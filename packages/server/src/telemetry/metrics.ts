@@ -18,9 +18,9 @@ export interface SourceFigures {
   readonly name: string;
   readonly live: boolean;
   /** Share of the database's notification queue that is in use, 0 to 1, where it has one. */
-  readonly queueUsage?: number;
+  readonly queueUsage: number | undefined;
   /** Notifications that were none of ours, since the start. */
-  readonly ignored?: number;
+  readonly ignored: number;
 }
 
 const LATENCY_BUCKETS_SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];

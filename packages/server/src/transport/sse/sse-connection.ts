@@ -48,8 +48,14 @@ export class SseConnection implements DeliveryTarget {
 
   /** Ends the response, after `lastFrame`; a peer that does not read is cut off. */
   close(lastFrame?: Buffer): void {
-    if (this.#socket.writableNeedDrain) this.#socket.destroy();
-    else this.#socket.end(lastFrame ?? "");
+    const socket = this.#socket;
+    if (socket.writableNeedDrain) {
+      socket.destroy();
+      return;
+    }
+    if (lastFrame !== undefined) socket.write(lastFrame);
+    // Not end(): a peer that keeps its half open would keep ours too.
+    socket.destroySoon();
   }
 
   /** Cuts the connection. */
