@@ -113,7 +113,8 @@ export class PgListener {
     const connection = await openConnection(this.#options);
     try {
       connection.client.on("notification", ({ channel, payload }) => {
-        if (!this.#closed) this.#options.onNotification(channel, payload ?? "");
+        if (!this.#closed && this.#channels.has(channel))
+          this.#options.onNotification(channel, payload ?? "");
       });
       await proveDelivery(connection, this.#options);
       await this.#listenToAll(connection);

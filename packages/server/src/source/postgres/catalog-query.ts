@@ -1,0 +1,69 @@
+import type { Client, Pool, PoolClient } from "pg";
+import { TRIGGER_NAME_PREFIX } from "./capture-sql.ts";
+
+/** A table as the catalog has it, whether it can be a collection or not. */
+export interface CatalogTable {
+  readonly oid: number;
+  readonly schema: string;
+  readonly name: string;
+  /** The columns asked for that exist: name → a text that changes with the column. */
+  readonly columns: Readonly<Record<string, string>>;
+  /** The primary key's columns with their types; null without one. */
+  readonly primary_key: readonly (readonly [name: string, type: number])[] | null;
+  readonly partitions: readonly number[] | null;
+  readonly triggers:
+    | readonly (readonly [
+        relation: number,
+        name: string,
+        enabled: string,
+        functionName: string,
+        sourceMd5: string,
+        marker: string | null,
+      ])[]
+    | null;
+}
+
+// Partitions belong to their parent, so they are no tables of their own here.
+const TABLES = `
+with recursive tables as (
+  select c.oid, n.nspname, c.relname, c.relkind
+  from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  where c.relkind in ('r', 'p') and not c.relispartition and c.relpersistence <> 't'
+    and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'paperdb')
+), partitions as (
+  select t.oid as root, i.inhrelid as oid
+  from tables t join pg_catalog.pg_inherits i on i.inhparent = t.oid where t.relkind = 'p'
+  union all
+  select p.root, i.inhrelid from partitions p join pg_catalog.pg_inherits i on i.inhparent = p.oid
+), triggers as (
+  select coalesce(p.root, t.tgrelid) as root, t.tgrelid, t.tgname, t.tgenabled, f.proname,
+    pg_catalog.md5(f.prosrc) as md5, pg_catalog.substring(f.prosrc, '-- paperdb ([0-9a-f]{32})') as marker
+  from pg_catalog.pg_trigger t
+  join pg_catalog.pg_proc f on f.oid = t.tgfoid
+  left join partitions p on p.oid = t.tgrelid
+  where pg_catalog.starts_with(t.tgname::text, '${TRIGGER_NAME_PREFIX}')
+)
+select t.oid::bigint::int8 as oid, t.nspname as schema, t.relname as name,
+  coalesce((select json_object_agg(a.attname, a.attnum || ' ' || a.atttypid || ' ' || a.atttypmod)
+    from pg_catalog.pg_attribute a
+    where a.attrelid = t.oid and a.attname = any($1::name[]) and a.attnum > 0 and not a.attisdropped), '{}') as columns,
+  (select json_agg(json_build_array(a.attname, a.atttypid::bigint) order by k.place)
+    from pg_catalog.pg_index i
+    cross join lateral unnest(i.indkey) with ordinality as k(attnum, place)
+    join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+    where i.indrelid = t.oid and i.indisprimary and k.place <= i.indnkeyatts) as primary_key,
+  (select json_agg(p.oid::bigint order by p.oid) from partitions p where p.root = t.oid) as partitions,
+  (select json_agg(json_build_array(g.tgrelid::bigint, g.tgname, g.tgenabled, g.proname, g.md5, g.marker)
+      order by g.tgrelid, g.tgname)
+    from triggers g where g.root = t.oid) as triggers
+from tables t
+order by t.oid`;
+
+/** Every table of the database that is not of the system, ours or temporary. */
+export async function fetchTables(
+  database: Client | Pool | PoolClient,
+  columns: readonly string[],
+): Promise<readonly CatalogTable[]> {
+  const result = await database.query<Omit<CatalogTable, "oid"> & { oid: string }>(TABLES, [columns]);
+  return result.rows.map((row) => ({ ...row, oid: Number(row.oid) }));
+}

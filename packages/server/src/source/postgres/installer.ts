@@ -1,0 +1,151 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { RealtimeError } from "@paperdb/protocol";
+import { DatabaseError, escapeIdentifier } from "pg";
+import type { Pool, PoolClient } from "pg";
+import type { Logger } from "pino";
+import { quoteQualifiedName } from "../../postgres/identifier.ts";
+import {
+  TRIGGER_NAME_PREFIX,
+  captureFunctionName,
+  captureFunctionSql,
+  rowTriggerName,
+  truncateTriggerName,
+} from "./capture-sql.ts";
+import type { NotifySettings } from "./settings.ts";
+import type { CapturedTable } from "./table.ts";
+
+/** The bytes of "capture": servers that install at the same time take turns. */
+const INSTALL_LOCK_KEY = "27991592183296613";
+
+const INSUFFICIENT_PRIVILEGE = "42501";
+/** Someone else holds the table, or had a deadlock with us, or installed at the same time. */
+const WORTH_A_RETRY: ReadonlySet<string | undefined> = new Set(["55P03", "40P01", "XX000", "23505", "40001"]);
+
+/** Pauses between attempts: in them the application's writes go on. */
+const RETRY_MIN_MS = 50;
+const RETRY_MAX_MS = 400;
+
+/** Puts our triggers on tables, without ever standing in the application's way for long. */
+export class TriggerInstaller {
+  readonly #pool: Pool;
+  readonly #encoding: string;
+  readonly #settings: NotifySettings;
+  readonly #log: Logger;
+
+  constructor(pool: Pool, encoding: string, settings: NotifySettings, log: Logger) {
+    this.#pool = pool;
+    this.#encoding = encoding;
+    this.#settings = settings;
+    this.#log = log;
+  }
+
+  /**
+   * Installs what captures the table's changes. A table that is in use is tried
+   * again and again, each time for `lockTimeoutMs` at most.
+   *
+   * @throws {RealtimeError} `source_unavailable` when the table stays locked, `collection_not_usable` without the right to it.
+   */
+  async install(table: CapturedTable, timeoutMs: number = this.#settings.installTimeoutMs): Promise<void> {
+    const deadline = Date.now() + timeoutMs;
+    const shown = quoteQualifiedName(table.name);
+    for (;;) {
+      try {
+        await this.#attempt(table);
+        this.#log.info({ collection: table.collection }, "Installed the triggers of a collection");
+        return;
+      } catch (error) {
+        const code = error instanceof DatabaseError ? error.code : undefined;
+        if (code === INSUFFICIENT_PRIVILEGE) throw notOwner(shown, error);
+        if (!WORTH_A_RETRY.has(code)) throw error;
+        if (Date.now() >= deadline) throw staysLocked(shown, timeoutMs, error);
+      }
+      await sleep(RETRY_MIN_MS + Math.random() * (RETRY_MAX_MS - RETRY_MIN_MS));
+    }
+  }
+
+  async #attempt(table: CapturedTable): Promise<void> {
+    const client = await this.#pool.connect();
+    let broken = false;
+    try {
+      await client.query("BEGIN");
+      await client.query(`SET LOCAL lock_timeout = ${String(this.#settings.lockTimeoutMs)}`);
+      await client.query(`SELECT pg_advisory_xact_lock(${INSTALL_LOCK_KEY})`);
+      // First, so that a table in use costs one statement; ONLY of a partitioned table would not do.
+      await client.query(`LOCK TABLE ${quoteQualifiedName(table.name)} IN SHARE ROW EXCLUSIVE MODE`);
+      await this.#create(client, table);
+      await client.query("COMMIT");
+    } catch (error) {
+      await client.query("ROLLBACK").catch(() => {
+        broken = true;
+      });
+      throw error;
+    } finally {
+      client.release(broken);
+    }
+  }
+
+  async #create(client: PoolClient, table: CapturedTable): Promise<void> {
+    const capture = `EXECUTE FUNCTION paperdb.${escapeIdentifier(captureFunctionName(table))}()`;
+    const shown = quoteQualifiedName(table.name);
+    await client.query(captureFunctionSql(table, this.#settings, this.#encoding));
+    await client.query(
+      `REVOKE ALL ON FUNCTION paperdb.${escapeIdentifier(captureFunctionName(table))}() FROM PUBLIC`,
+    );
+    const rowTrigger = escapeIdentifier(rowTriggerName(table));
+    await client.query(
+      `CREATE OR REPLACE TRIGGER ${rowTrigger} AFTER INSERT OR UPDATE OR DELETE ON ${shown} FOR EACH ROW ${capture}`,
+    );
+    await client.query(`ALTER TABLE ${shown} ENABLE ALWAYS TRIGGER ${rowTrigger}`);
+    // Statement triggers are not handed down to partitions.
+    const truncateTrigger = escapeIdentifier(truncateTriggerName(table));
+    for (const relation of await fetchRelations(client, table)) {
+      await client.query(
+        `CREATE OR REPLACE TRIGGER ${truncateTrigger} AFTER TRUNCATE ON ${relation} FOR EACH STATEMENT ${capture}`,
+      );
+      await client.query(`ALTER TABLE ${relation} ENABLE ALWAYS TRIGGER ${truncateTrigger}`);
+    }
+    await dropStale(client, table);
+  }
+}
+
+/** The table and its partitions at all levels, quoted. */
+async function fetchRelations(client: PoolClient, table: CapturedTable): Promise<readonly string[]> {
+  const result = await client.query<{ relation: string }>(
+    `with recursive tree(oid) as (
+       select $1::oid union all select i.inhrelid from pg_catalog.pg_inherits i join tree t on i.inhparent = t.oid
+       where (select relkind from pg_catalog.pg_class where oid = $1::oid) = 'p'
+     )
+     select pg_catalog.format('%I.%I', n.nspname, c.relname) as relation
+     from tree t join pg_catalog.pg_class c on c.oid = t.oid join pg_catalog.pg_namespace n on n.oid = c.relnamespace`,
+    [table.oid],
+  );
+  return result.rows.map((row) => row.relation);
+}
+
+/** A table restored from a dump brings triggers along that are named for its former oid. */
+async function dropStale(client: PoolClient, table: CapturedTable): Promise<void> {
+  const result = await client.query<{ trigger: string }>(
+    `select pg_catalog.format('%I', tgname) as trigger from pg_catalog.pg_trigger
+     where tgrelid = $1::oid and tgparentid = 0 and pg_catalog.starts_with(tgname::text, $2) and tgname <> all($3::name[])`,
+    [table.oid, TRIGGER_NAME_PREFIX, [rowTriggerName(table), truncateTriggerName(table)]],
+  );
+  for (const { trigger } of result.rows) {
+    await client.query(`DROP TRIGGER ${trigger} ON ${quoteQualifiedName(table.name)}`);
+  }
+}
+
+function notOwner(shown: string, cause: unknown): RealtimeError {
+  return new RealtimeError(
+    "collection_not_usable",
+    `The server's database user may not install a trigger on ${shown}: make it a member of the table's owner (GRANT <owner> TO <user>).`,
+    { cause },
+  );
+}
+
+function staysLocked(shown: string, timeoutMs: number, cause: unknown): RealtimeError {
+  return new RealtimeError(
+    "source_unavailable",
+    `The table ${shown} was locked by a long transaction for ${String(timeoutMs / 1000)} s, so its trigger could not be installed: try again, or end that transaction.`,
+    { cause, retryAfterSeconds: 5 },
+  );
+}

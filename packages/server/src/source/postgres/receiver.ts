@@ -1,0 +1,194 @@
+import { sequencePosition } from "@paperdb/protocol";
+import type { ChangeType, Position } from "@paperdb/protocol";
+import type { Logger } from "pino";
+import type { ChangeSink, ChannelKey, SourceEvent } from "../change-source.ts";
+import { CONTROL_CHANNEL, PUBLISH_CHANNEL } from "./channels.ts";
+import { ChunkAssembler } from "./chunk-assembler.ts";
+import { documentJson } from "./document-json.ts";
+import { NotificationQueue } from "./notification-queue.ts";
+import type { Notification } from "./notification-queue.ts";
+import type { NotifySettings } from "./settings.ts";
+import type { SourceStats } from "./stats.ts";
+import type { Watch, Watches } from "./watches.ts";
+import { parseControlMessage, parseMessage } from "./wire.ts";
+import type { CaptureMessage, Message } from "./wire.ts";
+
+/** Where what `paperdb.publish` sends goes: the event bus. */
+export interface TopicSink {
+  publish(tenant: string, topic: string, dataJson: string): void;
+  /** Published events may have been missed. */
+  lost?(reason: string): void;
+}
+
+/** What a {@link Receiver} works with. */
+export interface ReceiverOptions {
+  readonly sink: ChangeSink;
+  readonly topics: TopicSink;
+  readonly watches: Watches;
+  /** The message of an outbox row; undefined when it was swept. */
+  readonly fetchOutbox: (id: string) => Promise<string | undefined>;
+  readonly settings: NotifySettings;
+  readonly stats: SourceStats;
+  readonly log: Logger;
+}
+
+const TYPES: Readonly<Record<"i" | "u" | "d", ChangeType>> = { i: "insert", u: "update", d: "delete" };
+const MESSAGE_BYTES_BESIDES_BODY = 64 * 1024;
+
+/** Makes events of notifications, in their order, for the channels that are watched. */
+export class Receiver {
+  readonly #options: ReceiverOptions;
+  readonly #chunks: ChunkAssembler;
+  readonly #queue: NotificationQueue;
+  #gathered: SourceEvent[] = [];
+  #sequence = 0;
+
+  constructor(options: ReceiverOptions) {
+    this.#options = options;
+    this.#chunks = new ChunkAssembler(options.settings.maxDocumentBytes + MESSAGE_BYTES_BESIDES_BODY);
+    this.#queue = new NotificationQueue(
+      options.settings.maxPendingBytes,
+      (notification) => this.#handle(notification),
+      () => this.#flush(),
+      () => {
+        this.#overflow();
+      },
+    );
+  }
+
+  /** The position of the newest event. */
+  get position(): Position {
+    return sequencePosition(this.#sequence);
+  }
+
+  get pendingBytes(): number {
+    return this.#queue.waitingBytes;
+  }
+
+  push(channel: string, payload: string): void {
+    this.#options.stats.notifications += 1;
+    this.#queue.push({ channel, payload });
+  }
+
+  /** Tells the log that changes may have been missed, after all that was received before. */
+  lost(channels: Iterable<ChannelKey> | "all", reason: string): void {
+    const gathered = this.#flush();
+    this.#sequence += 1;
+    const { position } = this;
+    const tell = (): void => {
+      this.#options.sink.lost(channels, position, reason);
+    };
+    if (gathered === undefined) tell();
+    else void gathered.then(tell);
+  }
+
+  /** Drops what waits: it will be followed by {@link lost}. */
+  clear(): void {
+    this.#queue.clear();
+    this.#chunks.clear();
+  }
+
+  #overflow(): void {
+    this.#chunks.clear();
+    this.#options.log.warn(
+      { maxPendingBytes: this.#options.settings.maxPendingBytes },
+      "Too much is pending",
+    );
+    this.lost("all", "overloaded");
+    this.#options.topics.lost?.("overloaded");
+  }
+
+  #handle({ channel, payload }: Notification): void | Promise<void> {
+    if (channel === CONTROL_CHANNEL) {
+      this.#control(payload);
+    } else if (payload.startsWith("#")) {
+      this.#options.stats.chunks += 1;
+      const assembled = this.#chunks.add(channel, payload);
+      if (assembled === "garbage") this.#options.stats.garbage += 1;
+      else if (assembled !== "incomplete") this.#deliver(channel, parseMessage(assembled.message));
+    } else if (payload.startsWith("@")) {
+      return this.#fetch(channel, payload.slice(1));
+    } else {
+      this.#deliver(channel, parseMessage(payload));
+    }
+    return undefined;
+  }
+
+  async #fetch(channel: string, id: string): Promise<void> {
+    if (!/^\d{1,19}$/.test(id)) {
+      this.#options.stats.garbage += 1;
+      return;
+    }
+    if (channel !== PUBLISH_CHANNEL && this.#options.watches.on(channel).length === 0) return;
+    this.#options.stats.outboxFetches += 1;
+    try {
+      const message = await this.#options.fetchOutbox(id);
+      if (message !== undefined) {
+        this.#deliver(channel, parseMessage(message, true));
+        return;
+      }
+      this.#options.log.warn("A document was swept from the outbox before it was fetched");
+    } catch (error) {
+      this.#options.log.warn({ reason: String(error) }, "Cannot fetch a document from the outbox");
+    }
+    const keys = this.#options.watches.on(channel).map((watch) => watch.key);
+    if (keys.length > 0) this.lost(keys, "change_too_large");
+  }
+
+  #control(payload: string): void {
+    const message = parseControlMessage(payload);
+    if (message === undefined) {
+      this.#options.stats.garbage += 1;
+      return;
+    }
+    const keys = this.#options.watches.keysOfTable(message.tableOid);
+    if (keys.length > 0) this.lost(keys, message.reason);
+  }
+
+  #deliver(channel: string, message: Message | undefined): void {
+    if (message === undefined || (message.kind === "p") !== (channel === PUBLISH_CHANNEL)) {
+      this.#options.stats.garbage += 1;
+    } else if (message.kind === "p") {
+      this.#options.topics.publish(message.tenant, message.subject, documentJson(message.body));
+    } else {
+      this.#deliverChange(channel, message);
+    }
+  }
+
+  /** The channel's name is a hash and anyone can send on it, so tenant and table are checked. */
+  #deliverChange(channel: string, message: Message): void {
+    const watches = this.#options.watches
+      .on(channel)
+      .filter(
+        ({ key, collection }) => key.tenant === message.tenant && collection.table.oid === message.tableOid,
+      );
+    if (watches.length === 0) this.#options.stats.mismatched += 1;
+    for (const watch of watches) {
+      if (message.kind === "x") this.lost([watch.key], "changes_not_sent");
+      else if (message.kind !== "p") this.#gather(watch, message, message.kind);
+    }
+  }
+
+  #gather(watch: Watch, message: CaptureMessage, kind: "i" | "u" | "d"): void {
+    this.#sequence += 1;
+    this.#options.stats.changes += 1;
+    this.#gathered.push({
+      channel: watch.key,
+      position: this.position,
+      committedAtMs: message.sentAtMs,
+      body: {
+        type: TYPES[kind],
+        documentId: message.composite ? documentJson(message.subject) : message.subject,
+        document: documentJson(message.body, watch.collection.table.hidden),
+      },
+    });
+  }
+
+  #flush(): undefined | Promise<void> {
+    if (this.#gathered.length === 0) return undefined;
+    const events = this.#gathered;
+    this.#gathered = [];
+    const busy = this.#options.sink.append(events);
+    return busy instanceof Promise ? busy : undefined;
+  }
+}

@@ -1,0 +1,32 @@
+import type { QualifiedName } from "../../postgres/identifier.ts";
+
+/** A table that is a collection. */
+export interface CapturedTable {
+  /** The collection's public name. */
+  readonly collection: string;
+  readonly oid: number;
+  readonly name: QualifiedName;
+  readonly tenantColumn: string;
+  /** The primary key's columns in its order. */
+  readonly primaryKey: readonly string[];
+  /** Columns that are never delivered. */
+  readonly hidden: ReadonlySet<string>;
+  /** Equal as long as its changes are captured in the same way: name, tenant column and key with their types. */
+  readonly shape: string;
+  /** The oids of its partitions at all levels, sorted; empty for an ordinary table. */
+  readonly partitions: readonly number[];
+  /** Our triggers as the catalog has them. */
+  readonly triggers: readonly InstalledTrigger[];
+}
+
+/** One of our triggers, on a table or one of its partitions. */
+export interface InstalledTrigger {
+  readonly relationOid: number;
+  readonly name: string;
+  /** Fires whatever the session's `session_replication_role`. */
+  readonly always: boolean;
+  /** The function's name and the MD5 of its source, and the marker in it. */
+  readonly functionName: string;
+  readonly sourceMd5: string;
+  readonly marker: string | null;
+}

@@ -1,0 +1,94 @@
+/**
+ * What the capture functions send, and the reading of it.
+ *
+ * A message is a header, a JSON array on one line, a line feed, and a body, the row
+ * as PostgreSQL writes it: `["u",<ms>,<seq>,<table oid>,"<tenant>","<document id>",<1 if composite>]`.
+ * Kinds: `i` insert, `u` update, `d` delete, `p` publish (the topic in place of the document id), `x` lost.
+ * It travels in one notification; in contiguous base64 chunks `#<txid>.<seq>:<i>:<n>:<data>`;
+ * or as a row of the outbox, `@<id>`.
+ */
+export type Message = CaptureMessage | LostMessage;
+
+/** One change, or one published event. */
+export interface CaptureMessage {
+  readonly kind: "i" | "u" | "d" | "p";
+  readonly sentAtMs: number;
+  readonly tableOid: number;
+  readonly tenant: string;
+  /** The document id, or the topic. */
+  readonly subject: string;
+  /** Whether the document id is a JSON array of several columns. */
+  readonly composite: boolean;
+  readonly body: string;
+}
+
+/** A change that is not delivered: the channel is to be reset. */
+export interface LostMessage {
+  readonly kind: "x";
+  readonly tableOid: number;
+  readonly tenant: string;
+}
+
+/** The longest notification is 7,999 bytes; some are left for servers with another layout. */
+export const MAX_INLINE_BYTES = 7_900;
+
+/** As base64, with its line feeds and the chunk's own header, this fits a notification. */
+export const CHUNK_BYTES = 5_850;
+
+const LINE_FEED = "\n";
+
+/**
+ * @param trusted - from the outbox, where only capture functions write: its body is not checked.
+ * @returns undefined for whatever a capture function cannot have sent: any role can NOTIFY.
+ */
+export function parseMessage(text: string, trusted = false): Message | undefined {
+  const headerEnd = text.indexOf(LINE_FEED);
+  const header = parseArray(headerEnd === -1 ? text : text.slice(0, headerEnd));
+  if (header?.length !== 7) return undefined;
+  const [kind, sentAtMs, , tableOid, tenant, subject, composite] = header;
+  if (!isNumber(sentAtMs) || !isNumber(tableOid)) return undefined;
+  if (typeof tenant !== "string" || typeof subject !== "string") return undefined;
+  if (kind === "x") return { kind, tableOid, tenant };
+  if (kind !== "i" && kind !== "u" && kind !== "d" && kind !== "p") return undefined;
+  const body = headerEnd === -1 ? "" : text.slice(headerEnd + 1);
+  if (!trusted && !isBody(body, kind)) return undefined;
+  return { kind, sentAtMs, tableOid, tenant, subject, composite: composite === 1, body };
+}
+
+/** Why changes of a whole table were missed. */
+export interface ControlMessage {
+  readonly reason: "truncated" | "capture_failed";
+  readonly tableOid: number;
+}
+
+/** @returns undefined for what is not a control message. */
+export function parseControlMessage(text: string): ControlMessage | undefined {
+  const header = parseArray(text);
+  if (header?.length !== 2) return undefined;
+  const [reason, tableOid] = header;
+  if ((reason !== "truncated" && reason !== "capture_failed") || !isNumber(tableOid)) return undefined;
+  return { reason, tableOid };
+}
+
+function parseArray(text: string): readonly unknown[] | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return Array.isArray(value) ? value : undefined;
+  } catch {
+    return undefined; // Forged, or of another program: the caller counts it.
+  }
+}
+
+function isBody(body: string, kind: "i" | "u" | "d" | "p"): boolean {
+  if (kind !== "p" && !body.startsWith("{")) return false;
+  try {
+    JSON.parse(body);
+    return true;
+  } catch {
+    return false; // As above.
+  }
+}
+
+function isNumber(value: unknown): value is number {
+  return typeof value === "number";
+}
