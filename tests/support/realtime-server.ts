@@ -107,8 +107,8 @@ export async function startTestServer(
       });
     },
     async close() {
-      for (const client of clients) client.close();
       await server.close();
+      for (const client of clients) client.close();
       if (existing === undefined) await database.drop();
       await rm(dataDir, { recursive: true, force: true });
     },

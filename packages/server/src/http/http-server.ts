@@ -1,7 +1,8 @@
 import type { Socket } from "node:net";
 import cors from "@fastify/cors";
 import swagger from "@fastify/swagger";
-import Fastify, { type FastifyBaseLogger, type FastifyInstance } from "fastify";
+import { RealtimeError } from "@paperdb/protocol";
+import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from "fastify";
 import { jsonSchemaTransform, serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
 import { answerProblems, malformedRequestAnswer } from "./problem.ts";
 
@@ -20,7 +21,7 @@ const REQUEST_TIMEOUT_MS = 60_000;
 export async function createHttpServer(options: HttpServerOptions): Promise<FastifyInstance> {
   const app = Fastify({
     loggerInstance: options.log,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     exposeHeadRoutes: false,
     // Streams end by themselves when the server drains; idle keep-alive connections need not be waited for.
     forceCloseConnections: "idle",
@@ -32,6 +33,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Fast
   });
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
+  parseJsonOnly(app);
   answerProblems(app);
   logRequests(app);
   await app.register(cors, {
@@ -59,6 +61,18 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Fast
   });
   app.get("/openapi.json", { schema: { hide: true } }, (_request, reply) => reply.send(app.swagger()));
   return app;
+}
+
+/** Members of any name are data here: nothing is merged into objects of ours. */
+function parseJsonOnly(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("application/json", { parseAs: "string" }, (_request, body, done) => {
+    try {
+      done(null, JSON.parse(String(body)));
+    } catch {
+      done(new RealtimeError("invalid_request", "The body is not valid JSON."));
+    }
+  });
 }
 
 /** Paths only: query strings can carry keys. */

@@ -25,9 +25,13 @@ export async function listen(app: FastifyInstance, host: string, port: number): 
       });
     }
     if (code === "EACCES") {
-      throw new RealtimeError("forbidden", `This user may not listen on port ${port}: set PORT to 1024 or more.`, {
-        cause: error,
-      });
+      throw new RealtimeError(
+        "forbidden",
+        `This user may not listen on port ${port}: set PORT to 1024 or more.`,
+        {
+          cause: error,
+        },
+      );
     }
     throw error;
   }

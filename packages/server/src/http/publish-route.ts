@@ -40,7 +40,7 @@ export function publishRoute(app: FastifyInstance, dependencies: PublishRouteDep
       }),
       body: z.strictObject({
         topic: z.string({ error: "is missing: a dot-separated name, as text" }),
-        data: z.json({ error: "is missing: any JSON value" }).describe("Any JSON value"),
+        data: z.unknown().describe("Any JSON value"),
       }),
       response: {
         202: z.object({ id: z.string().describe("The event's id") }),
@@ -59,6 +59,9 @@ export function publishRoute(app: FastifyInstance, dependencies: PublishRouteDep
       if (grant === undefined) throw new Error("the request was not authorised");
       const { topic, data } = request.body;
       requireTopic(topic);
+      if (data === undefined) {
+        throw new RealtimeError("invalid_request", '"data" in the body is missing: give any JSON value.');
+      }
       const key = request.headers["idempotency-key"];
       const body = JSON.stringify(request.body);
       const earlier = key === undefined ? undefined : idempotency.find(grant.tenant, key, body);
