@@ -1,3 +1,12 @@
-import { VERSION } from "./server.ts";
+import { runProgram } from "./cli/program.ts";
 
-process.stdout.write(`paperdb-realtime ${VERSION}\n`);
+void runProgram(process.argv, {
+  env: process.env,
+  cwd: process.cwd(),
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  setExitCode(code) {
+    process.exitCode = code;
+  },
+});

@@ -25,7 +25,10 @@ insert into public.todos (tenant_id, title, done)
   where not exists (select from public.todos)`;
 
 /** Kept with the migrations, so that a demo that was deleted does not come back. */
-const CLAIM_SQL = "insert into paperdb.migrations (set, id) values ('demo', 1) on conflict do nothing";
+const CLAIM_SQL = "insert into paperdb.migrations (set, id) values ($1, 1) on conflict do nothing";
+
+/** The name under which the migrations remember that the demo was made. */
+export const DEMO_SET = "demo";
 
 /**
  * Makes the tenant `demo` on plan pro, a table `todos` with a few rows, and two
@@ -36,7 +39,7 @@ export async function createDemo(pool: Pool): Promise<Demo | undefined> {
   const client = await pool.connect();
   try {
     await client.query("begin");
-    const claimed = await client.query(CLAIM_SQL);
+    const claimed = await client.query(CLAIM_SQL, [DEMO_SET]);
     const demo = claimed.rowCount === 1 ? await fillDatabase(client) : undefined;
     await client.query("commit");
     client.release();

@@ -6,10 +6,7 @@ export const GRANTS_CHANNEL = "paperdb_grants";
 /** The name of this set in `paperdb.migrations`. */
 export const TENANT_MIGRATION_SET = "tenants";
 
-/**
- * Tables of tenants and keys. The triggers announce what ends or narrows a
- * grant, also when it is done by hand in psql or by replication (ENABLE ALWAYS).
- */
+/** Tables of tenants and keys. */
 export const TENANT_MIGRATIONS: readonly Migration[] = [
   {
     id: 1,
@@ -28,7 +25,24 @@ create table paperdb.keys (
   created_at timestamptz not null default now()
 );
 create index keys_tenant_id on paperdb.keys (tenant_id, id);
+`,
+  },
+];
 
+/** The name of {@link ANNOUNCEMENT_MIGRATIONS}: a set of its own, so that uninstalling takes it back and a start puts it in again. */
+export const ANNOUNCEMENT_MIGRATION_SET = "announcements";
+
+/** The functions of {@link ANNOUNCEMENT_MIGRATIONS}. */
+export const ANNOUNCEMENT_FUNCTIONS = ["announce_tenant", "announce_key", "announce_all"] as const;
+
+/**
+ * Triggers that announce what ends or narrows a grant, also when it is done by
+ * hand in psql or by replication (ENABLE ALWAYS).
+ */
+export const ANNOUNCEMENT_MIGRATIONS: readonly Migration[] = [
+  {
+    id: 1,
+    sql: `
 create function paperdb.announce_tenant() returns trigger language plpgsql
   set search_path = pg_catalog, pg_temp as $$
 begin

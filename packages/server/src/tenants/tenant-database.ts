@@ -3,7 +3,12 @@ import { Pool } from "pg";
 import type { Logger } from "pino";
 import { migrate, MigrationError } from "../postgres/migrate.ts";
 import { explainConnectFailure } from "./connect-failure.ts";
-import { TENANT_MIGRATION_SET, TENANT_MIGRATIONS } from "./migrations.ts";
+import {
+  ANNOUNCEMENT_MIGRATION_SET,
+  ANNOUNCEMENT_MIGRATIONS,
+  TENANT_MIGRATION_SET,
+  TENANT_MIGRATIONS,
+} from "./migrations.ts";
 import { TenantStore } from "./tenant-store.ts";
 
 /** The open database with tenants and keys. */
@@ -64,6 +69,7 @@ async function prepareTables(url: string): Promise<void> {
     const client = await pool.connect();
     try {
       await migrate(client, TENANT_MIGRATION_SET, TENANT_MIGRATIONS);
+      await migrate(client, ANNOUNCEMENT_MIGRATION_SET, ANNOUNCEMENT_MIGRATIONS);
     } finally {
       client.release(true);
     }

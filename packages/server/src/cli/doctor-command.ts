@@ -1,0 +1,54 @@
+import { Command } from "commander";
+import { diagnose } from "../source/postgres/doctor.ts";
+import type { Finding } from "../source/postgres/finding.ts";
+import { createLogger } from "../telemetry/logger.ts";
+import { loadCommandConfig, withDatabases } from "./command-context.ts";
+import type { Terminal } from "./terminal.ts";
+
+interface Diagnosis {
+  readonly source: string;
+  readonly findings: readonly Finding[];
+}
+
+const MARKS: Readonly<Record<Finding["level"], string>> = {
+  ok: "ok     ",
+  warning: "warning",
+  error: "error  ",
+};
+
+/** `doctor`: what each source needs of its database, and what to fix. */
+export function doctorCommand(terminal: Terminal): Command {
+  return new Command("doctor")
+    .description(
+      "Check each source and say what to fix; exit code 1 when something is wrong. Changes nothing",
+    )
+    .option("--json", "as JSON")
+    .action(async (options: { readonly json?: true }, command: Command) => {
+      const config = loadCommandConfig(command, terminal);
+      const log = createLogger("silent");
+      const diagnoses = await withDatabases(config, (urls) =>
+        Promise.all(
+          config.sources.map(async ({ name, collections }, index): Promise<Diagnosis> => {
+            const url = urls[index] ?? "";
+            return { source: name, findings: await diagnose({ name, url, collections, log }) };
+          }),
+        ),
+      );
+      terminal.stdout.write(
+        options.json ? `${JSON.stringify({ sources: diagnoses }, null, 2)}\n` : render(diagnoses),
+      );
+      const failed = diagnoses.some(({ findings }) => findings.some(({ level }) => level === "error"));
+      if (failed) terminal.setExitCode(1);
+    });
+}
+
+function render(diagnoses: readonly Diagnosis[]): string {
+  const lines = diagnoses.flatMap(({ source, findings }) => [
+    `Source ${source}:`,
+    ...findings.map(
+      ({ level, title, fix }) =>
+        `  ${MARKS[level]}  ${title}${fix === undefined ? "" : `\n           → ${fix}`}`,
+    ),
+  ]);
+  return `${lines.join("\n")}\n`;
+}

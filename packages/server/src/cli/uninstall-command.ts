@@ -1,0 +1,61 @@
+import { createInterface } from "node:readline/promises";
+import { Command } from "commander";
+import { uninstall } from "../source/postgres/uninstall.ts";
+import { uninstallTenants } from "../tenants/uninstall-tenants.ts";
+import { loadCommandConfig, withDatabases } from "./command-context.ts";
+import type { Terminal } from "./terminal.ts";
+
+interface UninstallOptions {
+  readonly yes?: true;
+  readonly tenants?: true;
+}
+
+/** `uninstall`: takes everything back that the server has put into a database. */
+export function uninstallCommand(terminal: Terminal): Command {
+  return new Command("uninstall")
+    .description(
+      "Remove every trigger and function of PaperDB Realtime from the databases of all sources. " +
+        "Stop the servers first: a running one puts its triggers in again. Your tables and rows stay.",
+    )
+    .option(
+      "--tenants",
+      "also drop tenants and keys, and schema paperdb; otherwise a later start has them again",
+    )
+    .option("-y, --yes", "do not ask")
+    .action(async (options: UninstallOptions, command: Command) => {
+      const config = loadCommandConfig(command, terminal);
+      await confirm(options, config.sources.map(({ name }) => name).join(", "), terminal);
+      await withDatabases(config, async (urls) => {
+        for (const [index, url] of urls.entries()) {
+          await uninstallFrom(url, config.sources[index]?.name ?? "", options.tenants === true, terminal);
+        }
+      });
+    });
+}
+
+async function uninstallFrom(
+  url: string,
+  name: string,
+  withTenants: boolean,
+  terminal: Terminal,
+): Promise<void> {
+  await uninstallTenants(url, withTenants);
+  const { tables, functions } = await uninstall(url);
+  // Again, for the schema: only now nothing of the source is left in it.
+  if (withTenants) await uninstallTenants(url, true);
+  terminal.stdout.write(
+    `Source ${name}: removed ${String(functions)} functions, and the triggers of ${String(tables.length)} tables` +
+      `${tables.length === 0 ? "" : ` (${tables.join(", ")})`}.${withTenants ? " Tenants and keys are gone." : ""}\n`,
+  );
+}
+
+async function confirm(options: UninstallOptions, sources: string, terminal: Terminal): Promise<void> {
+  if (options.yes) return;
+  if (!terminal.stdin.isTTY)
+    throw new Error("uninstall asks before it removes anything: add --yes where nobody can answer.");
+  const what = options.tenants ? "all triggers, functions, tenants and keys" : "all triggers and functions";
+  const dialog = createInterface({ input: terminal.stdin, output: terminal.stderr });
+  const answer = await dialog.question(`Remove ${what} from ${sources}? [y/N] `);
+  dialog.close();
+  if (!/^y(?:es)?$/i.test(answer.trim())) throw new Error("Nothing was removed.");
+}
