@@ -28,6 +28,7 @@ export interface PostgresNotifySourceOptions {
   readonly collections?: CollectionsConfig | undefined;
   readonly sink: ChangeSink;
   readonly topics: TopicSink;
+  /** A child logger that names the source. */
   readonly log: Logger;
   readonly settings?: Partial<NotifySettings>;
 }
@@ -60,7 +61,7 @@ export class PostgresNotifySource implements ChangeSource {
     this.name = options.name;
     this.#options = options;
     this.#settings = Object.freeze({ ...NOTIFY_DEFAULTS, ...options.settings });
-    this.#log = options.log.child({ source: options.name });
+    this.#log = options.log;
     const { sink, topics } = options;
     const settings = this.#settings;
     this.#database = new SourceDatabase(options.url, APPLICATION_NAME, settings, this.#log);
