@@ -12,8 +12,7 @@ describe("cursor", () => {
         part,
         part,
         (source, epoch, position) => {
-          const wellFormed = source.isWellFormed() && new TextEncoder().encode(source).length <= 90;
-          fc.pre(wellFormed);
+          fc.pre(new TextEncoder().encode(source).length <= 90);
           const text = formatCursor({ source, epoch, position });
           expect(encodeURIComponent(text)).toBe(text);
           expect(parseCursor(text)).toEqual({ source, epoch, position });

@@ -166,8 +166,7 @@ class Composition {
     const app = await createHttpServer({ corsOrigins: cors.origins, version: VERSION, log: this.#log });
     const authorize = async (request: FastifyRequest, allowQuery: boolean): Promise<Grant> => {
       this.#refuseWhileDraining();
-      const { apikey: queryKey } = request.query as { apikey?: unknown };
-      const keyText = extractKey({ headers: request.headers, queryKey, allowQuery });
+      const keyText = extractKey({ headers: request.headers, queryKey: queryKeyOf(request), allowQuery });
       const grant = await authenticator.authenticate(keyText);
       requireRealtime(grant, plans);
       return grant;
@@ -258,6 +257,11 @@ class Composition {
     process.exitCode = 1;
     void this.#closers.close();
   }
+}
+
+/** Before the query is validated: whether there is a key comes first. */
+function queryKeyOf({ query }: FastifyRequest): unknown {
+  return typeof query === "object" && query !== null && "apikey" in query ? query.apikey : undefined;
 }
 
 function planOf(plans: Config["plans"], name: string): PlanConfig | undefined {

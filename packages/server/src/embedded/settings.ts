@@ -9,6 +9,9 @@ export function postgresSettings(
     // A forgotten replication slot must not fill the disk.
     max_slot_wal_keep_size: "1GB",
     max_connections: "200",
+    // The default begins with a schema named after the user, and our own schema is: tables made without
+    // naming a schema would end up in it.
+    search_path: "public",
     // Its log must not hold the application's data: neither statements nor the rows that errors quote.
     log_min_error_statement: "panic",
     log_error_verbosity: "terse",

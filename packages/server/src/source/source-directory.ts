@@ -11,12 +11,13 @@ export class SourceDirectory {
 
   /** @throws {RealtimeError} `collection_not_found`, or why the table is no collection. */
   async find(collection: string): Promise<ChangeSource> {
-    const source = this.#sources.find((candidate) =>
-      candidate.collections().some(({ name }) => name === collection),
-    );
-    if (source !== undefined) return source;
-    for (const candidate of this.#sources) {
-      const reason = await candidate.whyNotCollection(collection);
+    for (const source of this.#sources) {
+      if (has(source, collection)) return source;
+    }
+    for (const source of this.#sources) {
+      const reason = await source.whyNotCollection(collection);
+      // The source has looked again: the collection may be new.
+      if (has(source, collection)) return source;
       if (reason !== undefined) throw new RealtimeError("collection_not_usable", reason);
     }
     throw new RealtimeError(
@@ -31,4 +32,8 @@ export class SourceDirectory {
     const names = this.#sources.flatMap((source) => source.collections().map(({ name }) => name));
     return names.filter((name) => seen.size === seen.add(name).size);
   }
+}
+
+function has(source: ChangeSource, collection: string): boolean {
+  return source.collections().some(({ name }) => name === collection);
 }
