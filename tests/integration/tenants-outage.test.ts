@@ -1,0 +1,95 @@
+import { RealtimeError } from "@paperdb/protocol";
+import { pino } from "pino";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { KeyAuthenticator } from "../../packages/server/src/auth/key-authenticator.ts";
+import { GrantWatcher } from "../../packages/server/src/tenants/grant-watcher.ts";
+import type { Revoked } from "../../packages/server/src/tenants/grant-watcher.ts";
+import { openTenantDatabase } from "../../packages/server/src/tenants/tenant-database.ts";
+import type { TenantDatabase } from "../../packages/server/src/tenants/tenant-database.ts";
+import { startPostgres } from "../support/postgres.ts";
+import type { TestPostgres } from "../support/postgres.ts";
+import { until } from "../support/until.ts";
+
+const KEY_CACHE_MS = 30_000;
+const log = pino({ level: "silent" });
+
+let postgres: TestPostgres;
+let tenants: TenantDatabase;
+let authenticator: KeyAuthenticator;
+let watcher: GrantWatcher;
+let nowMs = 0;
+const revoked: Revoked[] = [];
+const live: string[] = [];
+
+beforeEach(async () => {
+  revoked.length = 0;
+  live.length = 0;
+  nowMs = Date.now();
+  postgres = await startPostgres();
+  tenants = await openTenantDatabase({ url: postgres.url, log, timeoutMs: 2000 });
+  const { store } = tenants;
+  authenticator = new KeyAuthenticator({
+    store,
+    keyCacheMs: KEY_CACHE_MS,
+    maxCachedKeys: 10,
+    now: () => nowMs,
+  });
+  watcher = new GrantWatcher({
+    url: postgres.url,
+    log,
+    store,
+    authenticator,
+    plans: { pro: { realtime: true } },
+    liveKeyIds: () => live,
+    onRevoked: (event) => revoked.push(event),
+  });
+  await watcher.open();
+  await store.createTenant("a", "pro");
+});
+
+afterEach(async () => {
+  await watcher.close();
+  await tenants.close();
+  await postgres.stop();
+});
+
+async function ask(key: string): Promise<string> {
+  try {
+    return (await authenticator.authenticate(key)).tenant;
+  } catch (error) {
+    if (error instanceof RealtimeError) return error.code;
+    throw error;
+  }
+}
+
+test("a database killed: known keys work for keyCacheMs, then 503, and all is well when it is back", async () => {
+  const known = await tenants.store.createKey("a", "anon");
+  const unseen = await tenants.store.createKey("a", "anon");
+  live.push(known.id);
+  expect(await ask(known.key)).toBe("a");
+
+  await postgres.kill("SIGKILL");
+  nowMs += KEY_CACHE_MS - 1;
+  expect(await ask(known.key)).toBe("a");
+  expect(await ask(unseen.key)).toBe("key_store_unavailable");
+  nowMs += 1;
+  expect(await ask(known.key)).toBe("key_store_unavailable");
+
+  await postgres.start();
+  await until(async () => (await ask(known.key)) === "a", { timeoutMs: 20_000 });
+  expect(await ask(unseen.key)).toBe("a");
+  expect(revoked).toEqual([]);
+
+  // Only an announcement can tell: the key is remembered, and the clock stands still.
+  await until(
+    async () => {
+      const { id } = await tenants.store.createKey("a", "anon");
+      await tenants.store.deleteKey("a", id);
+      return revoked.some(({ keyId }) => keyId === id);
+    },
+    { timeoutMs: 20_000, intervalMs: 200, describe: "changes are announced again" },
+  );
+  await tenants.store.deleteKey("a", known.id);
+  await until(() => revoked.some(({ keyId }) => keyId === known.id), { timeoutMs: 1000 });
+  expect(await ask(known.key)).toBe("key_revoked");
+});
