@@ -1,0 +1,96 @@
+import type { Benchmark, BenchmarkContext, BenchmarkReport } from "./benchmark.ts";
+import { FanOutPeers, type Load } from "./support/fan-out-peers.ts";
+import { figure, ratioText } from "./support/markdown-table.ts";
+import { DATA_BYTES } from "./support/publisher.ts";
+import { Rounds } from "./support/statistics.ts";
+
+/** What is sent to how many; a burst has no rate. */
+interface Case extends Load {
+  readonly title: string;
+  readonly connections: number;
+}
+
+const STEADY_SECONDS = 3;
+const CASES: readonly Case[] = [
+  { title: "steady, 200 events/s", connections: 100, events: 200 * STEADY_SECONDS, perSecond: 200 },
+  { title: "burst, 2,000 events", connections: 100, events: 2000, perSecond: undefined },
+  { title: "steady, 40 events/s", connections: 1000, events: 40 * STEADY_SECONDS, perSecond: 40 },
+  { title: "burst, 1,000 events", connections: 1000, events: 1000, perSecond: undefined },
+];
+
+/** µs of CPU, but for the last one. */
+type Figure = "total" | "fan-out" | "floor" | "events per read";
+
+/** What one delivered event costs the server. */
+export const fanOut: Benchmark = { name: "fan-out", title: "Fan-out", run };
+
+async function run({ short, progress, profileDir }: BenchmarkContext): Promise<BenchmarkReport> {
+  const rounds = short ? 1 : 3;
+  const rows: string[][] = [];
+  const peers = await FanOutPeers.start(profileDir);
+  try {
+    for (const each of CASES) {
+      progress(`${each.connections} connections, ${each.title}`);
+      await peers.connect(each.connections);
+      rows.push(rowOf(each, await measure(peers, each, rounds)));
+    }
+  } finally {
+    await peers.close();
+  }
+  return { table: { head: HEAD, rows }, notes: notesOf(rounds) };
+}
+
+const HEAD = [
+  "load",
+  "connections",
+  "events per read",
+  "server, all",
+  "of it fan-out",
+  "floor",
+  "fan-out / floor",
+  "all / floor",
+];
+
+function notesOf(rounds: number): string[] {
+  return [
+    `CPU time of the process, user and system, in µs per delivered event: one tenant, events with ${DATA_BYTES} bytes of data, published over HTTP. ` +
+      "*Fan-out* is all without what the same publishes cost with a single subscriber: requests, parsing, keys. The *floor* is a bare `node:net` loop that " +
+      "writes the same bytes, encoded before, to raw sockets, as many events in one write as the server's clients found in one read, which flatters the floor " +
+      `where reads join writes. Server and floor took turns; medians of ${rounds} rounds and of the rounds' ratios. Every connection got every event, ` +
+      "all in the same order.",
+  ];
+}
+
+async function measure(peers: FanOutPeers, load: Case, rounds: number): Promise<Rounds<Figure>> {
+  const figures = new Rounds<Figure>();
+  const deliveries = load.events * load.connections;
+  for (let round = 0; round <= rounds; round += 1) {
+    const server = await peers.runServer(load);
+    const publishing = await peers.runPublishing(load);
+    const floor = await peers.runFloor(load, {
+      bytesPerEvent: Math.round(server.bytes / deliveries),
+      eventsPerWrite: Math.max(1, Math.round(deliveries / server.reads)),
+    });
+    // The first round warms up.
+    if (round === 0) continue;
+    const microseconds = (seconds: number): number => (seconds * 1e6) / deliveries;
+    figures.add("total", microseconds(server.cpuSeconds));
+    figures.add("fan-out", microseconds(server.cpuSeconds - publishing.cpuSeconds));
+    figures.add("floor", microseconds(floor.cpuSeconds));
+    figures.add("events per read", deliveries / server.reads);
+  }
+  return figures;
+}
+
+function rowOf({ title, connections }: Case, figures: Rounds<Figure>): string[] {
+  return [
+    title,
+    connections.toLocaleString("en-US"),
+    figures.median("events per read").toFixed(1),
+    `${figure(figures.median("total"))} µs`,
+    `${figure(figures.median("fan-out"))} µs`,
+    `${figure(figures.median("floor"))} µs`,
+    ratioText(figures.ratio("fan-out", "floor")),
+    ratioText(figures.ratio("total", "floor")),
+  ];
+}

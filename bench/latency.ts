@@ -1,0 +1,120 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { Client } from "pg";
+import type { Benchmark, BenchmarkContext, BenchmarkReport } from "./benchmark.ts";
+import { monotonicMs } from "./support/clock.ts";
+import { sequenceText } from "./support/frame-scanner.ts";
+import { figure } from "./support/markdown-table.ts";
+import { ServerProcess } from "./support/server-process.ts";
+import { percentile } from "./support/statistics.ts";
+import { requireComplete, Subscribers } from "./support/subscribers.ts";
+import { createTenant } from "./support/tenant.ts";
+
+const TABLE_SQL = `create table latency (
+  id bigint generated always as identity primary key,
+  tenant_id text not null,
+  seq text not null,
+  title text not null)`;
+const INSERT_SQL = "insert into latency (tenant_id, seq, title) values ('bench', $1, $2)";
+const TITLE = "A row of about two hundred bytes, as JSON. ".repeat(3);
+const PAUSE_MS = 5;
+const WARM_UP_WRITES = 50;
+
+/** When a row was written, by its sequence: ms on the monotonic clock. */
+interface Write {
+  readonly sentAtMs: number;
+  readonly committedAtMs: number;
+}
+
+/** From a commit in PostgreSQL until the client has the event. */
+export const latency: Benchmark = { name: "latency", title: "Commit → client", run };
+
+async function run({ short, progress, profileDir }: BenchmarkContext): Promise<BenchmarkReport> {
+  const writes = short ? 200 : 1500;
+  const server = await ServerProcess.start({ profileDir });
+  const subscribers = new Subscribers();
+  const client = new Client({ connectionString: server.databaseUrl });
+  try {
+    await client.connect();
+    await client.query(TABLE_SQL);
+    const { anonKey: key } = await createTenant(server, "bench");
+    const rows: string[][] = [];
+    let first = 1;
+    for (const connections of [1, 100]) {
+      progress(`${connections} clients, ${writes} writes`);
+      const subscription = { key, subject: { collection: "latency" }, connections, recordArrivals: true };
+      await subscribers.open("clients", server, subscription);
+      await writeRows(client, first, WARM_UP_WRITES);
+      requireComplete(await subscribers.receive("clients", WARM_UP_WRITES), first, WARM_UP_WRITES);
+      first += WARM_UP_WRITES;
+      const written = await writeRows(client, first, writes);
+      const received = await subscribers.receive("clients", writes);
+      requireComplete(received, first, writes);
+      rows.push(rowOf(connections, [...written.values()], delaysOf(written, received.arrivals)));
+      first += writes;
+      await subscribers.closeGroup("clients");
+    }
+    return { table: { head: HEAD, rows }, notes: notesOf(writes) };
+  } finally {
+    await client.end();
+    await subscribers.close();
+    await server.stop();
+  }
+}
+
+const HEAD = [
+  "SSE clients",
+  "commit → client p50",
+  "p99",
+  "INSERT sent → client p50",
+  "p99",
+  "the INSERT alone p50",
+];
+
+function notesOf(writes: number): string[] {
+  return [
+    `One writer, a single-row transaction at a time with ${PAUSE_MS} ms between, ${writes} of them; percentiles over all events of all ` +
+      "clients. *commit* is the moment at which the writer has PostgreSQL's answer, so the figure can be below zero; *INSERT sent* includes " +
+      "the write itself and its sync to disk. Writer and clients are two processes that read one monotonic clock.",
+  ];
+}
+
+async function writeRows(client: Client, first: number, count: number): Promise<Map<number, Write>> {
+  const written = new Map<number, Write>();
+  for (let sequence = first; sequence < first + count; sequence += 1) {
+    const sentAtMs = monotonicMs();
+    await client.query({ name: "write", text: INSERT_SQL, values: [sequenceText(sequence), TITLE] });
+    written.set(sequence, { sentAtMs, committedAtMs: monotonicMs() });
+    await delay(PAUSE_MS);
+  }
+  return written;
+}
+
+interface Delays {
+  readonly sinceCommitMs: readonly number[];
+  readonly sinceSentMs: readonly number[];
+}
+
+function delaysOf(written: ReadonlyMap<number, Write>, arrivals: Float64Array): Delays {
+  const sinceCommitMs: number[] = [];
+  const sinceSentMs: number[] = [];
+  for (let index = 0; index < arrivals.length; index += 2) {
+    const write = written.get(arrivals[index] ?? 0);
+    const atMs = arrivals[index + 1];
+    if (write === undefined || atMs === undefined) throw new Error("An event came that nobody wrote.");
+    sinceCommitMs.push(atMs - write.committedAtMs);
+    sinceSentMs.push(atMs - write.sentAtMs);
+  }
+  return { sinceCommitMs, sinceSentMs };
+}
+
+function rowOf(connections: number, writes: readonly Write[], delays: Delays): string[] {
+  const inserts = writes.map(({ sentAtMs, committedAtMs }) => committedAtMs - sentAtMs);
+  const columns = [
+    percentile(delays.sinceCommitMs, 0.5),
+    percentile(delays.sinceCommitMs, 0.99),
+    percentile(delays.sinceSentMs, 0.5),
+    percentile(delays.sinceSentMs, 0.99),
+    percentile(inserts, 0.5),
+  ];
+  return [String(connections), ...columns.map((ms) => `${figure(ms)} ms`)];
+}
