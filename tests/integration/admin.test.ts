@@ -1,7 +1,5 @@
-import type { FastifyInstance } from "fastify";
 import { pino } from "pino";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { z } from "zod";
 import { adminRoutes } from "../../packages/server/src/http/admin/admin-routes.ts";
 import type { ConnectionDirectory } from "../../packages/server/src/http/admin/connection-routes.ts";
 import { createHttpServer } from "../../packages/server/src/http/http-server.ts";
@@ -11,14 +9,11 @@ import { createDatabase } from "../support/postgres.ts";
 import type { TestDatabase } from "../support/postgres.ts";
 
 const ADMIN_KEY = "the-admin-key";
-const problemBody = z.object({ code: z.string(), detail: z.string() });
-const newKey = z.strictObject({ id: z.string(), role: z.literal("anon"), key: z.string() });
-const openApi = z.object({ paths: z.record(z.string(), z.record(z.string(), z.unknown())) });
 const log = pino({ level: "silent" });
 
 let database: TestDatabase;
 let tenants: TenantDatabase;
-let app: FastifyInstance;
+let app: Awaited<ReturnType<typeof createHttpServer>>;
 let baseUrl = "";
 const live = new Set<string>();
 
@@ -55,12 +50,27 @@ beforeEach(async () => {
   live.clear();
 });
 
-interface Answer {
-  readonly status: number;
-  readonly body: unknown;
+interface Problem {
+  readonly code: string;
+  readonly detail: string;
 }
 
-async function call(method: string, path: string, body?: unknown, key: string = ADMIN_KEY): Promise<Answer> {
+interface NewKey {
+  readonly id: string;
+  readonly key: string;
+}
+
+interface Answer<Body> {
+  readonly status: number;
+  readonly body: Body;
+}
+
+async function call<Body = unknown>(
+  method: string,
+  path: string,
+  body?: unknown,
+  key: string = ADMIN_KEY,
+): Promise<Answer<Body>> {
   const response = await fetch(`${baseUrl}/v1/admin/${path}`, {
     method,
     headers: {
@@ -78,8 +88,8 @@ async function call(method: string, path: string, body?: unknown, key: string = 
 
 /** `status code` of a problem, with the detail for a pattern to match. */
 async function problem(method: string, path: string, body?: unknown, key?: string): Promise<string> {
-  const { status, body: answer } = await call(method, path, body, key);
-  const { code, detail } = problemBody.parse(answer);
+  const { status, body: answer } = await call<Problem>(method, path, body, key);
+  const { code, detail } = answer;
   return `${String(status)} ${code}: ${detail}`;
 }
 
@@ -207,12 +217,12 @@ describe("keys", () => {
   });
 
   test("create, list, revoke", async () => {
-    const { status, body } = await call("POST", "tenants/acme/keys", {
+    const { status, body: created } = await call<NewKey>("POST", "tenants/acme/keys", {
       role: "anon",
       collections: ["todos"],
     });
     expect(status).toBe(201);
-    const created = newKey.parse(body);
+    expect(Object.keys(created).toSorted()).toEqual(["id", "key", "role"]);
     expect(created.key).toMatch(/^flc_anon_[0-9A-Za-z]{32,}$/);
     const listed = await call("GET", "tenants/acme/keys");
     expect(listed).toMatchObject({
@@ -276,7 +286,7 @@ describe("connections", () => {
 describe("the description", () => {
   test("openapi.json names every operation, from the schemas that validate", async () => {
     const response = await fetch(`${baseUrl}/openapi.json`);
-    const { paths } = openApi.parse(await response.json());
+    const { paths }: { readonly paths: Record<string, object> } = JSON.parse(await response.text());
     const operations = Object.entries(paths).flatMap(([path, methods]) =>
       Object.keys(methods).map((method) => `${method} ${path}`),
     );

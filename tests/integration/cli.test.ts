@@ -4,7 +4,6 @@ import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { z } from "zod";
 import { runCommandLine, startCommandLine } from "../support/command-line.ts";
 import type { CommandResult, RunningCommand } from "../support/command-line.ts";
 import { createDatabase } from "../support/postgres.ts";
@@ -50,6 +49,12 @@ function failure({ code, stdout, stderr }: CommandResult): string {
   expect(stderr.trimEnd().split("\n")).toHaveLength(1);
   expect(stderr).not.toMatch(/\bat .*\.[jt]s:\d+/);
   return stderr;
+}
+
+async function createKey(tenant: string): Promise<{ readonly id: string; readonly key: string }> {
+  const { stdout } = await run(["keys", "create", tenant, "--json"]);
+  const created: { readonly id: string; readonly key: string } = JSON.parse(stdout);
+  return created;
 }
 
 async function subscribe(url: string, key: string): Promise<SseClient> {
@@ -158,10 +163,9 @@ describe("start", () => {
     const { command, url } = await start();
     await run(["tenants", "create", "a"]);
     await run(["tenants", "create", "b"]);
-    const newKey = z.object({ id: z.string(), key: z.string() });
-    const one = newKey.parse(JSON.parse((await run(["keys", "create", "a", "--json"])).stdout));
-    const two = newKey.parse(JSON.parse((await run(["keys", "create", "a", "--json"])).stdout));
-    const three = newKey.parse(JSON.parse((await run(["keys", "create", "b", "--json"])).stdout));
+    const one = await createKey("a");
+    const two = await createKey("a");
+    const three = await createKey("b");
     const [first, second, third] = await Promise.all([one, two, three].map(({ key }) => subscribe(url, key)));
     await run(["keys", "revoke", "a", one.id]);
     await until(() => first?.ended, { timeoutMs: 1000, describe: "the revoked key's connection has ended" });
@@ -262,9 +266,11 @@ describe("doctor", () => {
       title: expect.any(String) as unknown,
       level: expect.stringMatching(/^(ok|warning)$/) as unknown,
     };
-    const { sources } = z
-      .object({ sources: z.array(z.object({ source: z.string(), findings: z.array(z.unknown()) })) })
-      .parse(JSON.parse(json.stdout));
+    const {
+      sources,
+    }: {
+      readonly sources: readonly { readonly source: string; readonly findings: readonly unknown[] }[];
+    } = JSON.parse(json.stdout);
     expect(sources.map(({ source }) => source)).toEqual(["postgres"]);
     expect(sources[0]?.findings.length).toBeGreaterThan(4);
     for (const finding of sources[0]?.findings ?? []) expect(finding).toMatchObject(levels);
@@ -316,8 +322,7 @@ describe("uninstall", () => {
     expect((await database.query("select * from todos")).rowCount).toBe(1);
     expect((await run(["tenants", "list"])).stdout).toMatch(/^a /m);
     const { command, url } = await start();
-    const created = await run(["keys", "create", "a", "--json"]);
-    const { id, key } = z.object({ id: z.string(), key: z.string() }).parse(JSON.parse(created.stdout));
+    const { id, key } = await createKey("a");
     const client = await subscribe(url, key);
     await run(["keys", "revoke", "a", id]);
     await until(() => client.ended, { timeoutMs: 1000, describe: "the revoked key's connection has ended" });

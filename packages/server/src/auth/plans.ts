@@ -2,7 +2,7 @@ import { RealtimeError } from "@paperdb/protocol";
 import type { Grant } from "./grant.ts";
 
 /** What a plan allows, as far as access goes. */
-export interface PlanAccess {
+interface PlanAccess {
   readonly realtime: boolean;
 }
 

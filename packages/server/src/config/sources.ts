@@ -4,7 +4,7 @@ import type { ParsedConfig } from "./schema.ts";
 type ParsedSource = NonNullable<ParsedConfig["sources"]>[number];
 
 /** One table that is a collection. */
-export interface CollectionConfig {
+interface CollectionConfig {
   /** `schema.table`, or a table of `public`. */
   readonly table: string;
   readonly tenantColumn: string;

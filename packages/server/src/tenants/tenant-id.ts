@@ -1,7 +1,7 @@
 import { RealtimeError } from "@paperdb/protocol";
 
 /** The longest tenant id, in characters (code points). */
-export const MAX_TENANT_ID_LENGTH = 200;
+const MAX_TENANT_ID_LENGTH = 200;
 
 /** Control characters, and halves of characters, which no database can store. */
 const UNUSABLE = /[\p{Cc}\p{Cs}]/u;
