@@ -35,13 +35,13 @@ function firstStart(facts: BannerFacts, demo: Demo, url: string): readonly strin
 function laterStart(facts: BannerFacts, url: string): readonly string[] {
   const database = facts.usesEmbedded
     ? [
-        `database      ${withoutPassword(facts.databaseUrl)} (its password is in ${facts.dataDir}, unless you set it)`,
+        `database      ${withoutPassword(facts.databaseUrl)} (its password is in ${facts.dataDir}/pg-password, unless you set it)`,
       ]
     : [];
   return [
     ...database,
-    "new tenant    paperdb-realtime tenants create <tenant>",
-    "new key       paperdb-realtime keys create <tenant>",
+    "new tenant    npx paperdb-realtime tenants create <tenant>",
+    "new key       npx paperdb-realtime keys create <tenant>",
     `subscribe     curl -N "${url}/v1/events/subscribe?collection=<table>" -H "apikey: <key>"`,
   ];
 }
