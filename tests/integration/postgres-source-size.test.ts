@@ -22,8 +22,8 @@ afterAll(async () => {
   await database.drop();
 });
 
-function digest(text: unknown): string {
-  return createHash("sha256").update(String(text)).digest("hex");
+function digest(value: unknown): string {
+  return createHash("sha256").update(String(value)).digest("hex");
 }
 
 /** Text that does not compress and has characters of 1 to 4 bytes, of about so many bytes. */

@@ -208,7 +208,7 @@ describe("what is received", () => {
     await query("create table forged (id int primary key, tenant_id text)");
     await test.watch("a", "forged");
     const channel = "flc_rt_' || md5('public.forged:a') || '";
-    const oid = (await query("select 'forged'::regclass::oid::int as oid")).rows[0]?.["oid"] as number;
+    const oid = Number((await query("select 'forged'::regclass::oid as oid")).rows[0]?.["oid"]);
     const before = test.source.stats();
     const garbage = [
       "",

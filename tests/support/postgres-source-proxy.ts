@@ -1,5 +1,6 @@
 import { createServer, connect } from "node:net";
-import type { AddressInfo, Socket } from "node:net";
+import type { Socket } from "node:net";
+import { freePort } from "./free-port.ts";
 
 /** A TCP proxy before PostgreSQL that misbehaves when told to. */
 export interface MisbehavingProxy {
@@ -43,11 +44,12 @@ export async function startMisbehavingProxy(databaseUrl: string): Promise<Misbeh
       if (!stuck) client.destroy();
     });
   });
+  const port = await freePort();
   await new Promise<void>((resolve) => {
-    server.listen(0, "127.0.0.1", resolve);
+    server.listen(port, "127.0.0.1", resolve);
   });
   const url = new URL(databaseUrl);
-  url.port = String((server.address() as AddressInfo).port);
+  url.port = String(port);
   return {
     url: url.href,
     freeze: () => {

@@ -136,7 +136,8 @@ export async function openTestSource(
   };
 }
 
-function parseObject(text: string): Readonly<Record<string, unknown>> {
+/** Reads a JSON object. */
+export function parseObject(text: string): Readonly<Record<string, unknown>> {
   const value: unknown = JSON.parse(text);
   if (typeof value !== "object" || value === null) throw new TypeError("A document is no object.");
   return Object.fromEntries(Object.entries(value));

@@ -12,6 +12,8 @@ export interface ConnectionOptions {
 /** A client together with its socket, so that a connection that hangs can be cut. */
 export interface Connection {
   readonly client: Client;
+  /** Runs statements after those that are still running: the client takes one at a time. */
+  readonly run: (sql: string) => Promise<void>;
   /** Ends it at once, also when the other side does not answer any more. */
   readonly cut: () => void;
 }
@@ -37,7 +39,13 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
     cut();
     throw error;
   }
-  return { client, cut };
+  let running: Promise<unknown> = Promise.resolve();
+  const run = async (sql: string): Promise<void> => {
+    const result = running.then(() => client.query(sql));
+    running = result.catch(() => undefined);
+    await result;
+  };
+  return { client, run, cut };
 }
 
 /** Closes a connection politely, and cuts it when that takes longer than `timeoutMs`. */

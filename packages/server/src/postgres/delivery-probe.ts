@@ -21,12 +21,12 @@ export async function proveDelivery(
   options: ConnectionOptions & { readonly probeTimeoutMs: number },
 ): Promise<void> {
   const channel = `flc_rt_probe_${randomBytes(8).toString("hex")}`;
-  await within(options.connectTimeoutMs, listening.client.query(`LISTEN ${escapeIdentifier(channel)}`));
+  await within(options.connectTimeoutMs, listening.run(`LISTEN ${escapeIdentifier(channel)}`));
   const { arrived, stop } = notificationOn(listening, channel);
   try {
     const notifying = await openConnection(options);
     try {
-      await within(options.connectTimeoutMs, notifying.client.query(`NOTIFY ${escapeIdentifier(channel)}`));
+      await within(options.connectTimeoutMs, notifying.run(`NOTIFY ${escapeIdentifier(channel)}`));
       await within(options.probeTimeoutMs, arrived);
     } finally {
       await closeConnection(notifying, 1_000);
@@ -42,7 +42,7 @@ export async function proveDelivery(
   } finally {
     stop();
   }
-  await within(options.connectTimeoutMs, listening.client.query(`UNLISTEN ${escapeIdentifier(channel)}`));
+  await within(options.connectTimeoutMs, listening.run(`UNLISTEN ${escapeIdentifier(channel)}`));
 }
 
 function notificationOn(

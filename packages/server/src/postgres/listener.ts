@@ -101,7 +101,7 @@ export class PgListener {
     if (connection === undefined) throw new ListenerDownError("The listening connection is down.");
     if (sql === "") return;
     try {
-      await within(this.#options.probeTimeoutMs, connection.client.query(sql));
+      await within(this.#options.probeTimeoutMs, connection.run(sql));
     } catch (error) {
       // Which of the statements took effect is unknown: a fresh connection knows.
       connection.cut();
@@ -138,7 +138,7 @@ export class PgListener {
     for (;;) {
       const missing = [...this.#channels].filter((channel) => !listened.has(channel));
       if (missing.length === 0) return;
-      await within(this.#options.connectTimeoutMs, connection.client.query(statements("LISTEN", missing)));
+      await within(this.#options.connectTimeoutMs, connection.run(statements("LISTEN", missing)));
       for (const channel of missing) listened.add(channel);
     }
   }
@@ -152,7 +152,7 @@ export class PgListener {
 
   async #probe(connection: Connection): Promise<void> {
     try {
-      await within(this.#options.probeTimeoutMs, connection.client.query("SELECT 1"));
+      await within(this.#options.probeTimeoutMs, connection.run("SELECT 1"));
       if (this.#connection === connection) this.#probeLater(connection);
     } catch {
       this.#lose(connection, "The database does not answer any more.");

@@ -36,12 +36,12 @@ const REPAIR_TIMEOUT_MS = 2_000;
 export class CatalogFollower {
   readonly #options: CatalogFollowerOptions;
   readonly #columns: readonly string[];
+  readonly #installer: TriggerInstaller;
   /** The tables whose triggers were found or put in place, by collection: what is captured now. */
   readonly #captured = new Map<string, CapturedTable>();
   /** Collections whose subscribers are to be reset once their changes are captured again. */
   readonly #toReset = new Set<string>();
   readonly #capturing = new Map<string, Promise<CapturedTable>>();
-  #installer: TriggerInstaller | undefined;
   #current: Collections = { tables: new Map(), unusable: new Map() };
   #reading: Promise<unknown> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
@@ -51,6 +51,7 @@ export class CatalogFollower {
 
   constructor(options: CatalogFollowerOptions) {
     this.#options = options;
+    this.#installer = new TriggerInstaller(options.database, options.settings, options.log);
     this.#columns = columnsOfInterest(options.config);
   }
 
@@ -61,11 +62,9 @@ export class CatalogFollower {
 
   /** Reads the catalog for the first time; a configured collection that is none is an error. */
   async open(): Promise<void> {
-    const { database, settings, log, config } = this.#options;
-    this.#installer = new TriggerInstaller(database.pool, database.encoding, settings, log);
     const { unusable } = await this.refresh();
     const [problem] = unusable.values();
-    if (config !== undefined && problem !== undefined) {
+    if (this.#options.config !== undefined && problem !== undefined) {
       throw new RealtimeError("collection_not_usable", problem);
     }
   }
@@ -138,7 +137,7 @@ export class CatalogFollower {
       throw new RealtimeError("collection_not_found", `There is no collection "${collection}".`);
     }
     if (!isCapturedWithin(table, this.#options.settings, this.#options.database.encoding)) {
-      await this.#installer?.install(table);
+      await this.#installer.install(table);
       table = (await this.refresh()).tables.get(collection);
       if (table === undefined || !isCaptured(table)) {
         throw new RealtimeError(
@@ -204,7 +203,7 @@ export class CatalogFollower {
     // Kept until it has worked: the next poll may find the triggers in place, put there by another watch.
     this.#toReset.add(watched.name);
     this.#captured.delete(watched.name);
-    if (!captured) await this.#installer?.install(table, REPAIR_TIMEOUT_MS);
+    if (!captured) await this.#installer.install(table, REPAIR_TIMEOUT_MS);
     this.#toReset.delete(watched.name);
     watched.table = table;
     if (tell) this.#options.lost(keysOf(watched), reason);

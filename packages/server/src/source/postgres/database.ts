@@ -1,3 +1,4 @@
+import { Socket } from "node:net";
 import { Pool } from "pg";
 import type { PoolClient } from "pg";
 import type { Logger } from "pino";
@@ -14,24 +15,31 @@ export const OLDEST_VERSION = 140_000;
 /** Catalog, outbox, installation: few connections do, since none of it is on the way of a change. */
 const CONNECTIONS = 3;
 
+/** Longer than the catalog of a very large database takes. */
+const QUERY_TIMEOUT_MS = 30_000;
+const CLOSE_TIMEOUT_MS = 1_000;
+
 /** Everything that a source asks its database for, besides listening. */
 export class SourceDatabase {
-  readonly pool: Pool;
+  readonly #url: string;
+  readonly #applicationName: string;
+  readonly #settings: NotifySettings;
+  readonly #log: Logger;
+  readonly #sockets = new Set<Socket>();
+  #pool: Pool;
   #encoding = "UTF8";
 
   constructor(url: string, applicationName: string, settings: NotifySettings, log: Logger) {
-    this.pool = new Pool({
-      connectionString: url,
-      application_name: applicationName,
-      max: CONNECTIONS,
-      connectionTimeoutMillis: settings.connectTimeoutMs,
-      query_timeout: settings.connectTimeoutMs + 30_000,
-      keepAlive: true,
-      allowExitOnIdle: true,
-    });
-    this.pool.on("error", (error) => {
-      log.debug({ reason: error.message }, "An idle connection to the database was lost");
-    });
+    this.#url = url;
+    this.#applicationName = applicationName;
+    this.#settings = settings;
+    this.#log = log;
+    this.#pool = this.#createPool();
+  }
+
+  /** The connections of now: {@link reset} replaces them. */
+  get pool(): Pool {
+    return this.#pool;
   }
 
   /** The encoding of the database, as `getdatabaseencoding()` names it. */
@@ -41,7 +49,7 @@ export class SourceDatabase {
 
   /** Connects, checks the version and brings schema `paperdb` up to date. */
   async prepare(): Promise<void> {
-    const client = await this.pool.connect();
+    const client = await this.#pool.connect();
     try {
       await this.#inspect(client);
       await migrate(client, SOURCE_SCHEMA_SET, SOURCE_MIGRATIONS);
@@ -51,24 +59,66 @@ export class SourceDatabase {
   }
 
   async fetchTables(columns: readonly string[]): Promise<readonly CatalogTable[]> {
-    return fetchTables(this.pool, columns);
+    return fetchTables(this.#pool, columns);
   }
 
   async fetchQueueUsage(): Promise<number> {
-    const result = await this.pool.query<{ usage: number }>("select pg_notification_queue_usage() as usage");
+    const result = await this.#pool.query<{ usage: number }>("select pg_notification_queue_usage() as usage");
     return result.rows[0]?.usage ?? 0;
   }
 
   async fetchOutboxMessage(id: string): Promise<string | undefined> {
-    return fetchOutboxMessage(this.pool, id);
+    return fetchOutboxMessage(this.#pool, id);
   }
 
   async sweepOutbox(retentionMs: number): Promise<void> {
-    await sweepOutbox(this.pool, retentionMs);
+    await sweepOutbox(this.#pool, retentionMs);
+  }
+
+  /** Cuts all connections: after an outage they may hang until the system gives them up. */
+  reset(): void {
+    const former = this.#pool;
+    this.#pool = this.#createPool();
+    this.#cut();
+    former.end().catch((error: unknown) => {
+      this.#log.debug({ reason: String(error) }, "A cut connection did not end by itself");
+    });
   }
 
   async close(): Promise<void> {
-    await this.pool.end();
+    const timer = setTimeout(() => {
+      this.#cut();
+    }, CLOSE_TIMEOUT_MS);
+    await this.#pool.end();
+    clearTimeout(timer);
+  }
+
+  #createPool(): Pool {
+    const pool = new Pool({
+      connectionString: this.#url,
+      application_name: this.#applicationName,
+      max: CONNECTIONS,
+      connectionTimeoutMillis: this.#settings.connectTimeoutMs,
+      query_timeout: this.#settings.connectTimeoutMs + QUERY_TIMEOUT_MS,
+      keepAlive: true,
+      allowExitOnIdle: true,
+      stream: () => this.#createSocket(),
+    });
+    pool.on("error", (error) => {
+      this.#log.debug({ reason: error.message }, "An idle connection to the database was lost");
+    });
+    return pool;
+  }
+
+  #createSocket(): Socket {
+    const socket = new Socket();
+    this.#sockets.add(socket);
+    socket.once("close", () => this.#sockets.delete(socket));
+    return socket;
+  }
+
+  #cut(): void {
+    for (const socket of this.#sockets) socket.destroy();
   }
 
   async #inspect(client: PoolClient): Promise<void> {

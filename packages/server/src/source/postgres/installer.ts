@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { RealtimeError } from "@paperdb/protocol";
 import { DatabaseError, escapeIdentifier } from "pg";
-import type { Pool, PoolClient } from "pg";
+import type { PoolClient } from "pg";
 import type { Logger } from "pino";
 import { quoteQualifiedName } from "../../postgres/identifier.ts";
 import {
@@ -11,6 +11,7 @@ import {
   rowTriggerName,
   truncateTriggerName,
 } from "./capture-sql.ts";
+import type { SourceDatabase } from "./database.ts";
 import type { NotifySettings } from "./settings.ts";
 import type { CapturedTable } from "./table.ts";
 
@@ -27,14 +28,12 @@ const RETRY_MAX_MS = 400;
 
 /** Puts our triggers on tables, without ever standing in the application's way for long. */
 export class TriggerInstaller {
-  readonly #pool: Pool;
-  readonly #encoding: string;
+  readonly #database: SourceDatabase;
   readonly #settings: NotifySettings;
   readonly #log: Logger;
 
-  constructor(pool: Pool, encoding: string, settings: NotifySettings, log: Logger) {
-    this.#pool = pool;
-    this.#encoding = encoding;
+  constructor(database: SourceDatabase, settings: NotifySettings, log: Logger) {
+    this.#database = database;
     this.#settings = settings;
     this.#log = log;
   }
@@ -64,7 +63,7 @@ export class TriggerInstaller {
   }
 
   async #attempt(table: CapturedTable): Promise<void> {
-    const client = await this.#pool.connect();
+    const client = await this.#database.pool.connect();
     let broken = false;
     try {
       await client.query("BEGIN");
@@ -87,7 +86,7 @@ export class TriggerInstaller {
   async #create(client: PoolClient, table: CapturedTable): Promise<void> {
     const capture = `EXECUTE FUNCTION paperdb.${escapeIdentifier(captureFunctionName(table))}()`;
     const shown = quoteQualifiedName(table.name);
-    await client.query(captureFunctionSql(table, this.#settings, this.#encoding));
+    await client.query(captureFunctionSql(table, this.#settings, this.#database.encoding));
     await client.query(
       `REVOKE ALL ON FUNCTION paperdb.${escapeIdentifier(captureFunctionName(table))}() FROM PUBLIC`,
     );

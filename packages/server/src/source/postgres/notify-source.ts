@@ -241,6 +241,7 @@ export class PostgresNotifySource implements ChangeSource {
     if (this.#state.live) this.#log.warn({ reason }, "The source is not live any more");
     this.#state = { live: false, reason, retryAfterMs: this.#settings.maxReconnectMs };
     this.#receiver.clear();
+    this.#database.reset();
   }
 
   /** After an outage: what was missed is unknown, so everybody is reset, once all is captured again. */
