@@ -227,6 +227,6 @@ describe("paperdb.publish", () => {
       client.release(true);
     }
     await until(() => test.published.some(({ topic }) => topic === "granted"));
-    await query("drop owned by publisher");
+    await query("drop owned by publisher; drop role publisher");
   });
 });

@@ -199,7 +199,7 @@ describe("changes", () => {
     );
     const changes = await test.sink.next("a", "secured", 3);
     expect(changes.map(({ document }) => String(document["big"]).length)).toEqual([5, 200_000, 2_000_000]);
-    await query("drop owned by app_writer");
+    await query("drop owned by app_writer; drop role app_writer");
   });
 });
 

@@ -230,7 +230,11 @@ export class CatalogFollower {
 
 /** Whether changes of before and of now belong to one history. */
 function isSame(left: CapturedTable, right: CapturedTable): boolean {
-  return left.shape === right.shape && left.partitions.join() === right.partitions.join();
+  return (
+    left.shape === right.shape &&
+    left.partitions.join() === right.partitions.join() &&
+    left.virtualColumns.join() === right.virtualColumns.join()
+  );
 }
 
 /** A collection's name can come to stand for another table only by way of none. */

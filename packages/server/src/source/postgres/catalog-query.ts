@@ -10,6 +10,8 @@ export interface CatalogTable {
   readonly columns: Readonly<Record<string, string>>;
   /** The primary key's columns with their types; null without one. */
   readonly primary_key: readonly (readonly [name: string, type: number])[] | null;
+  /** Generated columns that are not stored: a trigger does not see their values. */
+  readonly virtual_columns: readonly string[] | null;
   readonly partitions: readonly number[] | null;
   readonly triggers:
     | readonly (readonly [
@@ -43,7 +45,7 @@ with recursive tables as (
   left join partitions p on p.oid = t.tgrelid
   where pg_catalog.starts_with(t.tgname::text, '${TRIGGER_NAME_PREFIX}')
 )
-select t.oid::bigint::int8 as oid, t.nspname as schema, t.relname as name,
+select t.oid::bigint as oid, t.nspname as schema, t.relname as name,
   coalesce((select json_object_agg(a.attname, a.attnum || ' ' || a.atttypid || ' ' || a.atttypmod)
     from pg_catalog.pg_attribute a
     where a.attrelid = t.oid and a.attname = any($1::name[]) and a.attnum > 0 and not a.attisdropped), '{}') as columns,
@@ -52,6 +54,10 @@ select t.oid::bigint::int8 as oid, t.nspname as schema, t.relname as name,
     cross join lateral unnest(i.indkey) with ordinality as k(attnum, place)
     join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
     where i.indrelid = t.oid and i.indisprimary and k.place <= i.indnkeyatts) as primary_key,
+  (select json_agg(a.attname order by a.attname)
+    from pg_catalog.pg_attrdef d
+    join pg_catalog.pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
+    where d.adrelid = t.oid and a.attgenerated = 'v') as virtual_columns,
   (select json_agg(p.oid::bigint order by p.oid) from partitions p where p.root = t.oid) as partitions,
   (select json_agg(json_build_array(g.tgrelid::bigint, g.tgname, g.tgenabled, g.proname, g.md5, g.marker)
       order by g.tgrelid, g.tgname)

@@ -115,7 +115,9 @@ function toTable(
     name: { schema, table: name },
     tenantColumn,
     primaryKey: (primaryKey ?? []).map(([column]) => column),
-    hidden: new Set(hide),
+    // The trigger would show NULL in a virtual column, which may not be its value.
+    hidden: new Set([...hide, ...(entry.virtual_columns ?? [])]),
+    virtualColumns: entry.virtual_columns ?? [],
     shape: JSON.stringify([oid, schema, name, tenantColumn, entry.columns[tenantColumn], primaryKey]),
     partitions: entry.partitions ?? [],
     triggers: (entry.triggers ?? []).map(

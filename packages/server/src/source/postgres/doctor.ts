@@ -113,6 +113,12 @@ function aboutCollections({ tables, unusable }: Collections, facts: ServerFacts)
         "The server installs them again when the collection is subscribed to; do not disable them.",
       );
     }
+    if (table.virtualColumns.length > 0) {
+      return warning(
+        `The virtual generated columns of collection ${shown} are not delivered: ${table.virtualColumns.join(", ")}.`,
+        "Make them STORED if clients need them.",
+      );
+    }
     return ok(`${shown} is a collection.`);
   });
   return [...findings, ...[...unusable.values()].map((sentence) => warning(sentence))];
