@@ -56,7 +56,7 @@ function notesOf(rounds: number): string[] {
     `CPU time of the process, user and system, in µs per delivered event: one tenant, events with ${DATA_BYTES} bytes of data, published over HTTP. ` +
       "*Fan-out* is all without what the same publishes cost with a single subscriber: requests, parsing, keys. The *floor* is a bare `node:net` loop that " +
       "writes the same bytes, encoded before, to raw sockets, as many events in one write as the server's clients found in one read, which flatters the floor " +
-      `where reads join writes. Server and floor took turns; medians of ${rounds} rounds and of the rounds' ratios. Every connection got every event, ` +
+      `where reads join writes; in a burst it has all events from the start, the server gets them one request at a time. Server and floor took turns; medians of ${rounds} rounds and of the rounds' ratios. Every connection got every event, ` +
       "all in the same order.",
   ];
 }

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Benchmark, BenchmarkContext, BenchmarkReport } from "./benchmark.ts";
-import { figure } from "./support/markdown-table.ts";
+import { figure, type Table } from "./support/markdown-table.ts";
 import { ServerProcess } from "./support/server-process.ts";
 import { fetchServerUsage, type ServerUsage } from "./support/server-usage.ts";
 import { median } from "./support/statistics.ts";
@@ -8,7 +8,7 @@ import { Subscribers } from "./support/subscribers.ts";
 import { createTenant } from "./support/tenant.ts";
 
 const CONNECTIONS = 5000;
-const WARM_UP_CONNECTIONS = 500;
+const WARM_UP_CONNECTIONS = 50;
 const FILES_BESIDE_CONNECTIONS = 200;
 /** Longer than the interval of heartbeats, so that each connection had one. */
 const IDLE_MS = 20_000;
@@ -37,6 +37,9 @@ async function run({ short, machine, profileDir, progress }: BenchmarkContext): 
     progress(`idle for ${IDLE_MS / 1000} s`);
     await delay(IDLE_MS);
     const idled = await fetchServerUsage(server.url);
+    if (idled.connections !== connections) {
+      throw new Error(`${idled.connections} connections are open, not ${connections}.`);
+    }
     const after = await sampleUsage(server);
     const cpuShare = (idled.cpuSeconds - opened.cpuSeconds) / (IDLE_MS / 1000);
     return { table: tableOf(connections, before, after, cpuShare), notes: NOTES };
@@ -77,7 +80,7 @@ function tableOf(connections: number, before: Memory, after: Memory, cpuShare: n
     `${figure((to - from) / connections / 1024)} KiB`,
   ];
   return {
-    head: ["", "0 connections", `${connections} idle connections`, "each"],
+    head: ["", "0 connections", `${connections.toLocaleString("en-US")} idle connections`, "each"],
     rows: [
       row("resident memory", before.residentBytes, after.residentBytes),
       row("JavaScript heap used", before.heapUsedBytes, after.heapUsedBytes),
@@ -85,5 +88,3 @@ function tableOf(connections: number, before: Memory, after: Memory, cpuShare: n
     ],
   };
 }
-
-type Table = BenchmarkReport["table"];

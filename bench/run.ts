@@ -16,7 +16,7 @@ const HELP = `Usage: npm run bench -- [options]
 
   --only <name>      one of ${NAMES}; may be repeated
   --short            less of everything, to try it out: about a quarter of the time
-  --write            put the tables into docs/benchmarks.md
+  --write            put the tables of a whole run into docs/benchmarks.md
   --profile <dir>    write the server's CPU profiles there; it costs some speed
   --help             this text
 
@@ -36,6 +36,9 @@ async function main(): Promise<void> {
   if (values.help) {
     process.stdout.write(HELP);
     return;
+  }
+  if (values.write && (values.only !== undefined || values.short || values.profile !== undefined)) {
+    throw new Error("--write publishes a whole run: leave --only, --short and --profile out.");
   }
   const machine = await describeMachine();
   const chosen = choose(values.only);

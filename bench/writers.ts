@@ -28,8 +28,8 @@ const WRITERS = [1, 4, 16];
 export const writers: Benchmark = { name: "writers", title: "Writers", run };
 
 async function run({ short, progress, profileDir }: BenchmarkContext): Promise<BenchmarkReport> {
-  const durationMs = short ? 500 : 2000;
-  const rounds = short ? 1 : 3;
+  const durationMs = short ? 500 : 1500;
+  const rounds = short ? 1 : 5;
   const server = await ServerProcess.start({ profileDir });
   const subscribers = new Subscribers();
   const worker = new WorkerProcess<WriterCalls>(new URL("support/writer-worker.ts", import.meta.url));

@@ -13,5 +13,5 @@ export async function writeReport(report: string): Promise<void> {
   if (begin === -1 || end < begin)
     throw new Error(`docs/benchmarks.md has lost its marks "${BEGIN}" and "${END}".`);
   const updated = `${text.slice(0, begin + BEGIN.length)}\n\n${report}\n\n${text.slice(end)}`;
-  await writeFile(DOCUMENT, await format(updated, { parser: "markdown", printWidth: 110 }));
+  await writeFile(DOCUMENT, await format(updated, { parser: "markdown" }));
 }

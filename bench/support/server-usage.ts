@@ -4,6 +4,8 @@ export interface ServerUsage {
   readonly cpuSeconds: number;
   readonly residentBytes: number;
   readonly heapUsedBytes: number;
+  /** Open now. */
+  readonly connections: number;
 }
 
 /** Reads the usage of the server at this address. */
@@ -14,6 +16,7 @@ export async function fetchServerUsage(url: string): Promise<ServerUsage> {
     cpuSeconds: valueOf(text, "process_cpu_seconds_total"),
     residentBytes: valueOf(text, "process_resident_memory_bytes"),
     heapUsedBytes: valueOf(text, "nodejs_heap_size_used_bytes"),
+    connections: valueOf(text, "paperdb_connections"),
   };
 }
 
