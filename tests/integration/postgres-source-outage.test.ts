@@ -84,6 +84,33 @@ describe("an outage", () => {
     }
   });
 
+  it("before it is noticed fails a watch, which works again afterwards", async () => {
+    const proxy = await startMisbehavingProxy(database.url);
+    const test = await openTestSource({
+      url: proxy.url,
+      settings: {
+        probeTimeoutMs: 300,
+        connectTimeoutMs: 1_000,
+        maxReconnectMs: 200,
+        catalogPollIntervalMs: 60_000,
+      },
+    });
+    try {
+      await test.watch("a", "todos");
+      proxy.freeze();
+      await expect(test.watch("late", "todos")).rejects.toMatchObject({ code: "source_unavailable" });
+      proxy.thaw();
+      await until(() => test.source.state().live, { timeoutMs: 20_000 });
+      await test.watch("late", "todos");
+      await query("insert into todos values (21, 'late'), (22, 'a')");
+      await test.sink.next("late", "todos", 1);
+      await test.sink.next("a", "todos", 1);
+    } finally {
+      await test.source.close();
+      await proxy.close();
+    }
+  });
+
   it("during which a trigger was removed ends with the trigger in place again", async () => {
     const proxy = await startMisbehavingProxy(database.url);
     const test = await openTestSource({

@@ -19,6 +19,17 @@ afterAll(async () => {
   await database.drop();
 });
 
+async function inTransaction(...statements: readonly string[]): Promise<void> {
+  const client = await database.pool.connect();
+  try {
+    await client.query("begin");
+    for (const statement of statements) await client.query(statement);
+    await client.query("commit");
+  } finally {
+    client.release(true);
+  }
+}
+
 async function untilReset(tenant: string, collection: string, reason: string, times = 1): Promise<void> {
   await until(() => test.sink.resetsOf(tenant, collection, reason) >= times, {
     describe: () => `${reason} of ${collection}: ${JSON.stringify(test.sink.resets)}`,
@@ -259,6 +270,25 @@ describe("partitioned tables", () => {
     expect(changes.at(-1)).toMatchObject({ id: "[6,32]" });
   });
 
+  it("let their owner, who has no other rights, create and attach partitions", async () => {
+    await query("create role parts_owner");
+    await query("grant create on schema public to parts_owner");
+    await inTransaction(
+      "set local role parts_owner",
+      "create table owned (id int, tenant_id text, primary key (id)) partition by range (id)",
+    );
+    await test.watch("a", "owned");
+    await inTransaction(
+      "set local role parts_owner",
+      "create table owned_1 partition of owned for values from (0) to (10)",
+      "create table owned_2 (id int primary key, tenant_id text)",
+      "alter table owned attach partition owned_2 for values from (10) to (20)",
+      "insert into owned values (1, 'a'), (11, 'a')",
+    );
+    await test.sink.next("a", "owned", 2);
+    await query("drop owned by parts_owner; drop role parts_owner");
+  });
+
   it("reset when one partition is truncated, detached or dropped", async () => {
     for (const [index, partition] of ["parted_1", "parted_2a", "parted_3", "parted_4", "parted"].entries()) {
       await query(`truncate ${partition}`);
@@ -294,6 +324,31 @@ describe("installing", () => {
     expect(await test.sink.next("a", "busy", 1)).toMatchObject([{ id: "100" }]);
   });
 
+  it("ends a collection that cannot be captured any more, rather than be silent about it", async () => {
+    const test2 = await openTestSource({ url: database.url });
+    const long = await database.pool.connect();
+    try {
+      await query("create table lost_grip (id int primary key, tenant_id text)");
+      await test2.watch("a", "lost_grip");
+      await long.query("begin");
+      await long.query("insert into lost_grip values (1, 'a')");
+      const trigger = await query(
+        "select tgname from pg_trigger where tgrelid = 'lost_grip'::regclass order by length(tgname)",
+      );
+      // The writer itself disables the trigger and keeps the table: it cannot be put right meanwhile.
+      await long.query(`alter table lost_grip disable trigger "${String(trigger.rows[0]?.["tgname"])}"`);
+      await long.query("commit; begin; lock table lost_grip in row exclusive mode");
+      await until(() => test2.sink.droppedCollections.includes("lost_grip"));
+      await long.query("commit");
+      await test2.watch("a", "lost_grip");
+      await query("insert into lost_grip values (2, 'a')");
+      await until(() => test2.sink.changes("a", "lost_grip").some(({ id }) => id === "2"));
+    } finally {
+      long.release(true);
+      await test2.source.close();
+    }
+  });
+
   it("gives up when the transaction does not end, with a sentence and a time to come back", async () => {
     const impatient = await openTestSource({ url: database.url, settings: { installTimeoutMs: 300 } });
     const long = await database.pool.connect();
@@ -303,7 +358,7 @@ describe("installing", () => {
       await long.query("insert into held values (1, 'a')");
       await expect(impatient.watch("a", "held")).rejects.toMatchObject({
         code: "source_unavailable",
-        message: expect.stringMatching(/"held" was locked by a long transaction/),
+        message: expect.stringMatching(/"held" was locked by a long transaction or a VACUUM/),
         retryAfterSeconds: 5,
       });
     } finally {

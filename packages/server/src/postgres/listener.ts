@@ -104,7 +104,7 @@ export class PgListener {
       await within(this.#options.probeTimeoutMs, connection.run(sql));
     } catch (error) {
       // Which of the statements took effect is unknown: a fresh connection knows.
-      connection.cut();
+      this.#lose(connection, "The database does not answer any more.");
       throw new ListenerDownError("The listening connection was lost.", { cause: error });
     }
   }

@@ -143,9 +143,7 @@ export class CatalogFollower {
         throw new RealtimeError(
           "source_unavailable",
           `The collection "${collection}" just changed: try again.`,
-          {
-            retryAfterSeconds: 1,
-          },
+          { retryAfterSeconds: 1 },
         );
       }
     }
@@ -186,10 +184,30 @@ export class CatalogFollower {
         this.#toReset.delete(watched.name);
         this.#options.dropped(watched);
       } else {
-        await this.#repair(watched, table, reason, tell);
+        await this.#repairOrDrop(watched, table, reason, tell);
       }
     }
     this.#forgetUncaptured(tables);
+  }
+
+  /** Subscribers must not wait for changes that nothing captures: who comes back is told why. */
+  async #repairOrDrop(
+    watched: WatchedCollection,
+    table: CapturedTable,
+    reason: string,
+    tell: boolean,
+  ): Promise<void> {
+    try {
+      await this.#repair(watched, table, reason, tell);
+    } catch (error) {
+      if (!(error instanceof RealtimeError) && !this.#options.isLive()) throw error;
+      this.#options.log.warn(
+        { collection: watched.name, reason: String(error) },
+        "Cannot capture the changes of a collection",
+      );
+      this.#toReset.delete(watched.name);
+      this.#options.dropped(watched);
+    }
   }
 
   async #repair(

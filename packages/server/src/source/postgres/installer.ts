@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { RealtimeError } from "@paperdb/protocol";
 import { DatabaseError, escapeIdentifier } from "pg";
-import type { PoolClient } from "pg";
+import type { Pool, PoolClient } from "pg";
 import type { Logger } from "pino";
 import { quoteQualifiedName } from "../../postgres/identifier.ts";
 import {
@@ -22,6 +22,8 @@ const INSUFFICIENT_PRIVILEGE = "42501";
 /** Someone else holds the table, or had a deadlock with us, or installed at the same time. */
 const WORTH_A_RETRY: ReadonlySet<string | undefined> = new Set(["55P03", "40P01", "XX000", "23505", "40001"]);
 
+const INSTALLED = "installed";
+
 /** Pauses between attempts: in them the application's writes go on. */
 const RETRY_MIN_MS = 50;
 const RETRY_MAX_MS = 400;
@@ -40,25 +42,40 @@ export class TriggerInstaller {
 
   /**
    * Installs what captures the table's changes. A table that is in use is tried
-   * again and again, each time for `lockTimeoutMs` at most.
+   * again and again, each time for `lockTimeoutMs` at most, and not while a
+   * transaction holds it that was there at the attempt before: waiting behind that one
+   * would only hold up the application's writes.
    *
    * @throws {RealtimeError} `source_unavailable` when the table stays locked, `collection_not_usable` without the right to it.
    */
   async install(table: CapturedTable, timeoutMs: number = this.#settings.installTimeoutMs): Promise<void> {
     const deadline = Date.now() + timeoutMs;
     const shown = quoteQualifiedName(table.name);
+    let former: ReadonlySet<string> = new Set();
     for (;;) {
-      try {
-        await this.#attempt(table);
+      const holders = await fetchHolders(this.#database.pool, [table.oid, ...table.partitions]);
+      const held = holders.some((holder) => former.has(holder));
+      former = new Set(holders);
+      const failure = held ? undefined : await this.#tryOnce(table, shown);
+      if (failure === INSTALLED) {
         this.#log.info({ collection: table.collection }, "Installed the triggers of a collection");
         return;
-      } catch (error) {
-        const code = error instanceof DatabaseError ? error.code : undefined;
-        if (code === INSUFFICIENT_PRIVILEGE) throw notOwner(shown, error);
-        if (!WORTH_A_RETRY.has(code)) throw error;
-        if (Date.now() >= deadline) throw staysLocked(shown, timeoutMs, error);
       }
+      if (Date.now() >= deadline) throw staysLocked(shown, timeoutMs, failure);
       await sleep(RETRY_MIN_MS + Math.random() * (RETRY_MAX_MS - RETRY_MIN_MS));
+    }
+  }
+
+  /** @returns why it is worth another attempt, or {@link INSTALLED}. */
+  async #tryOnce(table: CapturedTable, shown: string): Promise<DatabaseError | typeof INSTALLED> {
+    try {
+      await this.#attempt(table);
+      return INSTALLED;
+    } catch (error) {
+      if (!(error instanceof DatabaseError)) throw error;
+      if (error.code === INSUFFICIENT_PRIVILEGE) throw notOwner(shown, error);
+      if (!WORTH_A_RETRY.has(error.code)) throw error;
+      return error;
     }
   }
 
@@ -87,9 +104,7 @@ export class TriggerInstaller {
     const capture = `EXECUTE FUNCTION paperdb.${escapeIdentifier(captureFunctionName(table))}()`;
     const shown = quoteQualifiedName(table.name);
     await client.query(captureFunctionSql(table, this.#settings, this.#database.encoding));
-    await client.query(
-      `REVOKE ALL ON FUNCTION paperdb.${escapeIdentifier(captureFunctionName(table))}() FROM PUBLIC`,
-    );
+    await restrictTo(client, table);
     const rowTrigger = escapeIdentifier(rowTriggerName(table));
     await client.query(
       `CREATE OR REPLACE TRIGGER ${rowTrigger} AFTER INSERT OR UPDATE OR DELETE ON ${shown} FOR EACH ROW ${capture}`,
@@ -107,6 +122,18 @@ export class TriggerInstaller {
   }
 }
 
+/** The transactions that keep a trigger from being installed now, by their virtual ids. */
+async function fetchHolders(pool: Pool, relations: readonly number[]): Promise<readonly string[]> {
+  const result = await pool.query<{ holder: string }>(
+    `select distinct virtualtransaction as holder from pg_catalog.pg_locks
+     where locktype = 'relation' and granted and relation = any($1::oid[])
+       and database = (select oid from pg_catalog.pg_database where datname = current_database())
+       and mode not in ('AccessShareLock', 'RowShareLock')`,
+    [relations],
+  );
+  return result.rows.map((row) => row.holder);
+}
+
 /** The table and its partitions at all levels, quoted. */
 async function fetchRelations(client: PoolClient, table: CapturedTable): Promise<readonly string[]> {
   const result = await client.query<{ relation: string }>(
@@ -119,6 +146,17 @@ async function fetchRelations(client: PoolClient, table: CapturedTable): Promise
     [table.oid],
   );
   return result.rows.map((row) => row.relation);
+}
+
+/** Whoever owns a table may add partitions to it, and the triggers go along. */
+async function restrictTo(client: PoolClient, table: CapturedTable): Promise<void> {
+  const capture = `FUNCTION paperdb.${escapeIdentifier(captureFunctionName(table))}()`;
+  await client.query(`REVOKE ALL ON ${capture} FROM PUBLIC`);
+  const result = await client.query<{ owner: string }>(
+    "select pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(relowner)) as owner from pg_catalog.pg_class where oid = $1",
+    [table.oid],
+  );
+  for (const { owner } of result.rows) await client.query(`GRANT EXECUTE ON ${capture} TO ${owner}`);
 }
 
 /** A table restored from a dump brings triggers along that are named for its former oid. */
@@ -144,7 +182,7 @@ function notOwner(shown: string, cause: unknown): RealtimeError {
 function staysLocked(shown: string, timeoutMs: number, cause: unknown): RealtimeError {
   return new RealtimeError(
     "source_unavailable",
-    `The table ${shown} was locked by a long transaction for ${String(timeoutMs / 1000)} s, so its trigger could not be installed: try again, or end that transaction.`,
+    `The table ${shown} was locked by a long transaction or a VACUUM for ${String(timeoutMs / 1000)} s, so its trigger could not be installed: try again, or end it.`,
     { cause, retryAfterSeconds: 5 },
   );
 }

@@ -151,15 +151,27 @@ export class PostgresNotifySource implements ChangeSource {
 
   async watch(key: ChannelKey): Promise<Position> {
     this.#requireLive();
+    let watch: Watch | undefined;
     try {
       const table = await this.#catalog.capture(key.collection);
-      const watch = this.#claim(key, table);
+      watch = this.#claim(key, table);
       watch.listening ??= this.#listener.listen([watch.notifyChannel]);
       await watch.listening;
     } catch (error) {
+      // All who waited for this LISTEN fail together, so nobody needs the watch.
+      if (watch !== undefined && this.#watches.get(key) === watch) this.#forget(watch);
       throw this.#watchError(error);
     }
     this.#requireLive();
+    if (this.#watches.get(key) !== watch) {
+      throw new RealtimeError(
+        "source_unavailable",
+        `The collection "${key.collection}" just changed: try again.`,
+        {
+          retryAfterSeconds: 1,
+        },
+      );
+    }
     return this.#receiver.position;
   }
 

@@ -1,0 +1,64 @@
+import { describe, expect, it } from "vitest";
+import { parseControlMessage, parseMessage } from "./wire.ts";
+
+const HEADER = '["u",1700000000000,3,16384,"a","7",0]';
+
+describe("parseMessage", () => {
+  it("reads a change", () => {
+    expect(parseMessage(`${HEADER}\n{"id":7}`)).toEqual({
+      kind: "u",
+      sentAtMs: 1_700_000_000_000,
+      tableOid: 16_384,
+      tenant: "a",
+      subject: "7",
+      composite: false,
+      body: '{"id":7}',
+    });
+  });
+
+  it("keeps line feeds of the body and of names apart from the header's end", () => {
+    const message = parseMessage('["i",1,1,1,"a\\nb","[1, 2]",1]\n{"a":\n1}');
+    expect(message).toMatchObject({ tenant: "a\nb", composite: true, body: '{"a":\n1}' });
+  });
+
+  it("reads an event with any JSON value, and a lost notice without a body", () => {
+    expect(parseMessage('["p",1,1,0,"a","t",0]\nnull')).toMatchObject({ kind: "p", body: "null" });
+    expect(parseMessage('["x",0,0,5,"a","",0]')).toEqual({ kind: "x", tableOid: 5, tenant: "a" });
+  });
+
+  it.each([
+    "",
+    "\n",
+    "{}",
+    "null",
+    '"text"',
+    "[",
+    HEADER,
+    `${HEADER}\n`,
+    `${HEADER}\n{`,
+    `${HEADER}\n[]`,
+    `${HEADER}\n{} {}`,
+    '["u",1,3,16384,"a","7"]\n{}',
+    '["u","1",3,16384,"a","7",0]\n{}',
+    '["u",1,3,"16384","a","7",0]\n{}',
+    '["u",1,3,16384,null,"7",0]\n{}',
+    '["u",1,3,16384,"a",7,0]\n{}',
+    '["t",1,3,16384,"a","7",0]\n{}',
+  ])("refuses %j", (text) => {
+    expect(parseMessage(text)).toBeUndefined();
+  });
+});
+
+describe("parseControlMessage", () => {
+  it("reads why a table's changes were missed", () => {
+    expect(parseControlMessage('["truncated",5]')).toEqual({ reason: "truncated", tableOid: 5 });
+    expect(parseControlMessage('["capture_failed",5]')).toEqual({ reason: "capture_failed", tableOid: 5 });
+  });
+
+  it.each(["", "[]", "{}", '["truncated"]', '["truncated","5"]', '["else",5]', '["truncated",5,6]'])(
+    "refuses %j",
+    (text) => {
+      expect(parseControlMessage(text)).toBeUndefined();
+    },
+  );
+});
