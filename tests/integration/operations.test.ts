@@ -33,12 +33,15 @@ describe("operations", () => {
     await client.waitForMessages(1);
     const text = await (await get("/metrics")).text();
     expect(text).toMatch(/^paperdb_connections 1$/m);
+    expect(text).toMatch(/^paperdb_connections_opened_total 1$/m);
     expect(text).toMatch(/^paperdb_subscriptions 1$/m);
     expect(text).toMatch(/^paperdb_events_in_total\{source="events",collection="\(topics\)"\} 1$/m);
     expect(text).toMatch(/^paperdb_events_out_total\{source="events",collection="\(topics\)"\} 1$/m);
     expect(text).toMatch(/^paperdb_commit_to_send_seconds_count 1$/m);
     expect(text).toMatch(/^paperdb_source_live\{source="postgres"\} 1$/m);
-    expect(text).toMatch(/^paperdb_notification_queue_usage\{source="postgres"\} 0/m);
+    await expect
+      .poll(async () => (await get("/metrics")).text())
+      .toMatch(/^paperdb_notification_queue_usage\{source="postgres"\} 0/m);
     expect(text).toContain("paperdb_resets_total");
     expect(text).toContain("paperdb_slow_consumers_total 0");
     expect(text).not.toContain("alice");

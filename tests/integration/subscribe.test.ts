@@ -191,7 +191,7 @@ describe("bad subscribe requests", () => {
   it("answers a request line beyond the parser's limit", async () => {
     const response = await fetch(`${server.url}/v1/events/subscribe?collection=${"x".repeat(20_000)}`);
     expect(response.status).toBe(431);
-    expect(await response.json()).toMatchObject({ code: "invalid_request" });
+    expect(await response.json()).toMatchObject({ code: "headers_too_large", status: 431 });
   });
 
   it("keeps a key to the collections that it names", async () => {

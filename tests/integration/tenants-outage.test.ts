@@ -3,7 +3,7 @@ import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { KeyAuthenticator } from "../../packages/server/src/auth/key-authenticator.ts";
 import { GrantWatcher } from "../../packages/server/src/tenants/grant-watcher.ts";
-import type { Revoked } from "../../packages/server/src/tenants/grant-watcher.ts";
+import type { LiveKey, Revoked } from "../../packages/server/src/tenants/grant-watcher.ts";
 import { openTenantDatabase } from "../../packages/server/src/tenants/tenant-database.ts";
 import type { TenantDatabase } from "../../packages/server/src/tenants/tenant-database.ts";
 import { startPostgres } from "../support/postgres.ts";
@@ -19,7 +19,7 @@ let authenticator: KeyAuthenticator;
 let watcher: GrantWatcher;
 let nowMs = 0;
 const revoked: Revoked[] = [];
-const live: string[] = [];
+const live: LiveKey[] = [];
 
 beforeEach(async () => {
   revoked.length = 0;
@@ -40,7 +40,7 @@ beforeEach(async () => {
     store,
     authenticator,
     plans: { pro: { realtime: true } },
-    liveKeyIds: () => live,
+    liveKeys: () => live,
     onRevoked: (event) => revoked.push(event),
   });
   await watcher.open();
@@ -65,7 +65,7 @@ async function ask(key: string): Promise<string> {
 test("a database killed: known keys work for keyCacheMs, then 503, and all is well when it is back", async () => {
   const known = await tenants.store.createKey("a", "anon");
   const unseen = await tenants.store.createKey("a", "anon");
-  live.push(known.id);
+  live.push({ keyId: known.id, tenant: "a" });
   expect(await ask(known.key)).toBe("a");
 
   await postgres.kill("SIGKILL");
@@ -84,6 +84,7 @@ test("a database killed: known keys work for keyCacheMs, then 503, and all is we
   await until(
     async () => {
       const { id } = await tenants.store.createKey("a", "anon");
+      live.push({ keyId: id, tenant: "a" });
       await tenants.store.deleteKey("a", id);
       return revoked.some(({ keyId }) => keyId === id);
     },

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { KeyAuthenticator } from "../../packages/server/src/auth/key-authenticator.ts";
 import { createDemo } from "../../packages/server/src/tenants/demo.ts";
 import { GrantWatcher } from "../../packages/server/src/tenants/grant-watcher.ts";
-import type { Revoked } from "../../packages/server/src/tenants/grant-watcher.ts";
+import type { LiveKey, Revoked } from "../../packages/server/src/tenants/grant-watcher.ts";
 import { openTenantDatabase } from "../../packages/server/src/tenants/tenant-database.ts";
 import type { TenantDatabase } from "../../packages/server/src/tenants/tenant-database.ts";
 import { createDatabase } from "../support/postgres.ts";
@@ -192,7 +192,7 @@ describe("changes made elsewhere", () => {
   const revoked: Revoked[] = [];
   let authenticator: KeyAuthenticator;
   let watcher: GrantWatcher;
-  let live: string[];
+  let live: LiveKey[];
 
   beforeEach(async () => {
     revoked.length = 0;
@@ -204,7 +204,7 @@ describe("changes made elsewhere", () => {
       store: tenants.store,
       authenticator,
       plans: PLANS,
-      liveKeyIds: () => live,
+      liveKeys: () => live,
       onRevoked: (event) => revoked.push(event),
     });
     await watcher.open();
@@ -230,6 +230,7 @@ describe("changes made elsewhere", () => {
     ];
     await authenticator.authenticate(one.key);
     await authenticator.authenticate(two.key);
+    live = [one, two].map(({ id }) => ({ keyId: id, tenant: "a", collection: "todos" }));
     await database.query("delete from paperdb.keys where id = $1", [one.id]);
     await arrives({ keyId: one.id });
     expect(await codeOf(authenticator.authenticate(one.key))).toBe("key_revoked");
@@ -240,17 +241,19 @@ describe("changes made elsewhere", () => {
   test("a deleted tenant is revoked, whatever its id", async () => {
     for (const id of HOSTILE_IDS) {
       await tenants.store.createTenant(id, "pro");
-      const { key } = await tenants.store.createKey(id, "anon");
+      const { id: keyId, key } = await tenants.store.createKey(id, "anon");
       await authenticator.authenticate(key);
+      live = [{ keyId, tenant: id }];
       await database.query("delete from paperdb.tenants where id = $1", [id]);
-      await arrives({ tenant: id });
+      await arrives({ keyId });
       expect(await codeOf(authenticator.authenticate(key))).toBe("key_revoked");
     }
   });
 
   test("a plan without realtime ends connections, another does not, both are seen by the next request", async () => {
-    const { key } = await tenants.store.createKey("a", "anon");
+    const { id, key } = await tenants.store.createKey("a", "anon");
     await authenticator.authenticate(key);
+    live = [{ keyId: id, tenant: "a" }];
     await database.query("update paperdb.tenants set plan = 'team' where id = 'a'");
     await until(async () => (await authenticator.authenticate(key)).plan === "team", { timeoutMs: 1000 });
     expect(revoked).toEqual([]);
@@ -259,9 +262,14 @@ describe("changes made elsewhere", () => {
     expect((await authenticator.authenticate(key)).plan).toBe("free");
   });
 
-  test("a key whose collections change is taken back", async () => {
-    const { id, key } = await tenants.store.createKey("a", "anon", ["todos", "notes"]);
+  test("a key whose collections change is taken back, and ends the connections that it does not grant any more", async () => {
+    const { id, key } = await tenants.store.createKey("a", "anon", ["todos", "notes", "more"]);
     await authenticator.authenticate(key);
+    live = [{ keyId: id, tenant: "a", collection: "notes" }];
+    await database.query("update paperdb.keys set collections = '{todos,notes}' where id = $1", [id]);
+    await until(async () => (await authenticator.authenticate(key)).collections?.length === 2);
+    expect(revoked).toEqual([]);
+    live = [{ keyId: id, tenant: "a", collection: "todos" }];
     await database.query("update paperdb.keys set collections = '{notes}' where id = $1", [id]);
     await arrives({ keyId: id });
     expect((await authenticator.authenticate(key)).collections).toEqual(["notes"]);
@@ -272,7 +280,10 @@ describe("changes made elsewhere", () => {
       await tenants.store.createKey("a", "anon"),
       await tenants.store.createKey("b", "anon"),
     ];
-    live = [one.id, two.id];
+    live = [
+      { keyId: one.id, tenant: "a" },
+      { keyId: two.id, tenant: "b" },
+    ];
     await database.query(
       "begin; set local session_replication_role = replica; delete from paperdb.keys where tenant_id = 'a'; commit",
     );
@@ -284,9 +295,20 @@ describe("changes made elsewhere", () => {
 
   test("an announcement that no trigger made changes nothing for valid keys", async () => {
     const { id, key } = await tenants.store.createKey("a", "anon");
-    live = [id];
-    await database.query("select pg_notify('paperdb_grants', 'garbage'), pg_notify('paperdb_grants', '')");
     const { id: last } = await tenants.store.createKey("b", "anon");
+    live = [
+      { keyId: id, tenant: "a" },
+      { keyId: last, tenant: "b" },
+    ];
+    for (const forged of [
+      "garbage",
+      "",
+      '{"tenant":"a"}',
+      '{"tenant":"a","plan":"free"}',
+      `{"keyId":"${id}"}`,
+    ]) {
+      await database.query("select pg_notify('paperdb_grants', $1)", [forged]);
+    }
     await tenants.store.deleteKey("b", last);
     await arrives({ keyId: last });
     expect(await codeOf(authenticator.authenticate(key))).toBe("none");
@@ -299,7 +321,12 @@ describe("changes made elsewhere", () => {
       await tenants.store.createKey("b", "anon"),
       await tenants.store.createKey("a", "secret"),
     ];
-    live = [gone.id, downgraded.id, kept.id, kept.id];
+    live = [
+      { keyId: gone.id, tenant: "a" },
+      { keyId: downgraded.id, tenant: "b" },
+      { keyId: kept.id, tenant: "a" },
+      { keyId: kept.id, tenant: "a" },
+    ];
     for (const { key } of [gone, downgraded, kept]) await authenticator.authenticate(key);
     const client = await database.pool.connect();
     try {

@@ -14,12 +14,12 @@ export type ErrorCode =
   | "not_found"
   | "collection_not_found"
   | "tenant_not_found"
-  | "method_not_allowed"
   | "conflict"
   | "idempotency_conflict"
   | "payload_too_large"
   | "unsupported_media_type"
   | "too_many_connections"
+  | "headers_too_large"
   | "rate_limited"
   | "internal"
   | "draining"
@@ -45,7 +45,6 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorDefinition>> = {
   not_found: { status: 404, retryable: false, title: "There is nothing at this address" },
   collection_not_found: { status: 404, retryable: false, title: "The collection does not exist" },
   tenant_not_found: { status: 404, retryable: false, title: "The tenant does not exist" },
-  method_not_allowed: { status: 405, retryable: false, title: "The method is not allowed here" },
   conflict: { status: 409, retryable: false, title: "It exists already" },
   idempotency_conflict: {
     status: 409,
@@ -55,6 +54,7 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorDefinition>> = {
   payload_too_large: { status: 413, retryable: false, title: "The body is too large" },
   unsupported_media_type: { status: 415, retryable: false, title: "The content type is not supported" },
   too_many_connections: { status: 429, retryable: true, title: "The tenant has too many connections" },
+  headers_too_large: { status: 431, retryable: false, title: "The request line and headers are too large" },
   rate_limited: { status: 429, retryable: true, title: "The tenant publishes too fast" },
   internal: { status: 500, retryable: true, title: "The server failed" },
   draining: { status: 503, retryable: true, title: "The server is shutting down" },

@@ -115,7 +115,6 @@ class Composition {
     const app = await this.#createApp(authenticator, tenants);
     this.#closers.add(() => this.#drain(app));
     const url = await listen(app, this.#config.host, this.#config.port);
-    this.#log.info({ url }, "listening");
     return { url, databaseUrl, demo, close: () => this.#closers.close() };
   }
 
@@ -127,9 +126,13 @@ class Composition {
         url: urls[index] ?? "",
         collections,
         sink: this.#sinkFor(name),
-        topics: { publish: (tenant, topic, data) => void this.#bus.publish(tenant, { topic, data }) },
+        topics: {
+          publish: (tenant, topic, data) => void this.#bus.publish(tenant, { topic, data }),
+          lost: (reason) => this.#bus.lost(reason),
+        },
         log: this.#log.child({ source: name }),
-        settings: this.#config.notify,
+        // Channels without subscribers linger in the hub, with their history.
+        settings: { ...this.#config.notify, lingerMs: 0 },
       });
       this.#closers.add(() => source.close());
       await source.open();
@@ -153,7 +156,7 @@ class Composition {
       store,
       authenticator,
       plans,
-      liveKeyIds: () => this.#connections.list().map(({ keyId }) => keyId),
+      liveKeys: () => this.#connections.list(),
       onRevoked: (revoked) => this.#disconnectRevoked(revoked),
     });
     this.#closers.add(() => watcher.close());
@@ -178,6 +181,7 @@ class Composition {
       bus: this.#bus,
       connections: this.#connections,
       authorize: (request) => authorize(request, true),
+      onOpened: () => this.#metrics.connectionOpened(),
       maxConnections: ({ plan }) => planOf(plans, plan)?.maxConnections ?? 0,
     });
     publishRoute(app, {

@@ -35,7 +35,7 @@ export function parseGrantChange(payload: string): GrantChange {
 }
 
 /** Whether a change concerns a grant. */
-export function matchesChange(grant: Grant, change: GrantChange): boolean {
+export function matchesChange(grant: Pick<Grant, "keyId" | "tenant">, change: GrantChange): boolean {
   switch (change.kind) {
     case "key":
       return grant.keyId === change.keyId;

@@ -40,6 +40,12 @@ export class EventBus implements ChangeSource {
     ]);
   }
 
+  /** Events published elsewhere may have been missed: subscribers to topics are reset. */
+  lost(reason: string): void {
+    this.#sequence += 1;
+    this.#sink.lost("all", this.#position(), reason);
+  }
+
   state(): SourceState {
     return { live: true };
   }

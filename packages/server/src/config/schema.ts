@@ -159,6 +159,10 @@ export const configSchema = z.strictObject({
       maxNotifyBytesPerTransaction: bytes(64 * MEBIBYTE).describe(
         "A transaction whose changes take more resets its subscribers instead.",
       ),
+      maxDocumentBytes: bytes(16 * MEBIBYTE).describe(
+        "A larger document is not delivered; its channel is reset, in bytes of JSON.",
+      ),
+      maxListenedChannels: count(100_000).describe("Channels listened to at a time."),
       maxPendingBytes: bytes(128 * MEBIBYTE).describe(
         "Changes that wait in the server for a large one before them.",
       ),

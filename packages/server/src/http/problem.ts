@@ -98,11 +98,11 @@ function notFound(request: FastifyRequest): RealtimeError {
 
 /** What Node's HTTP parser refuses never reaches a route: answered on the bare socket. */
 export function malformedRequestAnswer(status: number): string {
-  const detail =
+  const problem =
     status === 431
-      ? "The request line and headers are larger than the limit of 16 KiB. Shorten the URL or the headers."
-      : "The request is not valid HTTP.";
-  const body = problemBody(new RealtimeError("invalid_request", detail));
+      ? new RealtimeError("headers_too_large", "The limit is 16 KiB: shorten the URL or the headers.")
+      : new RealtimeError("invalid_request", "The request is not valid HTTP.");
+  const body = problemBody(problem);
   return [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Bad Request"}`,
     "content-type: application/problem+json",

@@ -1,9 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
-import { parseGrantChange } from "../auth/grant-change.ts";
+import type { Grant } from "../auth/grant.ts";
+import { matchesChange, parseGrantChange } from "../auth/grant-change.ts";
 import type { GrantChange } from "../auth/grant-change.ts";
 import type { KeyAuthenticator } from "../auth/key-authenticator.ts";
-import type { KeyStore } from "../auth/key-store.ts";
+import type { KeyStore, StoredKey } from "../auth/key-store.ts";
 import { hasRealtime } from "../auth/plans.ts";
 import type { Plans } from "../auth/plans.ts";
 import { ListenerDownError, PgListener } from "../postgres/listener.ts";
@@ -26,12 +27,20 @@ export interface GrantWatcherOptions {
   readonly authenticator: KeyAuthenticator;
   readonly plans: Plans;
   /** Keys of all live connections; may repeat. */
-  readonly liveKeyIds: () => Iterable<string>;
+  readonly liveKeys: () => Iterable<LiveKey>;
   readonly onRevoked: (revoked: Revoked) => void;
+}
+
+/** What a live connection was granted. */
+export interface LiveKey extends Pick<Grant, "keyId" | "tenant"> {
+  /** Absent on topics. */
+  readonly collection?: string;
 }
 
 const IDS_PER_QUERY = 1000;
 const RETRY_MS = 500;
+/** More than these are one check of everything. */
+const MAX_UNCHECKED = 1000;
 
 /**
  * Brings every change of tenants and keys, whichever process makes it, to the
@@ -43,9 +52,10 @@ export class GrantWatcher {
   readonly #listener: PgListener;
   readonly #closing = new AbortController();
   #listening = false;
-  /** Set while live connections are checked; a change meanwhile asks for another round. */
+  /** Set while live connections are checked. */
   #checking: Promise<void> | undefined;
-  #checkAgain = false;
+  /** Changes whose live connections are still to be checked. */
+  #unchecked: GrantChange[] = [];
 
   constructor(options: GrantWatcherOptions) {
     this.#options = options;
@@ -94,28 +104,11 @@ export class GrantWatcher {
     this.#handleChange({ kind: "all" });
   }
 
+  /** An announcement alone ends nothing: any database role can notify, so the store has the last word. */
   #handleChange(change: GrantChange): void {
-    const { authenticator, plans, onRevoked } = this.#options;
-    authenticator.forget(change);
-    switch (change.kind) {
-      case "key":
-        onRevoked({ keyId: change.keyId });
-        break;
-      case "tenant":
-        onRevoked({ tenant: change.tenant });
-        break;
-      case "plan":
-        if (!hasRealtime(change.plan, plans))
-          onRevoked({ tenant: change.tenant, planChangedTo: change.plan });
-        break;
-      case "all":
-        this.#checkLiveKeys();
-        break;
-    }
-  }
-
-  #checkLiveKeys(): void {
-    this.#checkAgain = true;
+    this.#options.authenticator.forget(change);
+    if (this.#unchecked.length >= MAX_UNCHECKED) this.#unchecked = [{ kind: "all" }];
+    else this.#unchecked.push(change);
     this.#checking ??= this.#checkUntilDone().finally(() => {
       this.#checking = undefined;
     });
@@ -123,30 +116,48 @@ export class GrantWatcher {
 
   async #checkUntilDone(): Promise<void> {
     const { signal } = this.#closing;
-    while (this.#checkAgain && !signal.aborted) {
-      this.#checkAgain = false;
+    while (this.#unchecked.length > 0 && !signal.aborted) {
+      const changes = this.#unchecked;
+      this.#unchecked = [];
       try {
-        await this.#checkOnce();
+        await this.#check(changes);
       } catch (error) {
-        this.#checkAgain = true;
+        this.#unchecked.push({ kind: "all" });
         this.#options.log.warn({ err: error }, "live keys could not be checked, will retry");
         await delay(RETRY_MS, undefined, { signal }).catch(() => undefined); // Only closing ends it early.
       }
     }
   }
 
-  async #checkOnce(): Promise<void> {
-    const { store, plans, liveKeyIds, onRevoked } = this.#options;
-    const ids = [...new Set(liveKeyIds())];
+  async #check(changes: readonly GrantChange[]): Promise<void> {
+    const { store, plans, liveKeys, onRevoked } = this.#options;
+    const concerned = new Map<string, LiveKey[]>();
+    for (const live of liveKeys()) {
+      if (!changes.some((change) => matchesChange(live, change))) continue;
+      const others = concerned.get(live.keyId);
+      if (others === undefined) concerned.set(live.keyId, [live]);
+      else others.push(live);
+    }
+    const ids = [...concerned.keys()];
     for (let start = 0; start < ids.length; start += IDS_PER_QUERY) {
       const asked = ids.slice(start, start + IDS_PER_QUERY);
       const found = new Map((await store.findByIds(asked)).map((key) => [key.id, key]));
       if (this.#closing.signal.aborted) return;
       for (const keyId of asked) {
         const key = found.get(keyId);
-        if (key === undefined) onRevoked({ keyId });
-        else if (!hasRealtime(key.plan, plans)) onRevoked({ tenant: key.tenant, planChangedTo: key.plan });
+        if (key !== undefined && !hasRealtime(key.plan, plans)) {
+          onRevoked({ tenant: key.tenant, planChangedTo: key.plan });
+        } else if (
+          key === undefined ||
+          !(concerned.get(keyId) ?? []).every((live) => stillGrants(key, live))
+        ) {
+          onRevoked({ keyId });
+        }
       }
     }
   }
+}
+
+function stillGrants({ collections }: StoredKey, { collection }: LiveKey): boolean {
+  return collections === null || (collection !== undefined && collections.includes(collection));
 }

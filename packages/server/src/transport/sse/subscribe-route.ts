@@ -26,6 +26,8 @@ export interface SubscribeRouteDependencies {
   readonly connections: ConnectionRegistry;
   /** Finds out who asks, and that the plan has realtime. */
   authorize(request: FastifyRequest): Promise<Grant>;
+  /** A client has got its answer. */
+  onOpened(): void;
   /** Connections that the grant's plan allows. */
   maxConnections(grant: Grant): number;
 }
@@ -133,6 +135,7 @@ class SseSession {
       },
     });
     this.#connection = connection;
+    this.#dependencies.onOpened();
     this.#subscription = hub.subscribe(channel, { target: connection, format: SSE_FRAMES, filter, cursor });
   }
 
