@@ -269,5 +269,5 @@ function queryKeyOf({ query }: FastifyRequest): unknown {
 }
 
 function planOf(plans: Config["plans"], name: string): PlanConfig | undefined {
-  return Object.hasOwn(plans, name) ? plans[name as keyof Config["plans"]] : undefined;
+  return new Map<string, PlanConfig>(Object.entries(plans)).get(name);
 }

@@ -17,7 +17,7 @@ export const problemSchema = z
   .meta({ id: "Problem" });
 
 /** The body of an error answer, as text. */
-export function problemBody(error: RealtimeError): string {
+function problemBody(error: RealtimeError): string {
   const { title, status, retryable } = ERRORS[error.code];
   return JSON.stringify({
     type: `urn:paperdb:error:${error.code}`,

@@ -14,7 +14,7 @@ export interface Gauges {
 }
 
 /** One source at the moment. */
-export interface SourceFigures {
+interface SourceFigures {
   readonly name: string;
   readonly live: boolean;
   /** Share of the database's notification queue that is in use, 0 to 1, where it has one. */
