@@ -11,6 +11,8 @@ export interface PgListenerOptions {
   readonly url: string;
   readonly applicationName: string;
   readonly log: Logger;
+  /** LISTENed from the start. */
+  readonly channels?: readonly string[];
   /** Called synchronously, in the order of the commits. Must not throw. */
   readonly onNotification: (channel: string, payload: string) => void;
   /** Connected, delivery proven, every channel LISTENed: what commits from now on is notified. */
@@ -57,6 +59,7 @@ export class PgListener {
 
   constructor(options: PgListenerOptions) {
     this.#options = { ...LISTENER_DEFAULTS, ...options };
+    for (const channel of options.channels ?? []) this.#channels.add(channel);
   }
 
   /** Whether notifications are being received. */

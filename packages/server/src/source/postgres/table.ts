@@ -32,3 +32,12 @@ export interface InstalledTrigger {
   readonly sourceMd5: string;
   readonly marker: string | null;
 }
+
+/** Whether changes of before and of now belong to one history of a collection. */
+export function isSameHistory(left: CapturedTable, right: CapturedTable): boolean {
+  return (
+    left.shape === right.shape &&
+    left.partitions.join() === right.partitions.join() &&
+    left.virtualColumns.join() === right.virtualColumns.join()
+  );
+}

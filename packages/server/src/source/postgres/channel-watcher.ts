@@ -1,0 +1,110 @@
+import { RealtimeError } from "@paperdb/protocol";
+import type { Logger } from "pino";
+import { ListenerDownError } from "../../postgres/listener.ts";
+import type { PgListener } from "../../postgres/listener.ts";
+import type { ChannelKey } from "../change-source.ts";
+import type { Capturer } from "./capturer.ts";
+import { justChanged } from "./capturer.ts";
+import type { NotifySettings } from "./settings.ts";
+import type { CapturedTable } from "./table.ts";
+import type { Watch, WatchedCollection, Watches } from "./watches.ts";
+
+/** What a {@link ChannelWatcher} works with. */
+export interface ChannelWatcherOptions {
+  /** The source's name, for sentences. */
+  readonly source: string;
+  readonly capturer: Capturer;
+  readonly listener: PgListener;
+  readonly watches: Watches;
+  readonly settings: NotifySettings;
+  readonly log: Logger;
+}
+
+/** LISTENs to the channels that have subscriptions, and for a while after. */
+export class ChannelWatcher {
+  readonly #options: ChannelWatcherOptions;
+
+  constructor(options: ChannelWatcherOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Resolves once the channel's changes are captured and LISTENed.
+   *
+   * @throws {RealtimeError} `collection_not_found`, `collection_not_usable`, `source_unavailable`.
+   */
+  async watch(key: ChannelKey): Promise<void> {
+    const { capturer, listener, watches } = this.#options;
+    let watch: Watch | undefined;
+    try {
+      const table = await capturer.capture(key.collection);
+      watch = this.#claim(key, table);
+      watch.listening ??= listener.listen([watch.notifyChannel]);
+      await watch.listening;
+    } catch (error) {
+      // All who waited for this LISTEN fail together, so nobody needs the watch.
+      if (watch !== undefined && watches.get(key) === watch) this.#forget(watch);
+      throw this.#explain(error);
+    }
+    // The collection may have been dropped meanwhile, and nobody was told of this watch.
+    if (watches.get(key) !== watch) throw justChanged(key.collection);
+  }
+
+  /** The channel has no subscriptions any more: it lingers. */
+  unwatch(key: ChannelKey): void {
+    const watch = this.#options.watches.get(key);
+    if (watch === undefined || watch.lingering !== undefined) return;
+    watch.lingering = setTimeout(() => {
+      this.#forget(watch);
+    }, this.#options.settings.lingerMs);
+    watch.lingering.unref();
+  }
+
+  /** Stops listening to all channels of a collection. */
+  drop(collection: WatchedCollection): void {
+    for (const watch of collection.watches) this.#forget(watch);
+  }
+
+  #claim(key: ChannelKey, table: CapturedTable): Watch {
+    const { watches, settings } = this.#options;
+    const existing = watches.get(key);
+    if (existing !== undefined) {
+      clearTimeout(existing.lingering);
+      existing.lingering = undefined;
+      return existing;
+    }
+    if (watches.size >= settings.maxListenedChannels) this.#makeRoom();
+    return watches.add(key, table);
+  }
+
+  #makeRoom(): void {
+    const idle = this.#options.watches.oldestLingering();
+    if (idle === undefined) {
+      throw new RealtimeError(
+        "source_unavailable",
+        `The source "${this.#options.source}" listens to ${String(this.#options.settings.maxListenedChannels)} channels already: raise maxListenedChannels.`,
+        { retryAfterSeconds: 30 },
+      );
+    }
+    this.#forget(idle);
+  }
+
+  #forget(watch: Watch): void {
+    const { watches, listener } = this.#options;
+    if (!watches.remove(watch)) return;
+    listener.unlisten([watch.notifyChannel]).catch((error: unknown) => {
+      // Without a connection there is nothing to stop: the channel is not LISTENed again.
+      if (!(error instanceof ListenerDownError)) throw error;
+    });
+  }
+
+  #explain(error: unknown): RealtimeError {
+    if (error instanceof RealtimeError) return error;
+    this.#options.log.warn({ reason: String(error) }, "Cannot watch a channel");
+    return new RealtimeError(
+      "source_unavailable",
+      `The source "${this.#options.source}" cannot be asked at the moment: try again.`,
+      { cause: error, retryAfterSeconds: 1 },
+    );
+  }
+}
