@@ -31,7 +31,7 @@ export async function createApplicationDatabase(): Promise<TestDatabase> {
 }
 
 /** A document change as a test reads it. */
-export interface ReceivedChange {
+interface ReceivedChange {
   readonly type: string;
   readonly id: string;
   readonly document: Readonly<Record<string, unknown>>;
@@ -40,7 +40,7 @@ export interface ReceivedChange {
 }
 
 /** Keeps what a source pushes, in order. */
-export class RecordingSink implements ChangeSink {
+class RecordingSink implements ChangeSink {
   readonly events: SourceEvent[] = [];
   readonly resets: { readonly channels: readonly string[] | "all"; readonly reason: string }[] = [];
   readonly droppedCollections: string[] = [];

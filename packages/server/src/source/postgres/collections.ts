@@ -4,7 +4,7 @@ import type { CatalogTable } from "./catalog-query.ts";
 import type { CapturedTable } from "./table.ts";
 
 /** One entry of a source's `collections`. */
-export interface CollectionConfig {
+interface CollectionConfig {
   /** `schema.table`; without schema: `public`. */
   readonly table: string;
   readonly tenantColumn?: string | undefined;
@@ -15,7 +15,7 @@ export interface CollectionConfig {
 export type CollectionsConfig = Readonly<Record<string, CollectionConfig>>;
 
 /** The tenant column where none is configured. */
-export const DEFAULT_TENANT_COLUMN = "tenant_id";
+const DEFAULT_TENANT_COLUMN = "tenant_id";
 
 /** What the tables of a database are to clients. */
 export interface Collections {
@@ -44,7 +44,7 @@ export function toCollections(
 }
 
 /** The public name of a table where none is configured: bare in `public`, else `schema.table`. */
-export function publicName(name: QualifiedName): string {
+function publicName(name: QualifiedName): string {
   return name.schema === "public" ? name.table : `${name.schema}.${name.table}`;
 }
 

@@ -75,7 +75,7 @@ describe("documentJson", () => {
   });
 
   it("hides exactly the named members (property)", () => {
-    const name = fc.constantFrom("a", "b", 'c"', "d\\", "é\n");
+    const name = fc.constantFrom<string[]>("a", "b", 'c"', "d\\", "é\n");
     fc.assert(
       fc.property(
         fc.dictionary(name, fc.jsonValue({ maxDepth: 3 })),

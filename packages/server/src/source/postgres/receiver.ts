@@ -121,6 +121,8 @@ export class Receiver {
     }
     if (channel !== PUBLISH_CHANNEL && this.#options.watches.on(channel).length === 0) return;
     this.#options.stats.outboxFetches += 1;
+    // What came before does not have to wait for the fetch.
+    await this.#flush();
     try {
       const message = await this.#options.fetchOutbox(id);
       if (message !== undefined) {

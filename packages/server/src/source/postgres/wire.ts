@@ -23,7 +23,7 @@ export interface CaptureMessage {
 }
 
 /** A change that is not delivered: the channel is to be reset. */
-export interface LostMessage {
+interface LostMessage {
   readonly kind: "x";
   readonly tableOid: number;
   readonly tenant: string;
