@@ -4,18 +4,21 @@ import { figure } from "./support/markdown-table.ts";
 import { createDataDir, ServerProcess } from "./support/server-process.ts";
 import { Rounds } from "./support/statistics.ts";
 
-type Command = "npm" | "node";
+const COMMANDS = ["npm", "node"] as const;
+type Command = (typeof COMMANDS)[number];
 type Start = `${"first" | "later"} ${Command}`;
 
 /** From nothing until `/readyz` answers 200. */
 export const startup: Benchmark = { name: "startup", title: "Start-up", run };
 
 async function run({ short, progress }: BenchmarkContext): Promise<BenchmarkReport> {
-  const rounds = short ? 1 : 3;
+  const rounds = short ? 1 : 5;
   const times = new Rounds<Start>();
   for (let round = 1; round <= rounds; round += 1) {
     progress(`round ${round} of ${rounds}`);
-    await measureRound(times);
+    for (const command of round % 2 === 0 ? COMMANDS : COMMANDS.toReversed()) {
+      await measureStarts(command, times);
+    }
   }
   const row = (title: string, command: Command): string[] => [
     title,
@@ -34,17 +37,15 @@ async function run({ short, progress }: BenchmarkContext): Promise<BenchmarkRepo
   };
 }
 
-async function measureRound(times: Rounds<Start>): Promise<void> {
-  for (const command of ["npm", "node"] as const) {
-    const dataDir = await createDataDir();
-    try {
-      for (const kind of ["first", "later"] as const) {
-        const server = await ServerProcess.start({ command, dataDir });
-        times.add(`${kind} ${command}`, server.readyAfterMs);
-        await server.stop();
-      }
-    } finally {
-      await rm(dataDir, { recursive: true, force: true });
+async function measureStarts(command: Command, times: Rounds<Start>): Promise<void> {
+  const dataDir = await createDataDir();
+  try {
+    for (const kind of ["first", "later"] as const) {
+      const server = await ServerProcess.start({ command, dataDir });
+      times.add(`${kind} ${command}`, server.readyAfterMs);
+      await server.stop();
     }
+  } finally {
+    await rm(dataDir, { recursive: true, force: true });
   }
 }

@@ -4,6 +4,7 @@ import { ServerProcess } from "./server-process.ts";
 import { fetchServerUsage } from "./server-usage.ts";
 import { requireComplete, Subscribers } from "./subscribers.ts";
 import { createTenant, type BenchTenant } from "./tenant.ts";
+import { fetchWriteCalls } from "./write-calls.ts";
 import { WorkerProcess } from "./worker-process.ts";
 
 /** How many events, and how fast; undefined: at once. */
@@ -15,6 +16,8 @@ export interface Load {
 /** What a run took. */
 export interface RunCost {
   readonly cpuSeconds: number;
+  /** Writes by the process, to whatever it be; undefined where the system does not count them. */
+  readonly writes: number | undefined;
   /** Reads from sockets by the clients. */
   readonly reads: number;
   /** Received by the clients. */
@@ -81,6 +84,7 @@ export class FanOutPeers {
         this.#floor.call("prepare", { ...shape, firstSequence, events: load.events }),
       send: () => this.#floor.call("send", { eventsPerSecond: load.perSecond }),
       cpuSeconds: () => this.#floor.call("cpuSeconds", {}),
+      writes: () => Promise.resolve(undefined),
     });
   }
 
@@ -97,6 +101,7 @@ export class FanOutPeers {
       send: (first) =>
         this.#publisher.publish(secretKey, { first, count: load.events, perSecond: load.perSecond }),
       cpuSeconds: async () => (await fetchServerUsage(this.#server.url)).cpuSeconds,
+      writes: () => fetchWriteCalls(this.#server.pid),
     });
   }
 
@@ -107,16 +112,21 @@ export class FanOutPeers {
       prepare(first: number): Promise<void>;
       send(first: number): Promise<void>;
       cpuSeconds(): Promise<number>;
+      writes(): Promise<number | undefined>;
     },
   ): Promise<RunCost> {
     const first = this.#nextSequence;
     this.#nextSequence += events;
     await peer.prepare(first);
-    const before = await peer.cpuSeconds();
+    const cpuBefore = await peer.cpuSeconds();
+    const writesBefore = await peer.writes();
     await peer.send(first);
-    const received = await this.#subscribers.receive(group, events);
-    const after = await peer.cpuSeconds();
+    const { bytes, reads, ...received } = await this.#subscribers.receive(group, events);
+    const writesAfter = await peer.writes();
+    const cpuAfter = await peer.cpuSeconds();
     requireComplete(received, first, events);
-    return { cpuSeconds: after - before, reads: received.reads, bytes: received.bytes };
+    const writes =
+      writesBefore === undefined || writesAfter === undefined ? undefined : writesAfter - writesBefore;
+    return { cpuSeconds: cpuAfter - cpuBefore, writes, reads, bytes };
   }
 }

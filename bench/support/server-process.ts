@@ -89,6 +89,11 @@ export class ServerProcess {
     return server;
   }
 
+  /** Of the server itself when it was started as `node`. */
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
   signal(signal: NodeJS.Signals): void {
     if (this.#child.pid === undefined) return;
     try {

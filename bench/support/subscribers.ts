@@ -60,7 +60,11 @@ export class Subscribers {
  *
  * @throws naming what is wrong.
  */
-export function requireComplete(received: Received, first: number, count: number): void {
+export function requireComplete(
+  received: Pick<Received, "events" | "distinctOrders" | "sequenceSum">,
+  first: number,
+  count: number,
+): void {
   const expectedSum = count * first + (count * (count - 1)) / 2;
   if (received.events.some((events) => events !== count)) {
     throw new Error(`A connection did not get exactly ${count} events.`);
