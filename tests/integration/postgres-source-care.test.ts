@@ -5,6 +5,7 @@ import { uninstall } from "../../packages/server/src/source/postgres/uninstall.t
 import { startMisbehavingProxy } from "../support/postgres-source-proxy.ts";
 import { createApplicationDatabase, openTestSource } from "../support/postgres-source.ts";
 import type { TestDatabase } from "../support/postgres.ts";
+import { until } from "../support/until.ts";
 
 const log = pino({ level: "silent" });
 let database: TestDatabase;
@@ -68,6 +69,50 @@ describe("uninstall", () => {
 
   it("does nothing to a database that never had anything", async () => {
     expect(await uninstall(database.url)).toEqual({ tables: [], functions: 0 });
+  });
+});
+
+describe("rights", () => {
+  it("runs the code of a table owner's types as that owner, never as the server", async () => {
+    const role = `owner_${database.name}`;
+    await query(
+      `create role ${role}; grant create on schema public to ${role}; create schema types authorization ${role}`,
+    );
+    const test = await openTestSource({ url: database.url });
+    const owner = await database.pool.connect();
+    try {
+      await owner.query(`set role ${role}`);
+      await owner.query("create type types.trap as enum ('set')");
+      await owner.query(`create function types.spring(types.trap) returns json language sql
+        as 'select json_build_object($$ran_as$$, current_user)'`);
+      await owner.query("create cast (types.trap as json) with function types.spring(types.trap)");
+      await owner.query(
+        "create table trapped (id int primary key, tenant_id text, big text, trap types.trap)",
+      );
+      await test.watch("a", "trapped");
+      await owner.query("insert into trapped values (1, 'a', repeat('x', 2000000), 'set')");
+      const [change] = await test.sink.next("a", "trapped", 1);
+      expect(change?.document["trap"]).toEqual({ ran_as: role });
+    } finally {
+      owner.release(true);
+      await test.source.close();
+      await query(`drop owned by ${role} cascade; drop role ${role}`);
+    }
+  });
+
+  it("cleans up after dropped tables", async () => {
+    const settings = { outboxRetentionMs: 100, catalogPollIntervalMs: 50 };
+    const test = await openTestSource({ url: database.url, settings });
+    try {
+      await query("create table short_lived (id int primary key, tenant_id text)");
+      await test.watch("a", "short_lived");
+      await query("drop table short_lived");
+      await until(
+        async () => (await query("select from pg_proc where proname ~ '^capture_[0-9]+$'")).rowCount === 0,
+      );
+    } finally {
+      await test.source.close();
+    }
   });
 });
 

@@ -8,7 +8,7 @@ import type { CapturedTable } from "./table.ts";
 export const TRIGGER_NAME_PREFIX = "!paperdb_realtime";
 
 /** Raised when what the functions do changes, so that they are made anew. */
-const CAPTURE_VERSION = 1;
+const CAPTURE_VERSION = 2;
 
 /** The bounds that a capture function carries. */
 export type CaptureLimits = Pick<

@@ -146,7 +146,7 @@ export class CatalogFollower {
     stats.queueUsage = await database.fetchQueueUsage();
     if (Date.now() - this.#lastSweepAtMs < settings.outboxRetentionMs / 5) return;
     this.#lastSweepAtMs = Date.now();
-    await database.sweepOutbox(settings.outboxRetentionMs);
+    await database.sweep(settings.outboxRetentionMs);
   }
 }
 

@@ -5,7 +5,7 @@ import type { Logger } from "pino";
 import { migrate } from "../../postgres/migrate.ts";
 import type { CatalogTable } from "./catalog-query.ts";
 import { fetchTables } from "./catalog-query.ts";
-import { fetchOutboxMessage, sweepOutbox } from "./outbox.ts";
+import { dropOrphanedFunctions, fetchOutboxMessage, sweepOutbox } from "./outbox.ts";
 import { SOURCE_MIGRATIONS, SOURCE_SCHEMA_SET } from "./schema.ts";
 import type { NotifySettings } from "./settings.ts";
 
@@ -71,8 +71,10 @@ export class SourceDatabase {
     return fetchOutboxMessage(this.#pool, id);
   }
 
-  async sweepOutbox(retentionMs: number): Promise<void> {
+  /** Removes outbox rows that were fetched long ago, and what dropped tables left behind. */
+  async sweep(retentionMs: number): Promise<void> {
     await sweepOutbox(this.#pool, retentionMs);
+    await dropOrphanedFunctions(this.#pool);
   }
 
   /** Cuts all connections: after an outage they may hang until the system gives them up. */

@@ -12,6 +12,7 @@ import {
   truncateTriggerName,
 } from "./capture-sql.ts";
 import type { SourceDatabase } from "./database.ts";
+import { SEND_LOST_SIGNATURE, SEND_SIGNATURE } from "./schema.ts";
 import type { NotifySettings } from "./settings.ts";
 import type { CapturedTable } from "./table.ts";
 
@@ -104,7 +105,7 @@ export class TriggerInstaller {
     const capture = `EXECUTE FUNCTION paperdb.${escapeIdentifier(captureFunctionName(table))}()`;
     const shown = quoteQualifiedName(table.name);
     await client.query(captureFunctionSql(table, this.#settings, this.#database.encoding));
-    await restrictTo(client, table);
+    await handToOwner(client, table);
     const rowTrigger = escapeIdentifier(rowTriggerName(table));
     await client.query(
       `CREATE OR REPLACE TRIGGER ${rowTrigger} AFTER INSERT OR UPDATE OR DELETE ON ${shown} FOR EACH ROW ${capture}`,
@@ -148,15 +149,27 @@ async function fetchRelations(client: PoolClient, table: CapturedTable): Promise
   return result.rows.map((row) => row.relation);
 }
 
-/** Whoever owns a table may add partitions to it, and the triggers go along. */
-async function restrictTo(client: PoolClient, table: CapturedTable): Promise<void> {
+/**
+ * Whoever owns a table may add partitions to it, and the triggers go along. The function is
+ * the owner's own where we are a superuser: casts of the owner's types run in it, and
+ * must not run with our rights.
+ */
+async function handToOwner(client: PoolClient, table: CapturedTable): Promise<void> {
   const capture = `FUNCTION paperdb.${escapeIdentifier(captureFunctionName(table))}()`;
   await client.query(`REVOKE ALL ON ${capture} FROM PUBLIC`);
-  const result = await client.query<{ owner: string }>(
-    "select pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(relowner)) as owner from pg_catalog.pg_class where oid = $1",
+  const result = await client.query<{ owner: string; transfer: boolean }>(
+    `select pg_catalog.quote_ident(o.rolname) as owner, me.rolsuper and o.oid <> me.oid as transfer
+     from pg_catalog.pg_class c join pg_catalog.pg_roles o on o.oid = c.relowner, pg_catalog.pg_roles me
+     where c.oid = $1 and me.rolname = current_user`,
     [table.oid],
   );
-  for (const { owner } of result.rows) await client.query(`GRANT EXECUTE ON ${capture} TO ${owner}`);
+  for (const { owner, transfer } of result.rows) {
+    await client.query(`GRANT EXECUTE ON ${capture} TO ${owner}`);
+    if (!transfer) continue;
+    await client.query(`GRANT USAGE ON SCHEMA paperdb TO ${owner}`);
+    await client.query(`GRANT EXECUTE ON FUNCTION ${SEND_SIGNATURE}, ${SEND_LOST_SIGNATURE} TO ${owner}`);
+    await client.query(`ALTER ${capture} OWNER TO ${owner}`);
+  }
 }
 
 /** A table restored from a dump brings triggers along that are named for its former oid. */

@@ -27,3 +27,13 @@ export async function sweepOutbox(pool: Pool, retentionMs: number): Promise<void
     [SWEEP_ROWS],
   );
 }
+
+/** Drops the functions of tables that were dropped: a role that had rights on them can be dropped then. */
+export async function dropOrphanedFunctions(pool: Pool): Promise<void> {
+  const result = await pool.query<{ name: string }>(
+    `select format('paperdb.%I', p.proname) as name from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+     where n.nspname = 'paperdb' and p.proname ~ '^capture_[0-9]+$'
+       and not exists (select from pg_trigger t where t.tgfoid = p.oid)`,
+  );
+  for (const { name } of result.rows) await pool.query(`drop function if exists ${name}()`);
+}

@@ -5,6 +5,11 @@ import { MAX_INLINE_BYTES, CHUNK_BYTES } from "./wire.ts";
 /** The name of this history in `paperdb.migrations`. */
 export const SOURCE_SCHEMA_SET = "source";
 
+/** What capture functions call, as GRANT names it. */
+export const SEND_SIGNATURE =
+  "paperdb.send(text, text, text, text, text, boolean, text, bigint, bigint, bigint)";
+export const SEND_LOST_SIGNATURE = "paperdb.send_lost(text, text)";
+
 /**
  * What every table's capture function shares, see `wire.ts` for what it sends.
  *
@@ -111,5 +116,17 @@ $paperdb$;
 revoke all on function paperdb.send_lost(text, text) from public;
 `;
 
+/**
+ * With a superuser's URL, a capture function belongs to its table's owner, and calls these
+ * two. So they work with the rights of schema `paperdb`'s owner, and see nothing of the caller's path.
+ */
+const CALLABLE_BY_OWNERS = `
+alter function ${SEND_SIGNATURE} security definer set search_path = pg_catalog, pg_temp;
+alter function ${SEND_LOST_SIGNATURE} security definer set search_path = pg_catalog, pg_temp;
+`;
+
 /** The history of this source's part of schema `paperdb`. */
-export const SOURCE_MIGRATIONS: readonly Migration[] = [{ id: 1, sql: OUTBOX_AND_SEND }];
+export const SOURCE_MIGRATIONS: readonly Migration[] = [
+  { id: 1, sql: OUTBOX_AND_SEND },
+  { id: 2, sql: CALLABLE_BY_OWNERS },
+];
