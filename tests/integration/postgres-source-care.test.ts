@@ -50,6 +50,21 @@ describe("uninstall", () => {
     }
   });
 
+  it("refuses beside a running server, and writes never fail without our functions", async () => {
+    await query("create table todos (id int primary key, tenant_id text)");
+    const test = await openTestSource({ url: database.url });
+    try {
+      await test.watch("a", "todos");
+      await expect(uninstall(database.url)).rejects.toThrow(/stop it first/);
+      await query("drop function paperdb.send");
+      await query("insert into todos values (1, 'a')");
+      await query("truncate todos");
+      expect((await query("select from todos")).rowCount).toBe(0);
+    } finally {
+      await test.source.close();
+    }
+  });
+
   it("names the table that stays locked, and can be run again", async () => {
     await query("create table todos (id int primary key, tenant_id text)");
     const test = await openTestSource({ url: database.url });

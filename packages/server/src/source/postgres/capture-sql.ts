@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { escapeIdentifier, escapeLiteral } from "pg";
-import { channelPrefix } from "./channels.ts";
+import { channelPrefix, CONTROL_CHANNEL } from "./channels.ts";
 import type { NotifySettings } from "./settings.ts";
 import type { CapturedTable } from "./table.ts";
 
@@ -79,7 +79,7 @@ DECLARE
   old_id text; new_id text;
 BEGIN
   IF TG_OP = 'TRUNCATE' THEN
-    PERFORM paperdb.send_lost('truncated', ${oid});
+    PERFORM pg_notify('${CONTROL_CHANNEL}', '["truncated",' || ${oid} || ']');
     RETURN NULL;
   END IF;
   IF TG_OP <> 'INSERT' THEN
@@ -102,8 +102,8 @@ BEGIN
   END IF;
   RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
-  -- The application's write must not fail for us: subscribers are reset instead.
-  PERFORM paperdb.send_lost('capture_failed', ${oid});
+  -- The application's write must not fail for us, not even without our own functions: subscribers are reset instead.
+  PERFORM pg_notify('${CONTROL_CHANNEL}', '["capture_failed",' || ${oid} || ']');
   RETURN NULL;
 END
 `;

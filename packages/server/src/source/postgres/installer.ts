@@ -12,7 +12,7 @@ import {
   truncateTriggerName,
 } from "./capture-sql.ts";
 import type { SourceDatabase } from "./database.ts";
-import { SEND_LOST_SIGNATURE, SEND_SIGNATURE } from "./schema.ts";
+import { SEND_SIGNATURE } from "./schema.ts";
 import type { NotifySettings } from "./settings.ts";
 import type { CapturedTable } from "./table.ts";
 
@@ -167,7 +167,7 @@ async function handToOwner(client: PoolClient, table: CapturedTable): Promise<vo
     await client.query(`GRANT EXECUTE ON ${capture} TO ${owner}`);
     if (!transfer) continue;
     await client.query(`GRANT USAGE ON SCHEMA paperdb TO ${owner}`);
-    await client.query(`GRANT EXECUTE ON FUNCTION ${SEND_SIGNATURE}, ${SEND_LOST_SIGNATURE} TO ${owner}`);
+    await client.query(`GRANT EXECUTE ON FUNCTION ${SEND_SIGNATURE} TO ${owner}`);
     await client.query(`ALTER ${capture} OWNER TO ${owner}`);
   }
 }

@@ -36,6 +36,9 @@ export interface PostgresNotifySourceOptions {
 
 const APPLICATION_NAME = "paperdb-realtime";
 
+/** What the listening connection of a running server is called in `pg_stat_activity`. */
+export const LISTENER_APPLICATION_NAME: string = `${APPLICATION_NAME} listener`;
+
 /**
  * Changes of a PostgreSQL database by triggers and NOTIFY. It needs no setting of
  * the server. NOTIFY has no history, so an outage of the connection resets everybody.
@@ -163,7 +166,7 @@ export class PostgresNotifySource implements ChangeSource {
       this.#settings;
     return new PgListener({
       url: this.#options.url,
-      applicationName: `${APPLICATION_NAME} listener`,
+      applicationName: LISTENER_APPLICATION_NAME,
       log: this.#options.log,
       channels: [CONTROL_CHANNEL, PUBLISH_CHANNEL],
       onNotification: (channel, payload) => {

@@ -1,5 +1,5 @@
 import type { Migration } from "../../postgres/migrate.ts";
-import { CONTROL_CHANNEL, PUBLISH_CHANNEL } from "./channels.ts";
+import { PUBLISH_CHANNEL } from "./channels.ts";
 import { MAX_INLINE_BYTES, CHUNK_BYTES } from "./wire.ts";
 
 /** The name of this history in `paperdb.migrations`. */
@@ -8,10 +8,11 @@ export const SOURCE_SCHEMA_SET = "source";
 /** What capture functions call, as GRANT names it. */
 export const SEND_SIGNATURE =
   "paperdb.send(text, text, text, text, text, boolean, text, bigint, bigint, bigint)";
-export const SEND_LOST_SIGNATURE = "paperdb.send_lost(text, text)";
 
 /**
- * What every table's capture function shares, see `wire.ts` for what it sends.
+ * What every table's capture function shares, see `wire.ts` for what it sends. With a
+ * superuser's URL, a capture function belongs to its table's owner, so `send` works with
+ * the rights of schema `paperdb`'s owner, and sees nothing of the caller's path.
  *
  * The sequence and the bytes sent are kept in a setting that is local to the
  * transaction: a rollback to a savepoint takes it back, with the notifications.
@@ -28,7 +29,9 @@ alter table paperdb.outbox alter column message set storage external;
 create function paperdb.send(
   channel text, kind text, table_oid text, tenant text, subject text, composite boolean, body text,
   max_body_bytes bigint, max_transaction_bytes bigint, max_chunked_bytes bigint
-) returns boolean language plpgsql as $paperdb$
+) returns boolean language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $paperdb$
 declare
   state text[] := string_to_array(nullif(current_setting('paperdb.sent', true), ''), ' ');
   seq bigint := coalesce(state[1]::bigint, 0) + 1;
@@ -107,26 +110,7 @@ begin
 end
 $paperdb$;
 revoke all on function paperdb.publish(text, text, jsonb) from public;
-
--- Waits on no one's locks: it only says that changes of a table were missed.
-create function paperdb.send_lost(reason text, table_oid text) returns void language sql
-as $paperdb$
-  select pg_catalog.pg_notify('${CONTROL_CHANNEL}', '["' || reason || '",' || table_oid || ']')
-$paperdb$;
-revoke all on function paperdb.send_lost(text, text) from public;
-`;
-
-/**
- * With a superuser's URL, a capture function belongs to its table's owner, and calls these
- * two. So they work with the rights of schema `paperdb`'s owner, and see nothing of the caller's path.
- */
-const CALLABLE_BY_OWNERS = `
-alter function ${SEND_SIGNATURE} security definer set search_path = pg_catalog, pg_temp;
-alter function ${SEND_LOST_SIGNATURE} security definer set search_path = pg_catalog, pg_temp;
 `;
 
 /** The history of this source's part of schema `paperdb`. */
-export const SOURCE_MIGRATIONS: readonly Migration[] = [
-  { id: 1, sql: OUTBOX_AND_SEND },
-  { id: 2, sql: CALLABLE_BY_OWNERS },
-];
+export const SOURCE_MIGRATIONS: readonly Migration[] = [{ id: 1, sql: OUTBOX_AND_SEND }];

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client, DatabaseError } from "pg";
 import { TRIGGER_NAME_PREFIX } from "./capture-sql.ts";
+import { LISTENER_APPLICATION_NAME } from "./notify-source.ts";
 import { SOURCE_SCHEMA_SET } from "./schema.ts";
 
 /** How patient {@link uninstall} is with tables in use. */
@@ -24,16 +25,16 @@ const RETRY_MS = 200;
 
 /**
  * Removes every trigger and function of this source, and its tables, from a
- * database. What else is in schema `paperdb` (tenants and keys) stays. A server that is
- * still running installs its triggers again: end it first.
+ * database. What else is in schema `paperdb` (tenants and keys) stays.
  *
- * @throws {Error} naming the table when one stays locked; a further call goes on from there.
+ * @throws {Error} while a server runs on the database, which would install its triggers again; naming the table when one stays locked; a further call goes on from there.
  */
 export async function uninstall(url: string, options: UninstallOptions = {}): Promise<UninstallReport> {
   const { lockTimeoutMs = 150, timeoutMs = 30_000 } = options;
   const client = new Client({ connectionString: url, application_name: "paperdb-realtime uninstall" });
   await client.connect();
   try {
+    await refuseBesideServer(client);
     await client.query(`SET lock_timeout = ${String(lockTimeoutMs)}`);
     const triggers = await fetchTriggers(client);
     for (const { table, trigger } of triggers) {
@@ -48,6 +49,16 @@ export async function uninstall(url: string, options: UninstallOptions = {}): Pr
     return { tables: [...new Set(triggers.map(({ table }) => table))], functions: functions.length };
   } finally {
     await client.end();
+  }
+}
+
+async function refuseBesideServer(client: Client): Promise<void> {
+  const { rowCount } = await client.query(
+    "select from pg_stat_activity where datname = current_database() and application_name = $1",
+    [LISTENER_APPLICATION_NAME],
+  );
+  if (rowCount !== 0) {
+    throw new Error("A server runs on this database and would install its triggers again: stop it first.");
   }
 }
 
@@ -67,7 +78,7 @@ async function fetchFunctions(client: Client): Promise<readonly string[]> {
   const result = await client.query<{ signature: string }>(
     `select format('paperdb.%I(%s)', p.proname, pg_get_function_identity_arguments(p.oid)) as signature
      from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-     where n.nspname = 'paperdb' and (p.proname ~ '^capture_[0-9]+$' or p.proname in ('send', 'send_lost', 'publish'))`,
+     where n.nspname = 'paperdb' and (p.proname ~ '^capture_[0-9]+$' or p.proname in ('send', 'publish'))`,
   );
   return result.rows.map((row) => row.signature);
 }
