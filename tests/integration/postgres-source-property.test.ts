@@ -72,7 +72,7 @@ it("each channel receives exactly what was committed for it, in order, while sub
       const database = await createApplicationDatabase();
       try {
         await createAuditedTables(database);
-        const test = await openTestSource({ url: database.url, settings: { lingerMs: 20 } });
+        const test = await openTestSource({ url: database.url });
         try {
           const stays = new Stays(database, test);
           for (const { writers, comings } of scenes) {

@@ -131,8 +131,7 @@ class Composition {
           lost: (reason) => this.#bus.lost(reason),
         },
         log: this.#log.child({ source: name }),
-        // Channels without subscribers linger in the hub, with their history.
-        settings: { ...this.#config.notify, lingerMs: 0 },
+        settings: this.#config.notify,
       });
       this.#closers.add(() => source.close());
       await source.open();

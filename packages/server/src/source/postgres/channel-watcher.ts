@@ -20,7 +20,7 @@ export interface ChannelWatcherOptions {
   readonly log: Logger;
 }
 
-/** LISTENs to the channels that have subscriptions, and for a while after. */
+/** LISTENs to the channels that are watched. How long one lingers without subscriptions is the hub's to decide. */
 export class ChannelWatcher {
   readonly #options: ChannelWatcherOptions;
 
@@ -50,14 +50,10 @@ export class ChannelWatcher {
     if (watches.get(key) !== watch) throw justChanged(key.collection);
   }
 
-  /** The channel has no subscriptions any more: it lingers. */
+  /** Stops listening to a channel; one that is not watched is left alone. */
   unwatch(key: ChannelKey): void {
     const watch = this.#options.watches.get(key);
-    if (watch === undefined || watch.lingering !== undefined) return;
-    watch.lingering = setTimeout(() => {
-      this.#forget(watch);
-    }, this.#options.settings.lingerMs);
-    watch.lingering.unref();
+    if (watch !== undefined) this.#forget(watch);
   }
 
   /** Stops listening to all channels of a collection. */
@@ -66,27 +62,17 @@ export class ChannelWatcher {
   }
 
   #claim(key: ChannelKey, table: CapturedTable): Watch {
-    const { watches, settings } = this.#options;
+    const { source, watches, settings } = this.#options;
     const existing = watches.get(key);
-    if (existing !== undefined) {
-      clearTimeout(existing.lingering);
-      existing.lingering = undefined;
-      return existing;
-    }
-    if (watches.size >= settings.maxListenedChannels) this.#makeRoom();
-    return watches.add(key, table);
-  }
-
-  #makeRoom(): void {
-    const idle = this.#options.watches.oldestLingering();
-    if (idle === undefined) {
+    if (existing !== undefined) return existing;
+    if (watches.size >= settings.maxListenedChannels) {
       throw new RealtimeError(
         "source_unavailable",
-        `The source "${this.#options.source}" listens to ${String(this.#options.settings.maxListenedChannels)} channels already: raise maxListenedChannels.`,
+        `The source "${source}" listens to ${String(settings.maxListenedChannels)} channels already: raise maxListenedChannels.`,
         { retryAfterSeconds: 30 },
       );
     }
-    this.#forget(idle);
+    return watches.add(key, table);
   }
 
   #forget(watch: Watch): void {

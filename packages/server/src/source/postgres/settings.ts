@@ -1,7 +1,5 @@
 /** What can be tuned in a PostgreSQL source in `notify` mode. */
 export interface NotifySettings {
-  /** How long a channel stays LISTENed after its last subscription ended. */
-  readonly lingerMs: number;
   /** How long one attempt to install a trigger may wait for the table, with the application's writes behind it. */
   readonly lockTimeoutMs: number;
   /** How long to go on attempting before `watch` fails. */
@@ -30,7 +28,6 @@ export interface NotifySettings {
 
 /** Defaults of {@link NotifySettings}. */
 export const NOTIFY_DEFAULTS: NotifySettings = Object.freeze({
-  lingerMs: 30_000,
   lockTimeoutMs: 150,
   installTimeoutMs: 10_000,
   catalogPollIntervalMs: 500,

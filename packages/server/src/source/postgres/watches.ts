@@ -11,7 +11,7 @@ export interface WatchedCollection {
   readonly watches: Set<Watch>;
 }
 
-/** One channel that is received, with subscriptions or lingering after the last of them. */
+/** One channel that is received. */
 export interface Watch {
   readonly key: ChannelKey;
   readonly collection: WatchedCollection;
@@ -19,7 +19,6 @@ export interface Watch {
   readonly notifyChannel: string;
   /** Resolves once it is LISTENed. */
   listening: Promise<void> | undefined;
-  lingering: NodeJS.Timeout | undefined;
 }
 
 /** What is watched, by channel key, by the LISTENed name and by collection. */
@@ -43,7 +42,6 @@ export class Watches {
       collection,
       notifyChannel: notifyChannel(collection.table.name, key.tenant),
       listening: undefined,
-      lingering: undefined,
     };
     collection.watches.add(watch);
     this.#byId.set(channelId(key), watch);
@@ -53,7 +51,6 @@ export class Watches {
 
   /** @returns whether nothing else needs the LISTENed name. */
   remove(watch: Watch): boolean {
-    clearTimeout(watch.lingering);
     this.#byId.delete(channelId(watch.key));
     watch.collection.watches.delete(watch);
     if (watch.collection.watches.size === 0) this.#byCollection.delete(watch.collection.name);
@@ -79,14 +76,7 @@ export class Watches {
       .flatMap(keysOf);
   }
 
-  /** A lingering watch, the oldest, to make room. */
-  oldestLingering(): Watch | undefined {
-    for (const watch of this.#byId.values()) if (watch.lingering !== undefined) return watch;
-    return undefined;
-  }
-
   clear(): void {
-    for (const watch of this.#byId.values()) clearTimeout(watch.lingering);
     this.#byId.clear();
     this.#byNotifyChannel.clear();
     this.#byCollection.clear();
