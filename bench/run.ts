@@ -15,7 +15,7 @@ const NAMES = BENCHMARKS.map(({ name }) => name).join(", ");
 const HELP = `Usage: npm run bench -- [options]
 
   --only <name>      one of ${NAMES}; may be repeated
-  --short            less of everything, to try it out: about a quarter of the time
+  --short            less of everything, to try it out: about a third of the time
   --write            put the tables of a whole run into docs/benchmarks.md
   --profile <dir>    write the server's CPU profiles there; it costs some speed
   --help             this text
