@@ -14,7 +14,7 @@ const withPostgres = {
 };
 
 const projects: TestProjectInlineConfiguration[] = [
-  { extends: true, test: { name: "unit", include: ["packages/*/src/**/*.test.ts"] } },
+  { extends: true, test: { name: "unit", include: ["packages/*/src/**/*.test.ts", "bench/**/*.test.ts"] } },
   {
     extends: true,
     test: { name: "integration", include: ["tests/integration/**/*.test.ts"], ...withPostgres },

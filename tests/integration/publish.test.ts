@@ -152,6 +152,19 @@ describe("bad publish requests", () => {
     expect(response.status).toBe(401);
   });
 
+  it("keeps numbers that a double cannot hold, as strings", async () => {
+    const client = await listen("exact");
+    const text =
+      '{"topic":"exact","data":[12345678901234567890,0.1,12.50,1e400,"1e400",{"n":9007199254740993}]}';
+    expect((await server.publish(alice.secretKey, text)).status).toBe(202);
+    expect(await client.waitForMessages(1)).toEqual([
+      {
+        topic: "exact",
+        data: ["12345678901234567890", 0.1, 12.5, "1e400", "1e400", { n: "9007199254740993" }],
+      },
+    ]);
+  });
+
   it("keeps data as it was sent, keys of any name included", async () => {
     const client = await listen("raw");
     const text = '{"topic":"raw","data":{"__proto__":{"x":1},"constructor":{"prototype":1},"e":1e3}}';

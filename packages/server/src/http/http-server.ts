@@ -4,6 +4,7 @@ import swagger from "@fastify/swagger";
 import { RealtimeError } from "@paperdb/protocol";
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from "fastify";
 import { jsonSchemaTransform, serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
+import { documentJson } from "../source/document-json.ts";
 import { answerProblems, malformedRequestAnswer } from "./problem.ts";
 
 /** How the HTTP server behaves. */
@@ -68,11 +69,20 @@ function parseJsonOnly(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("application/json", { parseAs: "string" }, (_request, body, done) => {
     try {
-      done(null, JSON.parse(String(body)));
+      done(null, parseExactly(String(body)));
     } catch {
       done(new RealtimeError("invalid_request", "The body is not valid JSON."));
     }
   });
+}
+
+/** Long digit strings and exponents: only these can be numbers that a double would change. */
+const RISKY_NUMBER = /[\d.]{16}|\d[eE]/;
+
+/** Numbers that a double would change become strings, as in documents. */
+function parseExactly(text: string): unknown {
+  const value: unknown = JSON.parse(text);
+  return RISKY_NUMBER.test(text) ? JSON.parse(documentJson(text)) : value;
 }
 
 /** Paths only: query strings can carry keys. */

@@ -63,7 +63,7 @@ export function publishRoute(app: FastifyInstance, dependencies: PublishRouteDep
         throw new RealtimeError("invalid_request", '"data" in the body is missing: give any JSON value.');
       }
       const key = request.headers["idempotency-key"];
-      const body = JSON.stringify(request.body);
+      const body = key === undefined ? "" : JSON.stringify(request.body);
       const earlier = key === undefined ? undefined : idempotency.find(grant.tenant, key, body);
       if (earlier !== undefined) return reply.code(202).send({ id: earlier });
       dependencies.takePublish(grant);

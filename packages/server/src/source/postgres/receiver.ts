@@ -4,7 +4,7 @@ import type { Logger } from "pino";
 import type { ChangeSink, ChannelKey, SourceEvent } from "../change-source.ts";
 import { CONTROL_CHANNEL, PUBLISH_CHANNEL } from "./channels.ts";
 import { ChunkAssembler } from "./chunk-assembler.ts";
-import { documentJson } from "./document-json.ts";
+import { documentJson } from "../document-json.ts";
 import { NotificationQueue } from "./notification-queue.ts";
 import type { Notification } from "./notification-queue.ts";
 import type { NotifySettings } from "./settings.ts";
