@@ -14,7 +14,7 @@ import { readOrCreateSecret } from "./data-dir/secrets.ts";
 import { openDatabases } from "./databases.ts";
 import { adminRoutes } from "./http/admin/admin-routes.ts";
 import { createHttpServer } from "./http/http-server.ts";
-import { listen } from "./http/listen.ts";
+import { listen, requireFreePort } from "./http/listen.ts";
 import { operationsRoutes, type Readiness } from "./http/operations-routes.ts";
 import { publishRoute } from "./http/publish-route.ts";
 import { Hub } from "./hub/hub.ts";
@@ -104,6 +104,7 @@ class Composition {
   }
 
   async start(): Promise<RunningServer> {
+    await requireFreePort(this.#config.host, this.#config.port);
     const databases = await openDatabases(this.#config, this.#log, (error) => this.#abandon(error));
     this.#closers.add(() => databases.close());
     const [databaseUrl = ""] = databases.urls;

@@ -1,3 +1,4 @@
+import { createServer } from "node:net";
 import { RealtimeError } from "@paperdb/protocol";
 import type { FastifyInstance } from "fastify";
 
@@ -11,28 +12,50 @@ export async function listen(app: FastifyInstance, host: string, port: number): 
   try {
     return await app.listen({ host, port });
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    if (code === "EADDRINUSE") {
-      throw new RealtimeError(
-        "conflict",
-        `Port ${port} on ${host} is taken: stop what listens there, or set PORT to another one.`,
-        { cause: error },
-      );
-    }
-    if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND") {
-      throw new RealtimeError("invalid_request", `${host} is no address of this machine: correct HOST.`, {
-        cause: error,
-      });
-    }
-    if (code === "EACCES") {
-      throw new RealtimeError(
-        "forbidden",
-        `This user may not listen on port ${port}: set PORT to 1024 or more.`,
-        {
-          cause: error,
-        },
-      );
-    }
-    throw error;
+    throw explain(error, host, port);
   }
+}
+
+/**
+ * Finds out early what {@link listen} would say, before a first start makes keys that it shows once.
+ *
+ * @throws {RealtimeError} as {@link listen} does.
+ */
+export async function requireFreePort(host: string, port: number): Promise<void> {
+  const probe = createServer();
+  try {
+    await new Promise<void>((resolve, reject) => {
+      probe.once("error", reject);
+      probe.listen({ host, port }, resolve);
+    });
+  } catch (error) {
+    throw explain(error, host, port);
+  }
+  await new Promise((resolve) => probe.close(resolve));
+}
+
+function explain(error: unknown, host: string, port: number): unknown {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "EADDRINUSE") {
+    return new RealtimeError(
+      "conflict",
+      `Port ${port} on ${host} is taken: stop what listens there, or set PORT to another one.`,
+      { cause: error },
+    );
+  }
+  if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND") {
+    return new RealtimeError("invalid_request", `${host} is no address of this machine: correct HOST.`, {
+      cause: error,
+    });
+  }
+  if (code === "EACCES") {
+    return new RealtimeError(
+      "forbidden",
+      `This user may not listen on port ${port}: set PORT to 1024 or more.`,
+      {
+        cause: error,
+      },
+    );
+  }
+  return error;
 }

@@ -66,6 +66,7 @@ export function subscribeRoute(app: FastifyInstance, dependencies: SubscribeRout
     handler: async (request, reply) => {
       const grant = grants.get(request);
       if (grant === undefined) throw new Error("the request was not authorised");
+      refuseBody(request);
       const subject = subjectOf(request.query);
       const cursor = request.headers["last-event-id"] || request.query.cursor;
       await new SseSession(dependencies, request, reply).open(grant, subject, cursor);
@@ -106,6 +107,8 @@ class SseSession {
       connections.delete(this.#id);
       throw error;
     }
+    // The turn of a pipelined request may never come, and its stream must not enter another answer.
+    if (this.#reply.raw.socket === null) this.#request.raw.socket.destroy();
     if (this.#endedEarly !== undefined || this.#request.raw.socket.destroyed) {
       hub.release(channel);
       connections.delete(this.#id);
@@ -156,6 +159,13 @@ class SseSession {
       openedAt: new Date().toISOString(),
     };
   }
+}
+
+/** A body that nobody reads stops the socket, and the end of its peer would go unnoticed. */
+function refuseBody({ headers }: FastifyRequest): void {
+  const length = headers["content-length"] ?? "0";
+  if (length === "0" && headers["transfer-encoding"] === undefined) return;
+  throw new RealtimeError("invalid_request", "A subscribe takes no body: send the request without one.");
 }
 
 function jitteredRetryMs(): number {
