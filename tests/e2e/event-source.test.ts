@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Browser, BrowserContext, Page } from "playwright-core";
+import type { Browser, BrowserContext, JSHandle, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { launchBrowser } from "../support/browser.ts";
 import { startPageServer, type PageServer } from "../support/browser-page-server.ts";
@@ -41,6 +41,9 @@ for (const name of ['ready', 'reset', 'error']) es.addEventListener(name, (e) =>
 </script>`;
 }
 
+/** A line of the console whose value is on its way. */
+const UNREAD: ChangeMessage = { type: "", documentId: "", document: {} };
+
 /** A tab with the page: what its console logged, and how its EventSource fared. */
 class Tab {
   readonly page: Page;
@@ -51,10 +54,8 @@ class Tab {
     page.on("console", (message) => {
       const [first] = message.args();
       if (message.type() !== "log" || first === undefined) return;
-      const place = this.logged.push({ type: "", documentId: "", document: {} }) - 1;
-      void first.jsonValue().then((value: ChangeMessage) => {
-        this.logged[place] = value;
-      });
+      const place = this.logged.push(UNREAD) - 1;
+      void this.#read(first, place);
     });
   }
 
@@ -64,6 +65,10 @@ class Tab {
     await tab.page.goto(`${pages.origin}/?${query.toString()}`);
     await tab.waitForMark("ready", 1);
     return tab;
+  }
+
+  async #read(handle: JSHandle, place: number): Promise<void> {
+    this.logged[place] = await handle.jsonValue();
   }
 
   async marks(name: string): Promise<string[]> {
@@ -86,7 +91,7 @@ class Tab {
     await until(
       () =>
         this.logged.some(({ document }) => document["title"] === title) &&
-        this.logged.every(({ type }) => type !== ""),
+        this.logged.every((change) => change !== UNREAD),
       {
         timeoutMs: RECONNECT_TIMEOUT_MS,
         describe: () => `the change "${title}", got ${JSON.stringify(this.summary)}`,
@@ -185,7 +190,10 @@ describe("the seed's EventSource snippet in Chromium", () => {
     expect(other.summary).toEqual(["insert missed by bob", "insert after for bob"]);
     expect(await tab.marks("reset")).toEqual([]);
     const ready = await tab.marks("ready");
-    expect(ready.map((data) => (JSON.parse(data) as { resumed: boolean }).resumed)).toEqual([false, true]);
+    expect(ready.map((data): unknown => JSON.parse(data))).toMatchObject([
+      { resumed: false },
+      { resumed: true },
+    ]);
   });
 
   it("comes back by itself when the browser was offline, and has missed nothing", async () => {
