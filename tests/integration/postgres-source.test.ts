@@ -280,22 +280,22 @@ describe("what is received", () => {
   });
 
   it("stops when the channel is unwatched, and starts again", async () => {
-    const test = await openTestSource({ url: database.url });
+    const own = await openTestSource({ url: database.url });
     try {
       await query("create table paused (id int primary key, tenant_id text)");
-      await test.watch("a", "paused");
+      await own.watch("a", "paused");
       await query("insert into paused values (1, 'a')");
-      await test.sink.next("a", "paused", 1);
-      test.source.unwatch({ tenant: "a", collection: "paused" });
-      expect(test.source.stats().listenedChannels).toBe(0);
-      await test.settle(query);
+      await own.sink.next("a", "paused", 1);
+      own.source.unwatch({ tenant: "a", collection: "paused" });
+      expect(own.source.stats().listenedChannels).toBe(0);
+      await own.settle(query);
       await query("insert into paused values (2, 'a')");
-      await test.settle(query);
-      await test.watch("a", "paused");
+      await own.settle(query);
+      await own.watch("a", "paused");
       await query("insert into paused values (3, 'a')");
-      expect(await test.sink.next("a", "paused", 2)).toMatchObject([{ id: "1" }, { id: "3" }]);
+      expect(await own.sink.next("a", "paused", 2)).toMatchObject([{ id: "1" }, { id: "3" }]);
     } finally {
-      await test.source.close();
+      await own.source.close();
     }
   });
 });
