@@ -6,6 +6,7 @@ import { renderBanner } from "./banner.ts";
 import { loadCommandConfig } from "./command-context.ts";
 import type { Terminal } from "./terminal.ts";
 
+const PARENT_CHECK_INTERVAL_MS = 500;
 const SIGNAL_EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
 
 /** `start`: runs the server until a signal; a second signal ends it at once. */
@@ -15,7 +16,7 @@ export function startCommand(terminal: Terminal): Command {
     .addHelpText("after", `\n${renderEnvironmentHelp()}\n\nAll settings: docs/configuration.md`)
     .action(async (_options: unknown, command: Command) => {
       const config = loadCommandConfig(command, terminal);
-      const signalled = firstSignal();
+      const signalled = firstSignal(terminal.env["npm_lifecycle_event"] !== undefined);
       const server = await startServer(config);
       const usesEmbedded = config.sources[0].url === "embedded";
       terminal.stdout.write(renderBanner({ ...server, usesEmbedded, dataDir: config.dataDir }));
@@ -26,7 +27,11 @@ export function startCommand(terminal: Terminal): Command {
     });
 }
 
-async function firstSignal(): Promise<void> {
+/**
+ * @param underNpm - the shell between npm and us does not pass signals on: it just ends,
+ * which then counts as one.
+ */
+async function firstSignal(underNpm: boolean): Promise<void> {
   const arrived = new AbortController();
   for (const [signal, exitCode] of Object.entries(SIGNAL_EXIT_CODES)) {
     process.on(signal, () => {
@@ -34,5 +39,10 @@ async function firstSignal(): Promise<void> {
       arrived.abort();
     });
   }
+  const parent = process.ppid;
+  const parentCheck = setInterval(() => {
+    if (underNpm && process.ppid !== parent) arrived.abort();
+  }, PARENT_CHECK_INTERVAL_MS).unref();
   await once(arrived.signal, "abort");
+  clearInterval(parentCheck);
 }
