@@ -90,11 +90,12 @@ export class Dispatcher {
     const { history } = subscription.channel;
     const { view } = subscription;
     subscription.generation = history.generation;
-    subscription.place = history.headIndex;
+    // What came after the loss is still to be sent.
+    subscription.place = history.firstIndex;
     const ready = view.format.ready(view.cursorAt(subscription.place), false);
     const frames = Buffer.concat([view.format.reset(history.resetReason), ready]);
     this.#observer.reset(subscription, history.resetReason);
-    return this.#write(subscription, frames);
+    return this.#write(subscription, frames) && subscription.place < history.headIndex;
   }
 
   #write(subscription: Subscription, frames: Buffer): boolean {
