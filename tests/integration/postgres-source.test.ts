@@ -298,4 +298,23 @@ describe("what is received", () => {
       await own.source.close();
     }
   });
+
+  it("begins again above every position of before: what was not listened to is not complete", async () => {
+    const own = await openTestSource({ url: database.url });
+    try {
+      await query("create table resumed (id int primary key, tenant_id text)");
+      const first = await own.watch("a", "resumed");
+      await query("insert into resumed values (1, 'a')");
+      await own.sink.next("a", "resumed", 1);
+      const seen = [first, ...own.sink.positions];
+      expect(await own.watch("a", "resumed")).toBe(seen.at(-1));
+      own.source.unwatch({ tenant: "a", collection: "resumed" });
+      await own.settle(query);
+      await query("insert into resumed values (2, 'a')");
+      const second = await own.watch("a", "resumed");
+      expect(seen.filter((position) => position >= second)).toEqual([]);
+    } finally {
+      await own.source.close();
+    }
+  });
 });

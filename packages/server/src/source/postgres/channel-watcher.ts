@@ -18,6 +18,8 @@ export interface ChannelWatcherOptions {
   readonly watches: Watches;
   readonly settings: NotifySettings;
   readonly log: Logger;
+  /** A channel that was not received before is LISTENed, and nobody has been told yet. */
+  readonly began: () => void;
 }
 
 /** LISTENs to the channels that are watched. How long one lingers without subscriptions is the hub's to decide. */
@@ -39,7 +41,7 @@ export class ChannelWatcher {
     try {
       const table = await capturer.capture(key.collection);
       watch = this.#claim(key, table);
-      watch.listening ??= listener.listen([watch.notifyChannel]);
+      watch.listening ??= listener.listen([watch.notifyChannel]).then(this.#options.began);
       await watch.listening;
     } catch (error) {
       // All who waited for this LISTEN fail together, so nobody needs the watch.

@@ -10,6 +10,9 @@ export type NotificationHandler = (notification: Notification) => void | Promise
 /** What a notification costs besides its payload. */
 const OVERHEAD_BYTES = 128;
 
+/** What was gathered goes out after so many at the latest, so that it can be waited for. */
+const MAX_GATHERED = 128;
+
 /** So that a queue that never runs empty does not grow for ever. */
 const COMPACT_AFTER = 4_096;
 
@@ -20,7 +23,7 @@ const COMPACT_AFTER = 4_096;
 export class NotificationQueue {
   readonly #maxBytes: number;
   readonly #handle: NotificationHandler;
-  readonly #onIdle: () => void | Promise<void>;
+  readonly #onPause: () => void | Promise<void>;
   readonly #onOverflow: () => void;
   #waiting: Notification[] = [];
   #next = 0;
@@ -28,18 +31,18 @@ export class NotificationQueue {
   #running = false;
 
   /**
-   * @param onIdle - nothing more to hand on for now: what was gathered can go out.
+   * @param onPause - nothing more to hand on for now, or many were: what was gathered can go out.
    * @param onOverflow - what waited was dropped.
    */
   constructor(
     maxBytes: number,
     handle: NotificationHandler,
-    onIdle: () => void | Promise<void>,
+    onPause: () => void | Promise<void>,
     onOverflow: () => void,
   ) {
     this.#maxBytes = maxBytes;
     this.#handle = handle;
-    this.#onIdle = onIdle;
+    this.#onPause = onPause;
     this.#onOverflow = onOverflow;
   }
 
@@ -69,11 +72,14 @@ export class NotificationQueue {
   }
 
   async #run(): Promise<void> {
+    let gathered = 0;
     for (;;) {
-      const notification = this.#shift();
-      const busy = notification === undefined ? this.#onIdle() : this.#handle(notification);
+      const notification = gathered < MAX_GATHERED ? this.#shift() : undefined;
+      const isEmpty = notification === undefined && gathered < MAX_GATHERED;
+      const busy = notification === undefined ? this.#onPause() : this.#handle(notification);
+      gathered = notification === undefined ? 0 : gathered + 1;
       if (busy !== undefined) await busy;
-      else if (notification === undefined) break;
+      else if (isEmpty) break;
     }
     this.#running = false;
   }

@@ -84,6 +84,9 @@ export class PostgresNotifySource implements ChangeSource {
       source: options.name,
       capturer,
       listener: this.#listener,
+      began: () => {
+        this.#receiver.advance();
+      },
     });
     this.#follower = new CatalogFollower({
       ...shared,

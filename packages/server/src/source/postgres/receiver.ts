@@ -72,14 +72,14 @@ export class Receiver {
 
   /** Tells the log that changes may have been missed, after all that was received before. */
   lost(channels: Iterable<ChannelKey> | "all", reason: string): void {
-    const gathered = this.#flush();
+    this.advance();
+    this.#options.sink.lost(channels, this.position, reason);
+  }
+
+  /** The next position: a cursor of before says nothing about a channel that was not received until now. */
+  advance(): void {
+    void this.#flush();
     this.#sequence += 1;
-    const { position } = this;
-    const tell = (): void => {
-      this.#options.sink.lost(channels, position, reason);
-    };
-    if (gathered === undefined) tell();
-    else void gathered.then(tell);
   }
 
   /** Drops what waits: it will be followed by {@link lost}. */
