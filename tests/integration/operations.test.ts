@@ -70,6 +70,9 @@ describe("operations", () => {
   });
 
   it("answers every unknown address with a problem", async () => {
+    const undecodable = await get("/%zz");
+    expect(undecodable.status).toBe(400);
+    expect(await undecodable.json()).toMatchObject({ code: "invalid_request" });
     for (const path of ["/", "/console", "/v1/nothing", "/v1/events/subscribe/x"]) {
       const response = await get(path);
       expect(response.status).toBe(404);

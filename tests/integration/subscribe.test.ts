@@ -138,6 +138,23 @@ describe("subscribing to a collection", () => {
   });
 });
 
+describe("a transaction larger than the history", () => {
+  it("reaches a client that reads, whole", async () => {
+    const client = await server.watch("todos", alice.anonKey);
+    await server.database.query(
+      "insert into todos (tenant_id, title) select 'alice', 'row ' || n from generate_series(1, 100000) n",
+    );
+    await until(() => client.ended || client.events.length >= 100_001, {
+      timeoutMs: 25_000,
+      describe: () => `100,001 events, got ${client.events.length}`,
+    });
+    expect(client.named("reset")).toEqual([]);
+    expect(client.events).toHaveLength(100_001);
+    const titles = client.changes.map(({ document }) => document["title"]);
+    expect(titles).toEqual(Array.from({ length: 100_000 }, (_, n) => `row ${n + 1}`));
+  });
+});
+
 describe("bad subscribe requests", () => {
   const query = (text: string) => text;
   it.each([

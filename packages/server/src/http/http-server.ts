@@ -5,7 +5,7 @@ import { RealtimeError } from "@paperdb/protocol";
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from "fastify";
 import { jsonSchemaTransform, serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
 import { documentJson } from "../source/document-json.ts";
-import { answerProblems, malformedRequestAnswer } from "./problem.ts";
+import { answerFrameworkError, answerProblems, malformedRequestAnswer } from "./problem.ts";
 
 /** How the HTTP server behaves. */
 export interface HttpServerOptions {
@@ -31,6 +31,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Fast
     http: { headersTimeout: HEADERS_TIMEOUT_MS },
     routerOptions: { maxParamLength: 2048 },
     clientErrorHandler: answerMalformed,
+    frameworkErrors: answerFrameworkError,
   });
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);

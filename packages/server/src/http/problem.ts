@@ -1,5 +1,5 @@
 import { STATUS_CODES } from "node:http";
-import { ERRORS, RealtimeError, type ErrorCode } from "@paperdb/protocol";
+import { ERRORS, RealtimeError } from "@paperdb/protocol";
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { hasZodFastifySchemaValidationErrors } from "fastify-type-provider-zod";
 import { z } from "zod";
@@ -29,6 +29,15 @@ function problemBody(error: RealtimeError): string {
   });
 }
 
+/** Answers what Fastify refuses before it looks for a route, such as a URL that cannot be decoded. */
+export function answerFrameworkError(
+  error: FastifyError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
+  void sendProblem(reply, toRealtimeError(error, request));
+}
+
 /** Makes every failure of every route a problem answer. */
 export function answerProblems(app: FastifyInstance): void {
   app.setErrorHandler((error: FastifyError, request, reply) => {
@@ -51,12 +60,6 @@ function sendProblem(reply: FastifyReply, problem: RealtimeError): FastifyReply 
     .send(problemBody(problem));
 }
 
-/** Fastify's own errors that a client can cause. */
-const CODES_BY_STATUS: Readonly<Record<number, ErrorCode>> = {
-  413: "payload_too_large",
-  415: "unsupported_media_type",
-};
-
 function toRealtimeError(error: FastifyError, request: FastifyRequest): RealtimeError {
   if (error instanceof RealtimeError) return error;
   if (hasZodFastifySchemaValidationErrors(error)) {
@@ -78,7 +81,7 @@ function toRealtimeError(error: FastifyError, request: FastifyRequest): Realtime
     return new RealtimeError("unsupported_media_type", 'Send JSON with "Content-Type: application/json".');
   }
   if (status >= 400 && status < 500) {
-    return new RealtimeError(CODES_BY_STATUS[status] ?? "invalid_request", `${error.message}.`, {
+    return new RealtimeError("invalid_request", `${error.message}.`, {
       cause: error,
     });
   }

@@ -1,6 +1,7 @@
 import type { SourceEvent } from "../source/change-source.ts";
 import type { Channel } from "./channel.ts";
 import type { Subscription } from "./subscription.ts";
+import type { View } from "./view.ts";
 
 /** What the dispatcher tells about its work. */
 export interface DispatchObserver {
@@ -35,6 +36,7 @@ export class Dispatcher {
   readonly #observer: DispatchObserver;
   #turns: Turn[] = [];
   #running = false;
+  readonly #viewsWithSlices = new Set<View>();
 
   constructor(observer: DispatchObserver) {
     this.#observer = observer;
@@ -68,7 +70,7 @@ export class Dispatcher {
       this.#observer.fellBehind(subscription);
       return false;
     }
-    const slice = subscription.view.sliceAt(subscription.place);
+    const slice = subscription.view.sliceAt(subscription.place, this.#viewsWithSlices);
     subscription.place = slice.nextIndex;
     if (slice.frames !== undefined) {
       this.#observer.delivered(subscription.channel, slice.count);
@@ -124,8 +126,13 @@ export class Dispatcher {
       if (result.more) this.#turns.push(turn);
     }
     if (next < turns.length) this.#turns = [...turns.slice(next), ...this.#turns];
-    if (this.#turns.length > 0) setImmediate(this.#round);
-    else this.#running = false;
+    if (this.#turns.length > 0) {
+      setImmediate(this.#round);
+      return;
+    }
+    this.#running = false;
+    for (const view of this.#viewsWithSlices) view.forgetSlices();
+    this.#viewsWithSlices.clear();
   };
 }
 
@@ -161,7 +168,6 @@ class ChannelTurn implements Turn {
     this.#dispatcher.measured(this.#channel, Math.min(this.#headAtStart, history.headIndex));
     if (!this.#unfinished && history.headIndex === this.#headAtStart) {
       this.#channel.scheduled = false;
-      for (const view of viewsOf(this.#channel)) view.forgetSlices();
       return false;
     }
     this.#unfinished = false;
@@ -171,10 +177,8 @@ class ChannelTurn implements Turn {
   }
 }
 
-function* viewsOf(channel: Channel): Generator<Subscription["view"]> {
-  for (const byFilter of channel.views.values()) yield* byFilter.values();
-}
-
 function* flowing(channel: Channel): Generator<Subscription> {
-  for (const view of viewsOf(channel)) yield* view.flowing;
+  for (const byFilter of channel.views.values()) {
+    for (const view of byFilter.values()) yield* view.flowing;
+  }
 }

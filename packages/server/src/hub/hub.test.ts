@@ -287,6 +287,25 @@ describe("Hub", () => {
     expect(back.documents).toEqual(["x3"]);
   });
 
+  it("keeps few slices for those at different places", async () => {
+    const { append, connect, log } = setUp({}, { maxSliceBytes: 100_000 });
+    const peer = await connect();
+    for (let n = 1; n <= 200; n += 1) append(String(n));
+    await settle();
+    const view = peer.subscription?.view;
+    if (view === undefined) throw new Error("not subscribed");
+    const cached = new Set<typeof view>();
+    const first = view.sliceAt(0, cached);
+    expect(view.sliceAt(0, cached)).toBe(first);
+    expect([...cached]).toEqual([view]);
+    for (let place = 1; place < 200; place += 1) view.sliceAt(place, cached);
+    expect(view.sliceAt(0, cached)).not.toBe(first);
+    const again = view.sliceAt(0, cached);
+    view.forgetSlices();
+    expect(view.sliceAt(0, cached)).not.toBe(again);
+    expect(log.stats().events).toBe(200);
+  });
+
   it("stops watching the longest idle channels beyond the bound", async () => {
     const { hub, source } = setUp({}, { maxLingeringChannels: 1 });
     for (const tenant of ["a", "b", "c"])

@@ -132,6 +132,11 @@ export class Hub implements LogListener {
     this.#dispatcher.scheduleSubscription(subscription);
   }
 
+  /** The peer reads, but does not keep up yet. */
+  progressed(subscription: Subscription): void {
+    this.#slowConsumers.progressed(subscription);
+  }
+
   /** The client is gone. */
   unsubscribe(subscription: Subscription): void {
     if (subscription.closed) return;

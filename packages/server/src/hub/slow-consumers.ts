@@ -26,6 +26,11 @@ export class SlowConsumers {
     this.#blocked.add(subscription);
   }
 
+  /** The peer has taken something: its time starts anew. */
+  progressed(subscription: Subscription): void {
+    if (this.#blocked.has(subscription)) subscription.blockedSinceMs = Date.now();
+  }
+
   /** The peer keeps up again, or is gone. */
   delete(subscription: Subscription): void {
     if (!this.#blocked.delete(subscription)) return;

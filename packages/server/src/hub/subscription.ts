@@ -11,7 +11,7 @@ export class Subscription {
   place: number;
   /** The history's generation that {@link place} belongs to. */
   generation: number;
-  /** Since when the peer does not keep up; undefined while it does. */
+  /** Since when the peer has taken nothing while it does not keep up; undefined while it does. */
   blockedSinceMs: number | undefined;
   closed = false;
 

@@ -2,6 +2,9 @@ import type { ChannelHistory } from "../log/change-log.ts";
 import type { EventFilter, FrameFormat } from "./delivery.ts";
 import type { Subscription } from "./subscription.ts";
 
+/** Subscriptions at more places than these at a time seldom share one. */
+const MAX_CACHED_SLICES = 64;
+
 /** Some events of a history, as one write. */
 export interface Slice {
   /** Undefined when the filter matches none of them. */
@@ -46,18 +49,24 @@ export class View {
     this.#maxSliceBytes = maxSliceBytes;
   }
 
-  /** What lies between a place and the head, at most one slice of it, at least one event. */
-  sliceAt(index: number): Slice {
+  /**
+   * What lies between a place and the head, at most one slice of it, at least one event.
+   *
+   * @param cached - gets this view when it keeps a slice, which lasts until {@link forgetSlices}.
+   */
+  sliceAt(index: number, cached: Set<View>): Slice {
     if (this.#slicesHead !== this.#history.headIndex) this.forgetSlices();
     let slice = this.#slices.get(index);
     if (slice === undefined) {
       slice = this.#cut(index);
+      if (this.#slices.size >= MAX_CACHED_SLICES) this.#slices.clear();
       this.#slices.set(index, slice);
+      cached.add(this);
     }
     return slice;
   }
 
-  /** Drops the cached slices; the hub does so after each round. */
+  /** Drops the cached slices; the dispatcher does so whenever it has nothing left to do. */
   forgetSlices(): void {
     this.#slices.clear();
     this.#slicesHead = this.#history.headIndex;

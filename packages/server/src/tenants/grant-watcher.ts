@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Grant } from "../auth/grant.ts";
-import { matchesChange, parseGrantChange } from "../auth/grant-change.ts";
+import { parseGrantChange } from "../auth/grant-change.ts";
 import type { GrantChange } from "../auth/grant-change.ts";
 import type { KeyAuthenticator } from "../auth/key-authenticator.ts";
 import type { KeyStore, StoredKey } from "../auth/key-store.ts";
@@ -132,8 +132,9 @@ export class GrantWatcher {
   async #check(changes: readonly GrantChange[]): Promise<void> {
     const { store, plans, liveKeys, onRevoked } = this.#options;
     const concerned = new Map<string, LiveKey[]>();
+    const isConcerned = concernedBy(changes);
     for (const live of liveKeys()) {
-      if (!changes.some((change) => matchesChange(live, change))) continue;
+      if (!isConcerned(live)) continue;
       const others = concerned.get(live.keyId);
       if (others === undefined) concerned.set(live.keyId, [live]);
       else others.push(live);
@@ -160,4 +161,16 @@ export class GrantWatcher {
 
 function stillGrants({ collections }: StoredKey, { collection }: LiveKey): boolean {
   return collections === null || (collection !== undefined && collections.includes(collection));
+}
+
+/** One look-up for each live key, however many changes there are. */
+function concernedBy(changes: readonly GrantChange[]): (live: LiveKey) => boolean {
+  const keyIds = new Set<string>();
+  const tenants = new Set<string>();
+  for (const change of changes) {
+    if (change.kind === "all") return () => true;
+    if (change.kind === "key") keyIds.add(change.keyId);
+    else tenants.add(change.tenant);
+  }
+  return ({ keyId, tenant }) => keyIds.has(keyId) || tenants.has(tenant);
 }

@@ -89,9 +89,9 @@ export class ChannelEvents implements ChannelHistory {
     return entry;
   }
 
-  /** Starts a new generation at `position`; the caller has forgotten all events. */
+  /** Starts a new generation at `position`, or at the newest event; the caller has forgotten all events. */
   reset(position: Position, reason: string): void {
-    this.#completeSince = position;
+    if (this.#completeSince === undefined || this.#completeSince < position) this.#completeSince = position;
     this.generation += 1;
     this.resetReason = reason;
   }

@@ -134,6 +134,38 @@ describe("MemoryLog", () => {
     expect(log.stats().events).toBe(10);
   });
 
+  it("asks the source to wait for the next turn of the event loop after many events", async () => {
+    const { log } = setUp();
+    log.open("s", { tenant: "a", collection: "t" });
+    const sink = log.sinkFor("s");
+    const append = (from: number, count: number) =>
+      sink.append(
+        Array.from({ length: count }, (_, n) => ({
+          channel: { tenant: "a", collection: "t" },
+          position: sequencePosition(from + n),
+          committedAtMs: undefined,
+          body: { type: "insert" as const, documentId: "1", document: "{}" },
+        })),
+      );
+    expect(append(1, 10)).toBeUndefined();
+    const busy = append(11, 300);
+    expect(busy).toBeInstanceOf(Promise);
+    expect(append(311, 1)).toBe(busy);
+    await busy;
+    expect(append(312, 1)).toBeUndefined();
+  });
+
+  it("never says that it is complete since before an event that a reset has dropped", () => {
+    const { log, append } = setUp();
+    const history = log.open("s", { tenant: "a", collection: "t" });
+    history.begin(sequencePosition(0));
+    append("t");
+    append("t");
+    log.sinkFor("s").lost("all", sequencePosition(1), "lost");
+    expect(history.positionAt(history.headIndex)).toBe(sequencePosition(2));
+    expect(history.indexAfter(sequencePosition(1))).toBeUndefined();
+  });
+
   it("frees what a closed channel held", () => {
     const { log, append } = setUp();
     const history = log.open("s", { tenant: "a", collection: "t" });

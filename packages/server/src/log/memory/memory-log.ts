@@ -17,6 +17,9 @@ type Channels = Map<string, ChannelEvents>;
 /** What an event weighs besides its JSON. */
 const ENTRY_OVERHEAD_BYTES = 256;
 const AGE_CHECK_INTERVAL_MS = 1000;
+/** Sources go on in the event loop's next turn after so many, so that subscriptions can follow a long transaction. */
+const MAX_EVENTS_PER_TURN = 256;
+const MAX_BYTES_PER_TURN = 65_536;
 
 /** The embedded default: histories in this process's memory. */
 export class MemoryLog implements ChangeLog {
@@ -29,6 +32,9 @@ export class MemoryLog implements ChangeLog {
   #newest: StoredEntry | undefined;
   #events = 0;
   #bytes = 0;
+  #eventsInTurn = 0;
+  #bytesInTurn = 0;
+  #waiting: Promise<void> | undefined;
 
   constructor(limits: HistoryLimits, now: () => number = Date.now) {
     this.#limits = limits;
@@ -95,15 +101,32 @@ export class MemoryLog implements ChangeLog {
     return channels;
   }
 
-  #append(channels: Channels, events: readonly SourceEvent[]): void {
+  #append(channels: Channels, events: readonly SourceEvent[]): void | Promise<void> {
     const nowMs = this.#now();
     for (const event of events) {
       const channel = channels.get(channelId(event.channel));
       if (channel === undefined) continue;
-      this.#link(channel.push(event, weight(event), nowMs));
+      const bytes = weight(event);
+      this.#link(channel.push(event, bytes, nowMs));
+      this.#eventsInTurn += 1;
+      this.#bytesInTurn += bytes;
       this.#trim(channel);
       this.#listener?.advanced(channel);
     }
+    const isFull = this.#eventsInTurn >= MAX_EVENTS_PER_TURN || this.#bytesInTurn >= MAX_BYTES_PER_TURN;
+    return isFull ? this.#nextTurn() : undefined;
+  }
+
+  #nextTurn(): Promise<void> {
+    this.#waiting ??= new Promise((resolve) => {
+      setImmediate(() => {
+        this.#waiting = undefined;
+        this.#eventsInTurn = 0;
+        this.#bytesInTurn = 0;
+        resolve();
+      });
+    });
+    return this.#waiting;
   }
 
   /** A channel always keeps its newest event, so that one large event can be delivered. */

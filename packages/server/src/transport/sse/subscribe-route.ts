@@ -132,6 +132,9 @@ class SseSession {
       drained: () => {
         if (this.#subscription !== undefined) hub.resume(this.#subscription);
       },
+      progressed: () => {
+        if (this.#subscription !== undefined) hub.progressed(this.#subscription);
+      },
       closed: () => {
         connections.delete(this.#id);
         if (this.#subscription !== undefined) hub.unsubscribe(this.#subscription);
