@@ -1,5 +1,5 @@
 import type { JsonText } from "@paperdb/protocol";
-import { isExactNumber } from "./exact-number.ts";
+import { isExactNumber } from "../exact-number.ts";
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;
