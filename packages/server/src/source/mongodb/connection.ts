@@ -3,9 +3,9 @@ import { MongoClient, type Db, type MongoClientOptions } from "mongodb";
 import type { Logger } from "pino";
 import { Catalog } from "./catalog.ts";
 import type { MongoCollectionsConfig } from "./collections.ts";
-import { UnsuitableServerError } from "./errors.ts";
+import { databaseOf, missingDatabase } from "./database-name.ts";
 import { PreImages } from "./pre-images.ts";
-import { fetchServerFacts, ServerClock, type ServerFacts } from "./server.ts";
+import { fetchServerFacts, ServerClock, type ServerFacts } from "./replica-set.ts";
 import type { MongoSettings } from "./settings.ts";
 
 /** Streams that are opened while the one before goes on, commands, and some in reserve. */
@@ -63,11 +63,7 @@ export class Connection {
       readPreference: "primary",
     });
     const name = database ?? databaseOf(url);
-    if (name === undefined) {
-      throw new UnsuitableServerError(
-        'Its url names no database: add it as the path, as in mongodb://host:27017/app, or set "database".',
-      );
-    }
+    if (name === undefined) throw missingDatabase();
     this.db = this.#client.db(name);
     this.clock = new ServerClock(this.db);
     this.catalog = new Catalog(this.db, options.collections);
@@ -75,6 +71,7 @@ export class Connection {
 
   /** Asks the server what it is and has. Can be called again after it failed. */
   async connect(): Promise<Connected> {
+    await this.#open();
     const facts = await fetchServerFacts(this.db);
     await this.clock.fetchNow();
     await this.catalog.refresh();
@@ -89,6 +86,16 @@ export class Connection {
     await this.#client.close();
   }
 
+  /** A client whose first connection failed stays closed until it is told to connect once more. */
+  async #open(): Promise<void> {
+    try {
+      await this.#client.connect();
+    } catch (error) {
+      await this.#client.close();
+      throw error;
+    }
+  }
+
   #epoch({ setName }: ServerFacts): string {
     const tenantFields = Object.entries(this.#options.collections ?? {}).map(
       ([name, { collection, tenantField }]) => [name, collection, tenantField],
@@ -96,10 +103,4 @@ export class Connection {
     const identity = JSON.stringify([FORMAT, setName, this.db.databaseName, tenantFields]);
     return createHash("sha256").update(identity).digest("base64url").slice(0, 12);
   }
-}
-
-/** The path of a connection string. The driver itself takes `test` where there is none. */
-export function databaseOf(url: string): string | undefined {
-  const path = /^mongodb(?:\+srv)?:\/\/[^/?]+\/([^?]+)/.exec(url)?.[1];
-  return path === undefined ? undefined : decodeURIComponent(path);
 }
