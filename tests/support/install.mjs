@@ -39,6 +39,13 @@ if (!hasPostgres15()) {
 // With MONGODB_URL the tests run on that server, and nothing is needed.
 if (process.env["MONGODB_URL"] === undefined) installMongo();
 
+const example = fileURLToPath(new URL("../../examples/mongoose", import.meta.url));
+if (!existsSync(join(example, "node_modules/mongoose"))) {
+  say("Installing mongoose for its example …");
+  if (!runs("npm", ["ci", "--prefix", example]))
+    fail("The example needs its packages: run `npm ci` in examples/mongoose.");
+}
+
 /** A folder of its own under the clone, so that nothing of the machine's Python changes. */
 function installMongo() {
   const { requirement, folder, program } = JSON.parse(

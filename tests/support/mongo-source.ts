@@ -15,8 +15,12 @@ export interface TestMongoSource {
   readonly replies: readonly CommandSucceededEvent[];
   /** Lines of the log, as JSON. */
   readonly logLines: readonly string[];
-  watch(tenant: string, collection: string): Promise<string>;
-  replay(key: ChannelKey, since: string, until: string): Promise<readonly SourceEvent[] | undefined>;
+  readonly watch: (tenant: string, collection: string) => Promise<string>;
+  readonly replay: (
+    key: ChannelKey,
+    since: string,
+    until: string,
+  ) => Promise<readonly SourceEvent[] | undefined>;
 }
 
 /** Opens a source that records. */
