@@ -48,7 +48,9 @@ function encode(value: unknown, hidden: ReadonlySet<string> | undefined, path: s
       return exactJson(String(value));
     case "object":
       return value === null ? "null" : encodeObject(value, hidden, path);
-    default:
+    case "undefined":
+    case "function":
+    case "symbol":
       return "null";
   }
 }
@@ -118,8 +120,8 @@ function binaryJson(value: Binary): string {
 const UUID_BYTES = 16;
 
 function codeJson({ code, scope }: Code): string {
-  if (scope === null) return JSON.stringify(String(code));
-  return `{"code":${JSON.stringify(String(code))},"scope":${bsonJson(scope)}}`;
+  if (scope === null) return JSON.stringify(code);
+  return `{"code":${JSON.stringify(code)},"scope":${bsonJson(scope)}}`;
 }
 
 function dbRefJson({ collection, oid, db, fields }: DBRef): string {

@@ -11,7 +11,7 @@ import { createJoin, type Join } from "./join.ts";
 import { Members } from "./members.ts";
 import { ENDING_EVENTS, type ServerFeatures } from "./pipeline.ts";
 import type { ClusterTime } from "./position.ts";
-import type { ServerClock } from "./server.ts";
+import type { ServerClock } from "./replica-set.ts";
 import type { MongoSettings } from "./settings.ts";
 import type { MongoStats } from "./stats.ts";
 import { StreamReader } from "./stream-reader.ts";

@@ -1,4 +1,4 @@
-import type { Db } from "mongodb";
+import type { CollectionInfo, Db } from "mongodb";
 
 /** One entry of a source's `collections`. */
 export interface MongoCollectionConfig {
@@ -50,14 +50,14 @@ const UNAUTHORIZED = 13;
 
 /** Lists what is in the database; for a user who may not list all, what it may read. */
 export async function fetchCollections(db: Db): Promise<readonly ListedCollection[]> {
-  let rows: readonly unknown[];
   try {
-    rows = await db.listCollections({}, { nameOnly: false }).toArray();
+    const rows = await db.listCollections({}, { nameOnly: false }).toArray();
+    return rows.map(toListed);
   } catch (error) {
     if (!(error instanceof Error && "code" in error && error.code === UNAUTHORIZED)) throw error;
-    rows = await db.listCollections({}, { nameOnly: true, authorizedCollections: true }).toArray();
+    const rows = await db.listCollections({}, { nameOnly: true, authorizedCollections: true }).toArray();
+    return rows.map(toListed);
   }
-  return rows.map(toListed);
 }
 
 /** Decides what is a collection, and under which name. */
@@ -105,17 +105,14 @@ function whyUnusable(
   return `"${collection}" is ${kind}, and MongoDB has change streams for ordinary collections only.`;
 }
 
-function toListed(row: unknown): ListedCollection {
-  const { name, type, options, info } = row as {
-    readonly name: string;
-    readonly type?: string;
-    readonly options?: { readonly changeStreamPreAndPostImages?: { readonly enabled?: boolean } };
-    readonly info?: { readonly uuid?: unknown };
-  };
+function toListed(row: Partial<CollectionInfo> & { readonly name: string }): ListedCollection {
+  const { name, type = "collection", options, info } = row;
+  const images: unknown = options?.["changeStreamPreAndPostImages"];
   return {
     name,
-    type: type ?? "collection",
-    uuid: info?.uuid === undefined ? undefined : String(info.uuid),
-    hasImages: options?.changeStreamPreAndPostImages?.enabled === true,
+    type,
+    uuid: info?.uuid?.toString("hex"),
+    hasImages:
+      typeof images === "object" && images !== null && "enabled" in images && images.enabled === true,
   };
 }

@@ -4,6 +4,7 @@ import type { Logger } from "pino";
 import { Catalog } from "./catalog.ts";
 import type { MongoCollectionsConfig } from "./collections.ts";
 import { databaseOf, missingDatabase } from "./database-name.ts";
+import { fetchLimits } from "./limits.ts";
 import { PreImages } from "./pre-images.ts";
 import { fetchServerFacts, ServerClock, type ServerFacts } from "./replica-set.ts";
 import type { MongoSettings } from "./settings.ts";
@@ -35,6 +36,8 @@ export interface Connected {
   readonly preImages: PreImages;
   /** Equal for servers of the same data, and as long as positions mean the same. */
   readonly epoch: string;
+  /** How far back changes can be read again: a delete whose pre-image has expired would be missing. */
+  readonly maxReplayAgeMs: number;
 }
 
 /** A database of a replica set, and what is asked of it besides streams. */
@@ -75,10 +78,12 @@ export class Connection {
     const facts = await fetchServerFacts(this.db);
     await this.clock.fetchNow();
     await this.catalog.refresh();
+    const { imageExpiryMs } = await fetchLimits(this.#client);
     return {
       facts,
       preImages: new PreImages(this.db, facts.features.images, this.#options.log),
       epoch: this.#epoch(facts),
+      maxReplayAgeMs: Math.min(this.#options.settings.maxReplayAgeMs, imageExpiryMs ?? Infinity),
     };
   }
 

@@ -73,7 +73,10 @@ export function openReason(error: unknown): string {
         : `The user in its url lacks a right: ${reasonOf(error)}. It needs the role readWrite or read on the database, see docs/mongodb.md.`;
     case "unreachable":
       return `The server cannot be reached (${reasonOf(error)}). Check the host and port in its url, and that it runs.`;
-    default:
+    case "history_lost":
+    case "not_resumable":
+    case "unreadable":
+    case "failed":
       return `${reasonOf(error)}. Check its url.`;
   }
 }
@@ -83,13 +86,11 @@ export function reasonOf(error: unknown): string {
   return oneLine(error instanceof Error ? error.message : String(error));
 }
 
-const AUTHENTICATION_FAILED = [18, 8000];
+const AUTHENTICATION_FAILED: ReadonlySet<number> = new Set([18, 8000]);
 
 function isAuthentication(error: unknown): boolean {
   return (
-    error instanceof MongoError &&
-    typeof error.code === "number" &&
-    AUTHENTICATION_FAILED.includes(error.code)
+    error instanceof MongoError && typeof error.code === "number" && AUTHENTICATION_FAILED.has(error.code)
   );
 }
 

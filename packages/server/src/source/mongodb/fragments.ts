@@ -1,5 +1,6 @@
 import { Int32 } from "mongodb";
 import type { RawChange } from "./change.ts";
+import { valueAt } from "./tenant-value.ts";
 
 /** An event that cannot be read, now or when it is read again. */
 export class UnreadableEventError extends Error {
@@ -33,7 +34,7 @@ export class Fragments {
     if (fragment !== this.#parts.length + 1 || of > this.#maxFragments) throw this.#broken();
     this.#parts.push(change);
     if (fragment < of) return undefined;
-    const whole: RawChange = Object.assign({}, ...this.#parts) as RawChange;
+    const whole = this.#parts.reduce<RawChange>((sum, part) => Object.assign(sum, part), {});
     this.#parts = [];
     return whole;
   }
@@ -45,10 +46,10 @@ export class Fragments {
 }
 
 function numbers(splitEvent: unknown): { readonly fragment: number; readonly of: number } {
-  const { fragment, of } = splitEvent as { readonly fragment?: unknown; readonly of?: unknown };
-  return { fragment: toNumber(fragment), of: toNumber(of) };
+  return { fragment: member(splitEvent, "fragment"), of: member(splitEvent, "of") };
 }
 
-function toNumber(value: unknown): number {
+function member(splitEvent: unknown, name: string): number {
+  const value = valueAt(splitEvent, [name]);
   return value instanceof Int32 ? value.value : Number(value);
 }

@@ -69,7 +69,8 @@ export function isTopLevel(field: string): boolean {
 
 /** The tenant's field is needed here to attribute an event; it is left out of the JSON. */
 function hiddenPaths({ hidden, tenantField }: MongoCollection): readonly string[] {
-  return [...hidden]
-    .filter((path) => path !== tenantField && !tenantField.startsWith(`${path}.`) && path !== "_id")
-    .flatMap((path) => [`fullDocument.${path}`, `fullDocumentBeforeChange.${path}`]);
+  return [...hidden].flatMap((path) => {
+    const isNeeded = path === "_id" || path === tenantField || tenantField.startsWith(`${path}.`);
+    return isNeeded ? [] : [`fullDocument.${path}`, `fullDocumentBeforeChange.${path}`];
+  });
 }

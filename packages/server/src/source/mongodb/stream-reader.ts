@@ -5,7 +5,7 @@ import type { MongoCollection } from "./collections.ts";
 import { Fragments, UnreadableEventError } from "./fragments.ts";
 import { changePipeline, type ServerFeatures } from "./pipeline.ts";
 import { tokenTime, toTimestamp, type ClusterTime } from "./position.ts";
-import type { ServerClock } from "./server.ts";
+import type { ServerClock } from "./replica-set.ts";
 import type { MongoSettings } from "./settings.ts";
 
 /** What a stream is opened with. */
@@ -32,11 +32,12 @@ export class StreamReader {
   readonly #clock: ServerClock;
   readonly #from: ClusterTime;
   readonly #fragments: Fragments;
-  #first: RawChange | null;
+  /** Asked for when the stream was opened. */
+  #first: Promise<RawChange | null> | undefined;
   #readTo: ClusterTime;
   #closed = false;
 
-  private constructor(stream: ChangeStream, first: RawChange | null, request: StreamRequest) {
+  private constructor(stream: ChangeStream, first: Promise<RawChange | null>, request: StreamRequest) {
     this.#stream = stream;
     this.#first = first;
     this.#clock = request.clock;
@@ -54,7 +55,12 @@ export class StreamReader {
     // Without a listener, an error that the driver emits while closing would end the process.
     stream.on("error", ignoreEmitted);
     try {
-      const first: RawChange | null = await within(settings.watchTimeoutMs, stream.tryNext());
+      // The token changes with the first answer; without events the next one is a while away.
+      const answered = new Promise<void>((resolve) => {
+        stream.once("resumeTokenChanged", () => resolve());
+      });
+      const first: Promise<RawChange | null> = stream.tryNext();
+      await within(settings.watchTimeoutMs, Promise.race([answered, first]));
       return new StreamReader(stream, first, request);
     } catch (error) {
       await stream.close();
@@ -74,8 +80,9 @@ export class StreamReader {
   /** The next event; `idle` when the server has sent all that it has. */
   async next(): Promise<Read> {
     for (;;) {
-      const change = this.#first ?? ((await this.#stream.tryNext()) as RawChange | null);
-      this.#first = null;
+      const asked: Promise<RawChange | null> = this.#first ?? this.#stream.tryNext();
+      this.#first = undefined;
+      const change = await asked;
       if (change === null) {
         if (this.#stream.closed && !this.#closed) throw new Error("The change stream has ended.");
         this.#advance(this.#readToByToken());

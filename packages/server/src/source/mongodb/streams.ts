@@ -80,7 +80,7 @@ export class Streams {
       collection: stream.collection,
       features: connected.facts.features,
       images: stream.hasImages,
-      settings,
+      settings: { ...settings, maxReplayAgeMs: connected.maxReplayAgeMs },
     };
   }
 
