@@ -1,8 +1,8 @@
 import { Binary, BSONRegExp, Code, Decimal128, Double, Int32, Long, MaxKey, MinKey } from "mongodb";
-import { ObjectId, Timestamp, UUID, type Document } from "mongodb";
+import { ObjectId, Timestamp, UUID } from "mongodb";
 import { afterEach, describe, expect, it } from "vitest";
 import { createMongoDatabase, type TestMongoDatabase } from "../support/mongo.ts";
-import { openMongoSource, type TestMongoSource } from "../support/mongo-source.ts";
+import { openMongoSource, type TestDocument, type TestMongoSource } from "../support/mongo-source.ts";
 import { until } from "../support/until.ts";
 
 const databases: TestMongoDatabase[] = [];
@@ -129,7 +129,7 @@ describe("events of a MongoDB source", () => {
     const { database, sink, watch } = await setUp();
     await watch(tenant, "todos");
     await database.insert("todos", { _id: 1, tenantId: value });
-    await database.db.collection<Document>("todos").deleteOne({ tenantId: value });
+    await database.db.collection<TestDocument>("todos").deleteOne({ tenantId: value });
     expect((await sink.next(tenant, "todos", 2)).map(({ type }) => type)).toEqual(["insert", "delete"]);
   });
 
@@ -147,7 +147,7 @@ describe("events of a MongoDB source", () => {
   it("tells a document that moves as a delete for one tenant and an insert for the other", async () => {
     const { database, sink, watch } = await setUp();
     await Promise.all(["a", "b", "c"].map((tenant) => watch(tenant, "todos")));
-    const todos = database.db.collection<Document>("todos");
+    const todos = database.db.collection<TestDocument>("todos");
     await todos.insertOne({ _id: 1, tenantId: "a", n: 1 });
     await sink.next("a", "todos", 1);
     await todos.updateOne({ _id: 1 }, { $set: { tenantId: "b", n: 2 } });
@@ -180,7 +180,7 @@ describe("events of a MongoDB source", () => {
     await Promise.all([watch("a", "todos"), watch("b", "todos")]);
     const session = database.client.startSession();
     await session.withTransaction(async () => {
-      const todos = database.db.collection<Document>("todos");
+      const todos = database.db.collection<TestDocument>("todos");
       for (let n = 0; n < 40; n += 1) {
         await todos.insertOne({ _id: n, tenantId: n % 2 === 0 ? "a" : "b" }, { session });
       }
@@ -199,7 +199,7 @@ describe("events of a MongoDB source", () => {
     const { database, sink, watch } = await setUp();
     await watch("a", "todos");
     await database.insert("todos", { _id: 1, tenantId: "a" });
-    const todos = database.db.collection<Document>("todos");
+    const todos = database.db.collection<TestDocument>("todos");
     await todos.bulkWrite([
       { updateOne: { filter: { _id: 1 }, update: { $set: { n: 1 } } } },
       { deleteOne: { filter: { _id: 1 } } },
@@ -256,7 +256,7 @@ describe("collections of a MongoDB source", () => {
     expect(source.collections()).toEqual([{ name: "tasks" }]);
     expect(await source.whyNotCollection("gone")).toMatch(/"nowhere".*does not exist/);
     await watch("a", "tasks");
-    const todos = database.db.collection<Document>("todos");
+    const todos = database.db.collection<TestDocument>("todos");
     await todos.insertOne({
       _id: 1,
       org: { id: "a", name: "Acme" },
@@ -294,7 +294,7 @@ describe("collections of a MongoDB source", () => {
       await until(() => source.collections().some(({ name }) => name === "todos"));
       await watch("a", "todos");
       await database.insert("todos", { _id: 2, tenantId: "a" });
-      await database.db.collection<Document>("todos").deleteOne({ _id: 2 });
+      await database.db.collection<TestDocument>("todos").deleteOne({ _id: 2 });
       const changes = await sink.next("a", "todos", 3);
       expect(changes.slice(1).map(({ type, id }) => `${type} ${id}`)).toEqual(["insert 2", "delete 2"]);
       expect(sink.droppedCollections).toEqual(["todos"]);

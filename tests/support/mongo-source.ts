@@ -7,6 +7,12 @@ import {
 } from "../../packages/server/src/source/mongodb/mongo-source.ts";
 import { RecordingSink } from "./recording-sink.ts";
 
+/** A document whose `_id` a test chooses. */
+export interface TestDocument {
+  readonly _id: string | number;
+  readonly [field: string]: unknown;
+}
+
 /** A MongoDB source that records what it pushes, and what its driver sends and receives. */
 export interface TestMongoSource {
   readonly source: MongoSource;

@@ -5,7 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { MongoClient } from "mongodb";
+import { MongoClient, MongoServerError } from "mongodb";
 import { freePort } from "./free-port.ts";
 import { until } from "./until.ts";
 
@@ -25,8 +25,8 @@ export interface TestMongo {
   readonly pid: number;
   /** Ends the server's process at once (default SIGKILL) and resolves once it is gone. */
   kill(signal?: NodeJS.Signals): Promise<void>;
-  /** Starts it again, on the same folder and port. */
-  start(): Promise<void>;
+  /** Starts it again, on the same folder and port, with more arguments from then on where they are given. */
+  start(moreArgs?: readonly string[]): Promise<void>;
   /** Ends it for good and removes its data. */
   stop(): Promise<void>;
 }
@@ -78,7 +78,8 @@ export async function startMongo(options: OwnMongoOptions = {}): Promise<TestMon
       return child.pid ?? 0;
     },
     kill: (signal = "SIGKILL") => end(signal),
-    async start() {
+    async start(moreArgs = []) {
+      programArgs.push(...moreArgs);
       child = await launch();
     },
     async stop() {
@@ -93,8 +94,9 @@ async function answers(url: string): Promise<boolean> {
   try {
     await client.db("admin").command({ ping: 1 });
     return true;
-  } catch {
-    return false;
+  } catch (error) {
+    // One that asks for a password is there.
+    return error instanceof MongoServerError && error.codeName === "Unauthorized";
   } finally {
     await client.close();
   }

@@ -1,4 +1,5 @@
 import type { CollectionInfo, Db } from "mongodb";
+import { codeOf } from "./errors.ts";
 
 /** One entry of a source's `collections`. */
 export interface MongoCollectionConfig {
@@ -54,7 +55,7 @@ export async function fetchCollections(db: Db): Promise<readonly ListedCollectio
     const rows = await db.listCollections({}, { nameOnly: false }).toArray();
     return rows.map(toListed);
   } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === UNAUTHORIZED)) throw error;
+    if (codeOf(error) !== UNAUTHORIZED) throw error;
     const rows = await db.listCollections({}, { nameOnly: true, authorizedCollections: true }).toArray();
     return rows.map(toListed);
   }

@@ -1,5 +1,13 @@
 import { RealtimeError } from "@paperdb/protocol";
-import { BSON, MongoError, MongoNetworkError, MongoParseError, MongoServerSelectionError } from "mongodb";
+import {
+  BSON,
+  Double,
+  Int32,
+  MongoError,
+  MongoNetworkError,
+  MongoParseError,
+  MongoServerSelectionError,
+} from "mongodb";
 import { TimeLimitError } from "../../timing/within.ts";
 import { UnreadableEventError } from "./fragments.ts";
 
@@ -32,13 +40,21 @@ export function classify(error: unknown): FailureKind {
   if (error instanceof UnreadableEventError || error instanceof BSON.BSONError) return "unreadable";
   if (error instanceof TimeLimitError) return "unreachable";
   if (!(error instanceof MongoError)) return "failed";
-  const kind = typeof error.code === "number" ? CODES.get(error.code) : undefined;
+  const kind = CODES.get(codeOf(error) ?? Number.NaN);
   if (kind !== undefined) return kind;
   if (error instanceof MongoNetworkError || error instanceof MongoServerSelectionError) return "unreachable";
   if (error.hasErrorLabel("ResumableChangeStreamError") || error.hasErrorLabel("RetryableWriteError")) {
     return "unreachable";
   }
   return "failed";
+}
+
+/** An error's code: a stream's is BSON as all that it reads, see `promoteValues`. */
+export function codeOf(error: unknown): number | undefined {
+  if (!(error instanceof MongoError)) return undefined;
+  const code: unknown = error.code;
+  if (code instanceof Int32 || code instanceof Double) return code.value;
+  return typeof code === "number" ? code : undefined;
 }
 
 /** A server that this source cannot work with: the sentence says why. */
@@ -65,7 +81,9 @@ export function isPassing(error: unknown): boolean {
 /** What is wrong, as a sentence. */
 export function openReason(error: unknown): string {
   if (error instanceof UnsuitableServerError) return error.message;
-  if (error instanceof MongoParseError) return `Its url is not valid: ${oneLine(error.message)}.`;
+  if (error instanceof MongoParseError || error instanceof TypeError) {
+    return `Its url is not valid: ${oneLine(error.message)}.`;
+  }
   switch (classify(error)) {
     case "unauthorized":
       return isAuthentication(error)
@@ -89,9 +107,8 @@ export function reasonOf(error: unknown): string {
 const AUTHENTICATION_FAILED: ReadonlySet<number> = new Set([18, 8000]);
 
 function isAuthentication(error: unknown): boolean {
-  return (
-    error instanceof MongoError && typeof error.code === "number" && AUTHENTICATION_FAILED.has(error.code)
-  );
+  const code = codeOf(error);
+  return code !== undefined && AUTHENTICATION_FAILED.has(code);
 }
 
 function oneLine(message: string): string {

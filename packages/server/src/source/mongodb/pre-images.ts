@@ -2,7 +2,7 @@ import { RealtimeError } from "@paperdb/protocol";
 import type { Db } from "mongodb";
 import type { Logger } from "pino";
 import type { MongoCollection } from "./collections.ts";
-import { classify, reasonOf } from "./errors.ts";
+import { classify, codeOf, reasonOf } from "./errors.ts";
 
 const NAMESPACE_NOT_FOUND = 26;
 
@@ -45,7 +45,7 @@ export class PreImages {
       this.#log.info({ collection: name }, "Enabled pre-images of a collection");
       return true;
     } catch (error) {
-      if (error instanceof Error && "code" in error && error.code === NAMESPACE_NOT_FOUND) {
+      if (codeOf(error) === NAMESPACE_NOT_FOUND) {
         throw new RealtimeError("collection_not_found", `The collection "${name}" was dropped.`, {
           cause: error,
         });
