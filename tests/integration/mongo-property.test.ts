@@ -66,7 +66,7 @@ const disturbance = fc.constantFrom(
 const coming = fc.record({ goes: fc.boolean(), collection, tenant: fc.constantFrom(...SUBSCRIBERS) });
 /** Writers that run at the same time, subscribers that come and go, and what goes wrong meanwhile. */
 const scene = fc.record({
-  writers: fc.array(fc.array(batch, { minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 3 }),
+  writers: fc.array(fc.array(batch, { minLength: 3, maxLength: 8 }), { minLength: 1, maxLength: 3 }),
   comings: fc.array(coming, { maxLength: 4 }),
   disturbance,
 });
@@ -96,14 +96,15 @@ describe.runIf(canStartMongo)("with the database and our server killed now and t
         for (const name of COLLECTIONS) await mongo.createCollection(name, true);
         const since = await fetchOperationTime(mongo.db);
         const server = await startServerProcess({ databaseUrl: database.url, mongodbUrl: mongo.url });
+        const run = new Run(mongo, mongod, server);
         try {
-          const run = new Run(mongo, mongod, server);
-          await run.createTenants();
+          await run.open();
           for (const each of scenes) await run.play(each);
           await run.settle();
           await run.check(await fetchHistory(mongo.db, since));
           resumes += run.resumes;
         } finally {
+          await run.close();
           await server.stop();
           await mongo.drop();
           await database.drop();
@@ -148,9 +149,16 @@ class Run {
     return [...this.#left, ...this.#present.values()].reduce((sum, { client }) => sum + client.resumes, 0);
   }
 
-  async createTenants(): Promise<void> {
+  /** Makes the tenants, and a subscriber to each of their collections that is live. */
+  async open(): Promise<void> {
     for (const name of SUBSCRIBERS) this.#tenants.set(name, await this.#server.createTenant(name));
-    for (const name of COLLECTIONS) this.#come(name, SUBSCRIBERS[0] ?? "");
+    for (const name of COLLECTIONS) for (const tenantId of SUBSCRIBERS) this.#come(name, tenantId);
+    await this.#untilLive();
+  }
+
+  /** Ends what is still running, after a failure too. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#present.values()].map(({ client }) => client.stop()));
   }
 
   async play({ writers, comings, disturbance: what }: Scene): Promise<void> {
@@ -163,9 +171,7 @@ class Run {
 
   /** Writes to every channel until each subscriber has the last write of all. */
   async settle(): Promise<void> {
-    for (const { client } of this.#present.values()) {
-      await until(() => client.last !== undefined, { timeoutMs: FINAL_ROUND_TIMEOUT_MS, describe: "ready" });
-    }
+    await this.#untilLive();
     for (const { channel, client } of this.#present.values()) {
       const [name = "", ...rest] = channel.split(" ");
       const owner = TENANTS.find((each) => tenantText(each) === rest.join(" "));
@@ -181,7 +187,7 @@ class Run {
         { timeoutMs: FINAL_ROUND_TIMEOUT_MS, describe: () => `the last write of ${channel}` },
       );
     }
-    for (const { client } of this.#present.values()) await client.stop();
+    await this.close();
   }
 
   async check(history: readonly CommittedChange[]): Promise<void> {
@@ -196,6 +202,15 @@ class Run {
         const isEmpty = stretch.changes.length === 0 && !toTheEnd;
         expect(fits || isEmpty, explain(channel, stretch, committed)).toBe(true);
       }
+    }
+  }
+
+  async #untilLive(): Promise<void> {
+    for (const { channel, client } of this.#present.values()) {
+      await until(() => client.last !== undefined, {
+        timeoutMs: FINAL_ROUND_TIMEOUT_MS,
+        describe: `ready of ${channel}`,
+      });
     }
   }
 

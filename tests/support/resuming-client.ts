@@ -18,6 +18,7 @@ export interface ResumingClientOptions {
 }
 
 const RETRY_MS = 50;
+const ANSWER_TIMEOUT_MS = 30_000;
 
 /** A client like `EventSource`: it comes back by itself with the last id that it has seen. */
 export class ResumingClient {
@@ -64,7 +65,7 @@ export class ResumingClient {
     url.searchParams.set("collection", collection);
     const resume = this.#lastEventId === undefined ? {} : { "last-event-id": this.#lastEventId };
     try {
-      const connection = await SseClient.open(url, { apikey, ...resume });
+      const connection = await Promise.race([SseClient.open(url, { apikey, ...resume }), noAnswer()]);
       if (connection.status === 200) return connection;
       connection.close();
       // While a database is away.
@@ -101,4 +102,14 @@ export class ResumingClient {
       else this.stretches.push({ changes: [], readyAtMark: this.#options.mark() });
     }
   }
+}
+
+/** A server that has the request and never answers would leave the client waiting for ever. */
+function noAnswer(): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    setTimeout(
+      () => reject(new Error(`There was no answer within ${ANSWER_TIMEOUT_MS} ms.`)),
+      ANSWER_TIMEOUT_MS,
+    ).unref();
+  });
 }
