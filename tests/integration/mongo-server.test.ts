@@ -116,7 +116,7 @@ describe("beside PostgreSQL, in one server", () => {
     const todos = await server.watch("todos", alice.anonKey);
     const notes = await server.watch("notes", alice.anonKey);
     await database.query("insert into todos values (1, 'alice', 'buy milk')");
-    await mongo.insert("notes", { _id: 1, tenantId: "alice" } as never);
+    await mongo.insert("notes", { _id: 1, tenantId: "alice" });
     await todos.waitForMessages(1);
     await notes.waitForMessages(1);
     expect(todos.changes).toEqual([
@@ -184,8 +184,8 @@ describe("a configured collection", () => {
     configured = await startTestServer({ sources: [{ kind: "mongodb", url: mongo.url, collections }] });
     const org = await configured.createTenant("7");
     const client = await configured.watch("shown", org.anonKey);
-    const raw = mongo.db.collection("raw");
-    const document = { _id: 1 as never, org: { id: 7, plan: "x" }, secret: "s", n: 1 };
+    const raw = mongo.db.collection<{ _id: number }>("raw");
+    const document = { _id: 1, org: { id: 7, plan: "x" }, secret: "s", n: 1 };
     await raw.insertOne(document);
     await raw.deleteOne({ _id: document._id });
     await client.waitForMessages(2);
