@@ -69,8 +69,12 @@ export function isTopLevel(field: string): boolean {
 
 /** The tenant's field is needed here to attribute an event; it is left out of the JSON. */
 function hiddenPaths({ hidden, tenantField }: MongoCollection): readonly string[] {
-  return [...hidden].flatMap((path) => {
-    const isNeeded = path === "_id" || path === tenantField || tenantField.startsWith(`${path}.`);
-    return isNeeded ? [] : [`fullDocument.${path}`, `fullDocumentBeforeChange.${path}`];
+  const paths = [...hidden].filter(
+    (path) => path !== "_id" && path !== tenantField && !tenantField.startsWith(`${path}.`),
+  );
+  return paths.flatMap((path) => {
+    // The server refuses a path inside another one.
+    const isInside = paths.some((other) => path.startsWith(`${other}.`));
+    return isInside ? [] : [`fullDocument.${path}`, `fullDocumentBeforeChange.${path}`];
   });
 }
