@@ -198,6 +198,23 @@ describe("older events put before a history", () => {
     expect(log.stats().events).toBe(3);
   });
 
+  it("replace what came before the source said that it watches", () => {
+    const { log } = setUp();
+    const history = log.open("s", { tenant: "a", collection: "t" });
+    const sink = log.sinkFor("s");
+    void sink.append([eventAt(9), eventAt(10)]);
+    expect(log.prepend(history, eventsBetween(7, 10), sequencePosition(7))).toBe(false);
+    history.begin(sequencePosition(10));
+    void sink.append([eventAt(11)]);
+    expect(log.prepend(history, eventsBetween(7, 10), sequencePosition(7))).toBe(true);
+    const from = history.indexAfter(sequencePosition(7)) ?? Number.NaN;
+    expect([0, 1, 2, 3].map((index) => history.entryAt(from + index).event.position)).toEqual(
+      [8, 9, 10, 11].map(sequencePosition),
+    );
+    expect(history.headIndex - from).toBe(4);
+    expect(log.stats().events).toBe(4);
+  });
+
   it("are refused when they do not fit, or the channel is closed", () => {
     const { log, history, append } = setUpAt(10, { maxEventsPerChannel: 5 });
     append(11);

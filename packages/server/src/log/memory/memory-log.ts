@@ -61,6 +61,12 @@ export class MemoryLog implements ChangeLog {
   prepend(history: ChannelHistory, events: readonly SourceEvent[], since: Position): boolean {
     const channel = this.#find(history);
     if (channel === undefined) return false;
+    const { completeSince } = channel;
+    if (completeSince === undefined) return false;
+    // What came before the source said that it watches is among the events, or void.
+    while (channel.oldest !== undefined && channel.oldest.event.position <= completeSince) {
+      this.#forgetOldestOf(channel);
+    }
     const weighed = events.map((event) => ({ event, bytes: weight(event) }));
     const bytes = weighed.reduce((sum, entry) => sum + entry.bytes, 0);
     if (!this.#hasRoom(channel, events.length, bytes)) return false;

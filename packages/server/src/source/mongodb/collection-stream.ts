@@ -95,11 +95,15 @@ export class CollectionStream {
   }
 
   /** Resolves once the stream with this tenant is open, with the position since which nothing is missed. */
-  join(key: ChannelKey): Promise<Position> {
+  async join(key: ChannelKey): Promise<Position> {
     const member = this.#members.get(key.tenant);
     if (member !== undefined) {
       member.leftAtMs = undefined;
-      if (this.#reader !== undefined) return Promise.resolve(member.lastPosition);
+      if (this.#reader !== undefined) {
+        // Nothing up to the position may reach the log after the caller has it.
+        await this.#options.buffer.drain();
+        return member.lastPosition;
+      }
     }
     let join = this.#joins.get(key.tenant);
     if (join === undefined) {
@@ -191,7 +195,9 @@ export class CollectionStream {
         this.#lostReason = undefined;
         this.#members.lost(now, lostReason);
       }
-      for (const { key, resolve } of joins) resolve(this.#members.admit(key, now).lastPosition);
+      const admitted = joins.map(({ key, resolve }) => ({ member: this.#members.admit(key, now), resolve }));
+      await this.#options.buffer.drain();
+      for (const { member, resolve } of admitted) resolve(member.lastPosition);
       void this.#read(reader);
     } catch (error) {
       for (const join of joins) join.reject(error);

@@ -40,6 +40,12 @@ export class EventBuffer {
     return this.#busy;
   }
 
+  /** Resolves once the log has taken all that was pushed. */
+  async drain(): Promise<void> {
+    this.flush();
+    while (this.#busy !== undefined) await this.#busy;
+  }
+
   /** Hands over all that the log can take. */
   flush(): void {
     while (this.#busy === undefined && this.#waiting.length > 0) {
