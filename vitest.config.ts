@@ -13,13 +13,26 @@ const withPostgres = {
   hookTimeout: 60_000,
 };
 
+const withBoth = {
+  ...withPostgres,
+  globalSetup: [...withPostgres.globalSetup, "tests/support/global-mongo.ts"],
+};
+
+const MONGO_TESTS = "tests/integration/mongo*.test.ts";
+
 const projects: TestProjectInlineConfiguration[] = [
   { extends: true, test: { name: "unit", include: ["packages/*/src/**/*.test.ts", "bench/**/*.test.ts"] } },
   {
     extends: true,
-    test: { name: "integration", include: ["tests/integration/**/*.test.ts"], ...withPostgres },
+    test: {
+      name: "integration",
+      include: ["tests/integration/**/*.test.ts"],
+      exclude: [MONGO_TESTS],
+      ...withPostgres,
+    },
   },
-  { extends: true, test: { name: "e2e", include: ["tests/e2e/**/*.test.ts"], ...withPostgres } },
+  { extends: true, test: { name: "mongodb", include: [MONGO_TESTS], ...withBoth } },
+  { extends: true, test: { name: "e2e", include: ["tests/e2e/**/*.test.ts"], ...withBoth } },
 ];
 
 if (findDebianPostgres(15) === undefined) {

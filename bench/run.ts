@@ -3,13 +3,23 @@ import type { Benchmark, BenchmarkContext } from "./benchmark.ts";
 import { fanOut } from "./fan-out.ts";
 import { idleMemory } from "./idle-memory.ts";
 import { latency } from "./latency.ts";
+import { mongoJoins } from "./mongo-joins.ts";
+import { mongoStreams } from "./mongo-streams.ts";
 import { startup } from "./startup.ts";
 import { writeReport } from "./support/document.ts";
 import { describeMachine } from "./support/machine.ts";
 import { renderTable } from "./support/markdown-table.ts";
 import { writers } from "./writers.ts";
 
-const BENCHMARKS: readonly Benchmark[] = [startup, latency, writers, idleMemory, fanOut];
+const BENCHMARKS: readonly Benchmark[] = [
+  startup,
+  latency,
+  writers,
+  idleMemory,
+  fanOut,
+  mongoStreams,
+  mongoJoins,
+];
 const NAMES = BENCHMARKS.map(({ name }) => name).join(", ");
 
 const HELP = `Usage: npm run bench -- [options]

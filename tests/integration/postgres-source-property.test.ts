@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { DatabaseError } from "pg";
 import { expect, it } from "vitest";
-import { createApplicationDatabase, openTestSource, parseObject } from "../support/postgres-source.ts";
+import { createApplicationDatabase, openTestSource } from "../support/postgres-source.ts";
+import { parseObject } from "../support/recording-sink.ts";
 import type { TestSource } from "../support/postgres-source.ts";
 import {
   TABLES,

@@ -1,8 +1,10 @@
 // Installs what the tests need besides npm packages, where it is missing and can be had:
-// Chromium, and PostgreSQL 15 as a second version to test on. Runs before `npm test`.
+// Chromium, PostgreSQL 15 as a second version to test on, and a server that speaks MongoDB's protocol.
+// Runs before `npm test`.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 
 const CREATE_CLUSTER_CONFIG = "/etc/postgresql-common/createcluster.conf";
 
@@ -32,6 +34,44 @@ if (!hasPostgres15()) {
       "PostgreSQL 15 is not installed (Debian: `apt-get install postgresql-15`): the tests run on PostgreSQL 18 only.",
     );
   }
+}
+
+// With MONGODB_URL the tests run on that server, and nothing is needed.
+if (process.env["MONGODB_URL"] === undefined) installMongo();
+
+const example = fileURLToPath(new URL("../../examples/mongoose", import.meta.url));
+if (!existsSync(join(example, "node_modules/mongoose"))) {
+  say("Installing mongoose for its example …");
+  if (!runs("npm", ["ci", "--prefix", example]))
+    fail("The example needs its packages: run `npm ci` in examples/mongoose.");
+}
+
+/** A folder of its own under the clone, so that nothing of the machine's Python changes. */
+function installMongo() {
+  const { requirement, folder, program } = JSON.parse(
+    readFileSync(new URL("mongo-stand-in.json", import.meta.url), "utf8"),
+  );
+  const root = fileURLToPath(new URL("../..", import.meta.url));
+  const environment = join(root, folder);
+  if (existsSync(join(environment, program))) return;
+  const python = process.env["PYTHON"] ?? "python3";
+  say(`Installing ${requirement}, which the MongoDB tests run on, into ${folder} …`);
+  rmSync(environment, { recursive: true, force: true });
+  // Debian splits venv off; what a failed attempt left is in the way of the next.
+  if (!runs(python, ["-m", "venv", environment])) {
+    if (canInstall) install("python3-venv");
+    if (!runs(python, ["-m", "venv", "--clear", environment])) failMongo();
+  }
+  if (runs(join(environment, "bin/pip"), ["install", "--disable-pip-version-check", requirement])) return;
+  rmSync(environment, { recursive: true, force: true });
+  failMongo();
+}
+
+/** @returns {never} */
+function failMongo() {
+  fail(
+    "The MongoDB tests need a server: install Python 3.10 or newer with venv (Debian: `apt-get install python3-venv`) and a way to PyPI, or set MONGODB_URL to a replica set for tests.",
+  );
 }
 
 function hasChromium() {
@@ -75,6 +115,11 @@ function runApt(args) {
 /** @param {string} program @param {string[]} args */
 function runsQuietly(program, args) {
   return spawnSync(program, args, { stdio: "ignore" }).status === 0;
+}
+
+/** Shows what the program says. @param {string} program @param {string[]} args */
+function runs(program, args) {
+  return spawnSync(program, args, { stdio: ["ignore", "inherit", "inherit"] }).status === 0;
 }
 
 /** @param {string} sentence */

@@ -8,9 +8,23 @@ import { lockDataDir } from "./embedded/server-lock.ts";
 export interface Databases {
   /** Of each source, in order. */
   readonly urls: readonly string[];
-  /** Whether tenants, and so the demo, are in the embedded database. */
-  readonly tenantsAreEmbedded: boolean;
+  /** Of the PostgreSQL database with tenants and keys. */
+  readonly tenantsUrl: string;
   close(): Promise<void>;
+}
+
+/** Whether the embedded database is a source, or has tenants and keys. */
+export function usesEmbedded({ sources, tenantsUrl }: Config): boolean {
+  return tenantsUrl === "embedded" || sources.some(({ url }) => url === "embedded");
+}
+
+/** The URLs of a configuration, with that of the embedded database in its places. */
+export function urlsOf(
+  { sources, tenantsUrl }: Config,
+  embeddedUrl: string,
+): Pick<Databases, "urls" | "tenantsUrl"> {
+  const resolve = (url: string): string => (url === "embedded" ? embeddedUrl : url);
+  return { urls: sources.map(({ url }) => resolve(url)), tenantsUrl: resolve(tenantsUrl) };
 }
 
 /** Starts the embedded database where the configuration asks for it, as its only server. */
@@ -19,14 +33,7 @@ export async function openDatabases(
   log: Logger,
   onLockLost: (error: Error) => void,
 ): Promise<Databases> {
-  const usesEmbedded = config.sources.some(({ url }) => url === "embedded");
-  if (!usesEmbedded) {
-    return {
-      urls: config.sources.map(({ url }) => url),
-      tenantsAreEmbedded: false,
-      close: () => Promise.resolve(),
-    };
-  }
+  if (!usesEmbedded(config)) return { ...urlsOf(config, ""), close: () => Promise.resolve() };
   const password = config.pgPassword ?? (await readOrCreateSecret(config.dataDir, "pg-password"));
   const postgres = await startEmbeddedPostgres({
     dataDir: config.dataDir,
@@ -37,8 +44,7 @@ export async function openDatabases(
   try {
     const lock = await lockDataDir(postgres.url, config.dataDir, { onLost: onLockLost });
     return {
-      urls: config.sources.map(({ url }) => (url === "embedded" ? postgres.url : url)),
-      tenantsAreEmbedded: config.sources[0].url === "embedded",
+      ...urlsOf(config, postgres.url),
       async close() {
         await lock.release();
         await postgres.close();

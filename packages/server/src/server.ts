@@ -8,7 +8,6 @@ import { requireRealtime } from "./auth/plans.ts";
 import { EVENT_BUS, EventBus } from "./bus/event-bus.ts";
 import { IdempotencyKeys } from "./bus/idempotency.ts";
 import { PublishRate } from "./bus/publish-rate.ts";
-import { ConfigError } from "./config/config-error.ts";
 import type { Config, PlanConfig } from "./config/load-config.ts";
 import { readOrCreateSecret } from "./data-dir/secrets.ts";
 import { openDatabases } from "./databases.ts";
@@ -19,7 +18,7 @@ import { operationsRoutes, type Readiness } from "./http/operations-routes.ts";
 import { publishRoute } from "./http/publish-route.ts";
 import { Hub } from "./hub/hub.ts";
 import { MemoryLog } from "./log/memory/memory-log.ts";
-import { PostgresNotifySource } from "./source/postgres/notify-source.ts";
+import { openSources, type RunningSource } from "./open-sources.ts";
 import type { ChangeSink } from "./source/change-source.ts";
 import { SourceDirectory } from "./source/source-directory.ts";
 import { countingSink } from "./telemetry/counting-sink.ts";
@@ -36,7 +35,7 @@ import { VERSION } from "./version.ts";
 export interface RunningServer {
   /** Where it listens, such as `http://127.0.0.1:4000`. */
   readonly url: string;
-  /** Of the first source. */
+  /** Of the PostgreSQL database with tenants and keys. */
   readonly databaseUrl: string;
   /** What a first start on the embedded database made; its keys are not to be had again. */
   readonly demo: Demo | undefined;
@@ -75,7 +74,7 @@ class Closers {
   }
 }
 
-/** The one place that knows every stage's implementation. */
+/** Wires the stages. */
 class Composition {
   readonly #config: Config;
   readonly #log: Logger;
@@ -85,7 +84,7 @@ class Composition {
   readonly #metrics: Metrics;
   readonly #hub: Hub;
   readonly #bus: EventBus;
-  #sources: readonly PostgresNotifySource[] = [];
+  #sources: readonly RunningSource[] = [];
   #draining = false;
 
   constructor(config: Config, log: Logger, closers: Closers) {
@@ -107,10 +106,10 @@ class Composition {
     await requireFreePort(this.#config.host, this.#config.port);
     const databases = await openDatabases(this.#config, this.#log, (error) => this.#abandon(error));
     this.#closers.add(() => databases.close());
-    const [databaseUrl = ""] = databases.urls;
+    const { tenantsUrl: databaseUrl } = databases;
     const tenants = await openTenantDatabase({ url: databaseUrl, log: this.#log });
     this.#closers.add(() => tenants.close());
-    const demo = databases.tenantsAreEmbedded ? await createDemo(tenants.pool) : undefined;
+    const demo = hasDemo(this.#config) ? await createDemo(tenants.pool) : undefined;
     this.#sources = await this.#openSources(databases.urls);
     const authenticator = await this.#openAuthenticator(databaseUrl, tenants);
     const app = await this.#createApp(authenticator, tenants);
@@ -119,32 +118,18 @@ class Composition {
     return { url, databaseUrl, demo, close: () => this.#closers.close() };
   }
 
-  async #openSources(urls: readonly string[]): Promise<readonly PostgresNotifySource[]> {
-    const sources: PostgresNotifySource[] = [];
-    for (const [index, { name, collections }] of this.#config.sources.entries()) {
-      const source = new PostgresNotifySource({
-        name,
-        url: urls[index] ?? "",
-        collections,
-        sink: this.#sinkFor(name),
-        topics: {
-          publish: (tenant, topic, data) => void this.#bus.publish(tenant, { topic, data }),
-          lost: (reason) => this.#bus.lost(reason),
-        },
-        log: this.#log.child({ source: name }),
-        settings: this.#config.notify,
-      });
-      this.#closers.add(() => source.close());
-      await source.open();
-      sources.push(source);
-    }
-    const [collision] = new SourceDirectory(sources).collisions();
-    if (collision !== undefined) {
-      throw new ConfigError(
-        `sources: two of them have a collection "${collision}". Name the collections of one of them in its "collections".`,
-      );
-    }
-    return sources;
+  async #openSources(urls: readonly string[]): Promise<readonly RunningSource[]> {
+    return openSources({
+      config: this.#config,
+      urls,
+      sinkFor: (name) => this.#sinkFor(name),
+      topics: {
+        publish: (tenant, topic, data) => void this.#bus.publish(tenant, { topic, data }),
+        lost: (reason) => this.#bus.lost(reason),
+      },
+      log: this.#log,
+      onClose: (close) => this.#closers.add(close),
+    });
   }
 
   async #openAuthenticator(url: string, { store }: TenantDatabase): Promise<KeyAuthenticator> {
@@ -177,7 +162,7 @@ class Composition {
     const rate = new PublishRate();
     subscribeRoute(app, {
       hub: this.#hub,
-      directory: new SourceDirectory(this.#sources),
+      directory: new SourceDirectory(this.#sources.map(({ source }) => source)),
       bus: this.#bus,
       connections: this.#connections,
       authorize: (request) => authorize(request, true),
@@ -208,7 +193,7 @@ class Composition {
   }
 
   #readiness(): readonly Readiness[] {
-    const sources = this.#sources.map((source) => ({ name: source.name, state: source.state() }));
+    const sources = this.#sources.map(({ source }) => ({ name: source.name, state: source.state() }));
     if (!this.#draining) return sources;
     const state = { live: false, reason: "The server is shutting down.", retryAfterMs: 1000 } as const;
     return [...sources, { name: "server", state }];
@@ -221,11 +206,7 @@ class Composition {
       channels: () => this.#hub.channelCount,
       historyEvents: () => this.#changeLog.stats().events,
       historyBytes: () => this.#changeLog.stats().bytes,
-      sources: () =>
-        this.#sources.map((source) => {
-          const { queueUsage, garbage, mismatched } = source.stats();
-          return { name: source.name, live: source.state().live, queueUsage, ignored: garbage + mismatched };
-        }),
+      sources: () => this.#sources.map((running) => running.figures()),
     });
   }
 
@@ -261,6 +242,11 @@ class Composition {
     process.exitCode = 1;
     void this.#closers.close();
   }
+}
+
+/** Only where changes of the embedded database are delivered: a table that nobody can watch is no demo. */
+function hasDemo({ sources, tenantsUrl }: Config): boolean {
+  return tenantsUrl === "embedded" && sources.some(({ url }) => url === "embedded");
 }
 
 /** Before the query is validated: whether there is a key comes first. */

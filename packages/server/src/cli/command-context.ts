@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { loadConfig } from "../config/load-config.ts";
 import type { Config } from "../config/load-config.ts";
 import { readOrCreateSecret } from "../data-dir/secrets.ts";
+import { urlsOf, usesEmbedded, type Databases } from "../databases.ts";
 import { startEmbeddedPostgres } from "../embedded/embedded-postgres.ts";
 import type { TenantStore } from "../tenants/tenant-store.ts";
 import { openTenantDatabase } from "../tenants/tenant-database.ts";
@@ -15,34 +16,40 @@ export function loadCommandConfig(command: Command, terminal: Terminal): Config 
   return loadConfig(env, terminal.cwd);
 }
 
+/** The URLs that a command works with. */
+export type DatabaseUrls = Pick<Databases, "urls" | "tenantsUrl">;
+
 /**
- * Runs `work` with the URLs of all sources. An embedded database that runs is
+ * Runs `work` with the URLs of all databases. An embedded database that runs is
  * used as it is; one that does not is started, and stopped afterwards.
  */
 export async function withDatabases<T>(
   config: Config,
-  work: (urls: readonly string[]) => Promise<T>,
+  work: (databases: DatabaseUrls) => Promise<T>,
 ): Promise<T> {
-  if (config.sources.every(({ url }) => url !== "embedded"))
-    return work(config.sources.map(({ url }) => url));
+  if (!usesEmbedded(config)) return work(urlsOf(config, ""));
   const { dataDir, pgPort: port } = config;
   const password = config.pgPassword ?? (await readOrCreateSecret(dataDir, "pg-password"));
   const postgres = await startEmbeddedPostgres({ dataDir, port, password, restart: false });
   try {
-    return await work(config.sources.map(({ url }) => (url === "embedded" ? postgres.url : url)));
+    return await work(urlsOf(config, postgres.url));
   } finally {
     await postgres.close();
   }
 }
 
-/** Runs `work` with the tenants and keys of the first source. */
+/** Runs `work` with the tenants and keys. */
 export function withTenants<T>(
   command: Command,
   terminal: Terminal,
   work: (store: TenantStore) => Promise<T>,
 ): Promise<T> {
-  return withDatabases(loadCommandConfig(command, terminal), async ([url = ""]) => {
-    const tenants = await openTenantDatabase({ url, log: { warn: () => undefined }, maxConnections: 1 });
+  return withDatabases(loadCommandConfig(command, terminal), async ({ tenantsUrl }) => {
+    const tenants = await openTenantDatabase({
+      url: tenantsUrl,
+      log: { warn: () => undefined },
+      maxConnections: 1,
+    });
     try {
       return await work(tenants.store);
     } finally {

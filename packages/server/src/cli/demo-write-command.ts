@@ -18,9 +18,10 @@ export function demoWriteCommand(terminal: Terminal): Command {
     .description(`Write a row a second into the table todos, for tenant ${DEMO_TENANT}, until interrupted`)
     .action(async (_options: unknown, command: Command) => {
       const stopped = stopSignal(terminal);
-      await withDatabases(loadCommandConfig(command, terminal), ([url = ""]) =>
-        writeRows(url, terminal, stopped),
-      );
+      const config = loadCommandConfig(command, terminal);
+      if (config.sources.every(({ kind }) => kind !== "postgres"))
+        throw new Error("demo-write writes into PostgreSQL, and no source is of that kind.");
+      await withDatabases(config, ({ tenantsUrl }) => writeRows(tenantsUrl, terminal, stopped));
     });
 }
 

@@ -1,6 +1,8 @@
 import { Command } from "commander";
-import { diagnose } from "../source/postgres/doctor.ts";
-import type { Finding } from "../source/postgres/finding.ts";
+import type { SourceConfig } from "../config/sources.ts";
+import { diagnose as diagnoseMongo } from "../source/mongodb/doctor.ts";
+import { diagnose as diagnosePostgres } from "../source/postgres/doctor.ts";
+import type { Finding } from "../source/finding.ts";
 import { createLogger } from "../telemetry/logger.ts";
 import { loadCommandConfig, withDatabases } from "./command-context.ts";
 import type { Terminal } from "./terminal.ts";
@@ -25,12 +27,10 @@ export function doctorCommand(terminal: Terminal): Command {
     .option("--json", "as JSON")
     .action(async (options: { readonly json?: true }, command: Command) => {
       const config = loadCommandConfig(command, terminal);
-      const log = createLogger("silent");
-      const diagnoses = await withDatabases(config, (urls) =>
+      const diagnoses = await withDatabases(config, ({ urls }) =>
         Promise.all(
-          config.sources.map(async ({ name, collections }, index): Promise<Diagnosis> => {
-            const url = urls[index] ?? "";
-            return { source: name, findings: await diagnose({ name, url, collections, log }) };
+          config.sources.map(async (source, index): Promise<Diagnosis> => {
+            return { source: source.name, findings: await diagnose(source, urls[index] ?? "") };
           }),
         ),
       );
@@ -40,6 +40,13 @@ export function doctorCommand(terminal: Terminal): Command {
       const failed = diagnoses.some(({ findings }) => findings.some(({ level }) => level === "error"));
       if (failed) terminal.setExitCode(1);
     });
+}
+
+function diagnose(source: SourceConfig, url: string): Promise<readonly Finding[]> {
+  const log = createLogger("silent");
+  return source.kind === "mongodb"
+    ? diagnoseMongo({ ...source, url, log })
+    : diagnosePostgres({ ...source, url, log });
 }
 
 function render(diagnoses: readonly Diagnosis[]): string {

@@ -18,7 +18,7 @@ export function startCommand(terminal: Terminal): Command {
       const config = loadCommandConfig(command, terminal);
       const signalled = firstSignal(terminal.env["npm_lifecycle_event"] !== undefined);
       const server = await startServer(config);
-      const usesEmbedded = config.sources[0].url === "embedded";
+      const usesEmbedded = config.tenantsUrl === "embedded";
       terminal.stdout.write(renderBanner({ ...server, usesEmbedded, dataDir: config.dataDir }));
       await signalled;
       await server.close();

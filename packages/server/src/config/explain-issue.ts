@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { describeType, environmentSettings, formatPath, settingAt } from "./settings.ts";
+import { describeType, environmentSettings, formatPath, settingsAt } from "./settings.ts";
 
 type Issue = z.core.$ZodIssue;
 
@@ -18,7 +18,9 @@ export function explainIssue(issue: Issue, origins: Origins): string {
 }
 
 function explainUnknownKeys(issue: z.core.$ZodIssueUnrecognizedKeys, origins: Origins): string {
-  const known = Object.keys(settingAt(issue.path)?.properties ?? {}).join(", ");
+  const all = settingsAt(issue.path).flatMap(({ properties }) => Object.keys(properties ?? {}));
+  // A key of another kind of source is known, but not here.
+  const known = [...new Set(all)].filter((key) => !issue.keys.includes(key)).join(", ");
   const unknown = issue.keys.map((key) => formatPath([...issue.path, key])).join(", ");
   return `${origins.file}: unknown key ${unknown}: correct its name or remove it. Known here: ${known}.`;
 }
@@ -37,9 +39,10 @@ function requirement(issue: Issue): string {
   if (issue.code === "invalid_key") {
     return "is not a valid name: use 1 to 200 characters without control characters";
   }
-  const node = settingAt(issue.path);
+  const nodes = settingsAt(issue.path);
+  const [node] = nodes;
   if (issue.code === "too_small" && node?.type !== "integer") return "must not be empty";
   if (issue.code === "too_big" && node?.type !== "integer")
     return `must not have more than ${String(issue.maximum)} ${issue.origin === "array" ? "entries" : "characters"}`;
-  return node === undefined ? issue.message : `must be ${describeType(node)}`;
+  return node === undefined ? issue.message : `must be ${[...new Set(nodes.map(describeType))].join(" or ")}`;
 }

@@ -69,7 +69,7 @@ describe("what applies", () => {
 
   test("an empty variable counts as absent", () => {
     const config = loadConfig({ PORT: "", DATABASE_URL: "", PAPERDB_CONFIG: "", MONGODB_URL: "" }, cwd);
-    expect([config.port, config.sources[0].url]).toEqual([4000, "embedded"]);
+    expect([config.port, config.sources[0]?.url]).toEqual([4000, "embedded"]);
   });
 
   test("the variables of later versions that do no harm are ignored", () => {
@@ -104,8 +104,60 @@ describe("what applies", () => {
 
   test("collections are completed", () => {
     write({ sources: [{ kind: "postgres", collections: { todos: { table: "app.todos" } } }] });
-    expect(loadConfig({}, cwd).sources[0].collections).toEqual({
+    expect(loadConfig({}, cwd).sources[0]?.collections).toEqual({
       todos: { table: "app.todos", tenantColumn: "tenant_id", hide: [] },
+    });
+  });
+
+  test("MONGODB_URL alone is the only source, and the embedded database has the keys", () => {
+    const config = loadConfig({ MONGODB_URL: "mongodb://u:p@h:1,i:2/my%2Dapp?replicaSet=r" }, cwd);
+    expect(config.sources).toEqual([
+      {
+        kind: "mongodb",
+        name: "mongodb",
+        url: "mongodb://u:p@h:1,i:2/my%2Dapp?replicaSet=r",
+        database: "my-app",
+        collections: undefined,
+      },
+    ]);
+    expect(config.tenantsUrl).toBe("embedded");
+  });
+
+  test("both URLs are both sources, and PostgreSQL has the keys", () => {
+    const config = loadConfig({ DATABASE_URL: "postgres://h/d", MONGODB_URL: "mongodb+srv://h/d" }, cwd);
+    expect(config.sources.map(({ kind, url }) => [kind, url])).toEqual([
+      ["postgres", "postgres://h/d"],
+      ["mongodb", "mongodb+srv://h/d"],
+    ]);
+    expect(config.tenantsUrl).toBe("postgres://h/d");
+  });
+
+  test("a URL joins sources of the other kind, and is that of those of its kind without one", () => {
+    const env = { DATABASE_URL: "postgres://h/d", MONGODB_URL: "mongodb://h/d" };
+    write({
+      sources: [
+        { kind: "mongodb", database: "e" },
+        { kind: "mongodb", url: "mongodb://i/f" },
+      ],
+    });
+    const config = loadConfig(env, cwd);
+    expect(config.sources.map((source) => [source.name, source.url])).toEqual([
+      ["mongodb", "mongodb://h/d"],
+      ["mongodb-2", "mongodb://i/f"],
+      ["postgres", "postgres://h/d"],
+    ]);
+    expect(config.sources[0]).toMatchObject({ database: "e" });
+    expect(config.tenantsUrl).toBe("postgres://h/d");
+  });
+
+  test("collections of MongoDB are completed", () => {
+    write({
+      sources: [
+        { kind: "mongodb", url: "mongodb://h/d", collections: { notes: { collection: "app.notes" } } },
+      ],
+    });
+    expect(loadConfig({}, cwd).sources[0]?.collections).toEqual({
+      notes: { collection: "app.notes", tenantField: "tenantId", hide: [] },
     });
   });
 
@@ -136,12 +188,49 @@ describe("what is refused, in one line that names the key and the fix", () => {
     ["a list in place of an object", { cors: [] }, /: cors must be an object\.$/],
     ["no sources", { sources: [] }, /: sources must not be empty\.$/],
     [
-      "MongoDB",
-      { sources: [{ kind: "mongodb", url: "x", database: "y" }] },
-      /sources\[0\]\.kind: .*no "mongodb" yet/,
+      "a MongoDB source without a URL",
+      { sources: [{ kind: "mongodb", database: "y" }] },
+      /sources\[0\]: names no server: add "url", or set MONGODB_URL\.$/,
+    ],
+    [
+      "a MongoDB source without a database",
+      { sources: [{ kind: "mongodb", url: "mongodb://h:1/?a=b" }] },
+      /sources\[0\]\.url names no database: add it as the path/,
+    ],
+    [
+      "another protocol for MongoDB",
+      { sources: [{ kind: "mongodb", url: "postgres://h/d" }] },
+      /sources\[0\]\.url must be mongodb:\/\//,
+    ],
+    [
+      "what another kind of source has",
+      { sources: [{ kind: "mongodb", url: "mongodb://h/d", mode: "wal" }] },
+      /unknown key sources\[0\]\.mode: .*Known here: kind, name, url, collections, database\.$/,
+    ],
+    [
+      "a MongoDB collection as a table",
+      { sources: [{ kind: "mongodb", url: "mongodb://h/d", collections: { a: { table: "t" } } }] },
+      /sources\[0\]\.collections\.a\.collection must be text/,
+    ],
+    [
+      "a tenant field that is an operator",
+      {
+        sources: [
+          {
+            kind: "mongodb",
+            url: "mongodb://h/d",
+            collections: { a: { collection: "a", tenantField: "$where" } },
+          },
+        ],
+      },
+      /tenantField must be a field's name/,
     ],
     ["wal", oneSource({ mode: "wal" }), /sources\[0\]\.mode: .*no "wal" yet: use "notify"/],
-    ["a kind that is none", { sources: [{ kind: "mysql" }] }, /sources\[0\]\.kind must be "postgres"\.$/],
+    [
+      "a kind that is none",
+      { sources: [{ kind: "mysql" }] },
+      /sources\[0\]\.kind must be "postgres" or "mongodb"\.$/,
+    ],
     [
       "another protocol",
       oneSource({ url: "mysql://h/d" }),
@@ -198,7 +287,12 @@ describe("what is refused, in one line that names the key and the fix", () => {
       /^The environment variable DATABASE_URL must be postgres:/,
     ],
     ["PAPERDB_ADMIN_KEY", { PAPERDB_ADMIN_KEY: "two words" }, /PAPERDB_ADMIN_KEY must be printable ASCII/],
-    ["MONGODB_URL", { MONGODB_URL: "mongodb://h" }, /MONGODB_URL is set, but this version has no MongoDB/],
+    ["MONGODB_URL", { MONGODB_URL: "localhost" }, /^The environment variable MONGODB_URL must be mongodb:/],
+    [
+      "MONGODB_URL without a database",
+      { MONGODB_URL: "mongodb://h:1,i:2/?replicaSet=r" },
+      /^The environment variable MONGODB_URL names no database: add it as the path/,
+    ],
     ["a file that is not there", { PAPERDB_CONFIG: "none.json" }, /^none\.json: .*there is no such file/],
     ["a file that is a folder", { PAPERDB_CONFIG: "." }, /^\.: cannot be read, EISDIR/],
   ])("%s", (_name, env, expected) => {

@@ -10,11 +10,13 @@ import { resolveSources } from "./sources.ts";
 import type { SourceConfig } from "./sources.ts";
 
 /** What the server runs with: validated, complete, frozen in depth. */
-export interface Config extends DeepReadonly<Omit<ParsedConfig, "sources" | "databaseUrl">> {
+export interface Config extends DeepReadonly<Omit<ParsedConfig, "sources" | "databaseUrl" | "mongodbUrl">> {
   /** Absolute. */
   readonly dataDir: string;
-  /** At least one; the first holds tenants and keys. */
-  readonly sources: readonly [SourceConfig, ...SourceConfig[]];
+  /** At least one. */
+  readonly sources: readonly SourceConfig[];
+  /** The PostgreSQL database with tenants and keys: the first source's of that kind, or `"embedded"`. */
+  readonly tenantsUrl: string;
 }
 
 /** The settings of one plan. */
@@ -33,7 +35,6 @@ type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonl
  * @throws {ConfigError} one line that names the key and the fix.
  */
 export function loadConfig(env: Environment, cwd: string, overrides: ConfigInput = {}): Config {
-  refuseLaterFeatures(env);
   const file = readConfigFile(nonEmpty(env["PAPERDB_CONFIG"]), cwd);
   const fromEnvironment = readEnvironment(env);
   refuseLaterSources(file.name, file.content["sources"]);
@@ -43,11 +44,13 @@ export function loadConfig(env: Environment, cwd: string, overrides: ConfigInput
     const origins = { file: file.name, fromEnvironment: new Set(Object.keys(fromEnvironment)) };
     throw new ConfigError(issue === undefined ? `${file.name}: is not valid.` : explainIssue(issue, origins));
   }
-  const { sources, databaseUrl, ...rest } = parsed.data;
+  const { sources: listed, databaseUrl, mongodbUrl, ...rest } = parsed.data;
+  const sources = resolveSources(listed, { databaseUrl, mongodbUrl }, file.name);
   return deepFreeze({
     ...rest,
     dataDir: resolve(cwd, rest.dataDir),
-    sources: resolveSources(sources, databaseUrl, file.name),
+    sources,
+    tenantsUrl: sources.find(({ kind }) => kind === "postgres")?.url ?? "embedded",
   });
 }
 
@@ -68,20 +71,11 @@ function nonEmpty(text: string | undefined): string | undefined {
   return text === "" ? undefined : text;
 }
 
-function refuseLaterFeatures(env: Environment): void {
-  if (nonEmpty(env["MONGODB_URL"]) === undefined) return;
-  throw new ConfigError(
-    "The environment variable MONGODB_URL is set, but this version has no MongoDB source yet: unset it, and set DATABASE_URL to use PostgreSQL.",
-  );
-}
-
 function refuseLaterSources(file: string, sources: unknown): void {
   if (!Array.isArray(sources)) return;
   for (const [index, source] of sources.entries()) {
     const place = `${file}: sources[${String(index)}]`;
-    if (member(source, "kind") === "mongodb")
-      throw new ConfigError(`${place}.kind: this version has no "mongodb" yet: use "postgres".`);
-    if (member(source, "mode") === "wal")
+    if (member(source, "mode") === "wal" && member(source, "kind") !== "mongodb")
       throw new ConfigError(`${place}.mode: this version has no "wal" yet: use "notify".`);
   }
 }

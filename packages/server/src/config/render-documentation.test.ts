@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { renderConfigurationDoc, renderEnvironmentHelp } from "./render-documentation.ts";
-import { environmentSettings, settings } from "./settings.ts";
+import { alternatives, environmentSettings, settings } from "./settings.ts";
 import type { SettingNode } from "./settings.ts";
 
 test("docs/configuration.md is what the schema says; vitest -u writes it", async () => {
@@ -22,8 +22,10 @@ test("--help and the documentation name every environment variable", () => {
 });
 
 function undescribed(node: SettingNode, path: string): readonly string[] {
-  const members = { ...node.properties, ...node.items?.properties };
-  const nested = Object.entries(members).flatMap(([key, member]) => undescribed(member, `${path}.${key}`));
+  const members = [node, ...alternatives(node.items)].flatMap(({ properties }) =>
+    Object.entries(properties ?? {}),
+  );
+  const nested = members.flatMap(([key, member]) => undescribed(member, `${path}.${key}`));
   const isLeaf = node.properties === undefined;
   return isLeaf && (node.description ?? "") === "" ? [path, ...nested] : nested;
 }

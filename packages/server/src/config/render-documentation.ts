@@ -1,4 +1,4 @@
-import { describeType, environmentSettings, settings } from "./settings.ts";
+import { alternatives, describeType, environmentSettings, settings } from "./settings.ts";
 import type { SettingNode } from "./settings.ts";
 
 const INTRODUCTION = `# Configuration
@@ -19,6 +19,13 @@ This page is made from the schema that validates; a test compares them.
       "url": "postgres://app@db.example.com/app",
       "collections": {
         "todos": { "table": "public.todos", "tenantColumn": "org_id", "hide": ["internal_note"] }
+      }
+    },
+    {
+      "kind": "mongodb",
+      "url": "mongodb://app@mongo-1.example.com,mongo-2.example.com/app?replicaSet=rs0",
+      "collections": {
+        "messages": { "collection": "messages", "tenantField": "orgId", "hide": ["internalNote"] }
       }
     }
   ],
@@ -54,7 +61,9 @@ export function renderEnvironmentHelp(): string {
 }
 
 function isGroup(node: SettingNode): boolean {
-  return node.properties !== undefined || node.items?.properties !== undefined;
+  return (
+    node.properties !== undefined || alternatives(node.items).some((item) => item.properties !== undefined)
+  );
 }
 
 function renderGroup(key: string, node: SettingNode): string {
@@ -62,10 +71,22 @@ function renderGroup(key: string, node: SettingNode): string {
 }
 
 function renderMembers(path: string, node: SettingNode): readonly string[] {
+  if (node.items?.oneOf !== undefined) {
+    return node.items.oneOf.flatMap((item, index) => [
+      ...(index === 0 ? [] : [""]),
+      `Of kind ${kindOf(item)}:\n`,
+      ...renderMembers(`${path}[]`, item),
+    ]);
+  }
   if (node.items?.properties !== undefined) return renderMembers(`${path}[]`, node.items);
   return Object.entries(node.properties ?? {}).flatMap(([key, member]) =>
     renderSetting(`${path}.${key}`, member),
   );
+}
+
+function kindOf(node: SettingNode): string {
+  const constants = Object.values(node.properties ?? {}).flatMap((member) => member.const ?? []);
+  return constants.map((value) => `\`${value}\``).join(", ");
 }
 
 function renderSetting(path: string, node: SettingNode): readonly string[] {

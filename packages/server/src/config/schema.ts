@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { postgresUrl, sourceSchema } from "./source-schema.ts";
+import { mongoUrl, postgresUrl, sourceSchema } from "./source-schema.ts";
 
 const MEBIBYTE = 1024 * 1024;
 const DAY_MS = 86_400_000;
@@ -43,8 +43,14 @@ export const configSchema = z.strictObject({
   databaseUrl: postgresUrl.optional().meta({
     env: "DATABASE_URL",
     description:
-      "The PostgreSQL database whose changes are delivered: the only source when `sources` is not set, else that of the sources " +
-      "without a `url`. Without it and `sources`: the embedded database.",
+      "The PostgreSQL database whose changes are delivered: a source of its own unless `sources` has one of kind `postgres`, else the URL of " +
+      "those without a `url`. With neither URL and without `sources`: the embedded database.",
+  }),
+  mongodbUrl: mongoUrl.optional().meta({
+    env: "MONGODB_URL",
+    description:
+      "The MongoDB database, a replica set's, whose changes are delivered: a source of its own unless `sources` has one of kind `mongodb`, else " +
+      "the URL of those without a `url`. The path names the database: `mongodb://host:27017/app`.",
   }),
   dataDir: z.string().min(1).default("./data").meta({
     env: "PAPERDB_DATA_DIR",
@@ -79,7 +85,9 @@ export const configSchema = z.strictObject({
     .min(1)
     .max(16)
     .optional()
-    .describe("The databases that changes come from. Tenants and keys live in the first one."),
+    .describe(
+      "The databases that changes come from. Tenants and keys live in the first of kind `postgres`; where there is none, in the embedded database.",
+    ),
   plans: z
     .strictObject({
       free: planSchema(false, 100),
@@ -172,6 +180,37 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe("Sources of mode `notify`."),
+  mongodb: z
+    .strictObject({
+      maxStreams: count(200).describe(
+        "Collections in use at a time: each has one change stream and one connection.",
+      ),
+      joinWindowMs: milliseconds(3, 0).describe(
+        "How long tenants that join a collection are gathered before its stream is opened again with them, in ms.",
+      ),
+      leaveDelayMs: milliseconds(5_000, 0).describe(
+        "How long a tenant without subscribers stays in the stream, in ms.",
+      ),
+      catalogPollIntervalMs: milliseconds(500, 50).describe(
+        "Between two looks for new and dropped collections, in ms.",
+      ),
+      connectTimeoutMs: milliseconds(5_000, 100).describe(
+        "How long to look for a server before it counts as unreachable, in ms.",
+      ),
+      watchTimeoutMs: milliseconds(10_000, 100).describe("How long opening a stream may take, in ms."),
+      maxDocumentBytes: bytes(64 * MEBIBYTE).describe(
+        "A document whose JSON is longer is not delivered; its channel is reset.",
+      ),
+      maxFragments: count(16).describe(
+        "Parts of up to 16 MB that a large event may come in; beyond them the collection is reset.",
+      ),
+      replayTimeoutMs: milliseconds(10_000, 100).describe(
+        "How long events may be read again for a client that resumes from before its channel was watched, in ms.",
+      ),
+      maxConcurrentReplays: count(8).describe("Clients that events are read again for, at a time."),
+    })
+    .prefault({})
+    .describe("Sources of kind `mongodb`. What a client may resume from is in `history`."),
 });
 
 /** The configuration as written: everything is optional. */

@@ -8,11 +8,14 @@ export interface SettingNode {
   readonly default?: unknown;
   readonly env?: string | undefined;
   readonly enum?: readonly string[] | undefined;
+  readonly const?: string | undefined;
   readonly minimum?: number | undefined;
   readonly maximum?: number | undefined;
   readonly items?: SettingNode | undefined;
   readonly properties?: Readonly<Record<string, SettingNode>> | undefined;
   readonly additionalProperties?: boolean | SettingNode | undefined;
+  /** Objects that a member with a `const` tells apart. */
+  readonly oneOf?: readonly SettingNode[] | undefined;
 }
 
 const settingNode: z.ZodType<SettingNode> = z.lazy(() =>
@@ -22,11 +25,13 @@ const settingNode: z.ZodType<SettingNode> = z.lazy(() =>
     default: z.unknown().optional(),
     env: z.string().optional(),
     enum: z.array(z.string()).optional(),
+    const: z.string().optional(),
     minimum: z.number().optional(),
     maximum: z.number().optional(),
     items: settingNode.optional(),
     properties: z.record(z.string(), settingNode).optional(),
     additionalProperties: z.union([z.boolean(), settingNode]).optional(),
+    oneOf: z.array(settingNode).optional(),
   }),
 );
 
@@ -45,15 +50,20 @@ export const environmentSettings: readonly EnvironmentSetting[] = Object.entries
   settings.properties ?? {},
 ).flatMap(([key, node]) => (node.env === undefined ? [] : [{ key, env: node.env, node }]));
 
-/** The schema at a path such as `["plans", "pro", "realtime"]`; undefined where there is none. */
-export function settingAt(path: readonly PropertyKey[]): SettingNode | undefined {
-  let node: SettingNode | undefined = settings;
-  for (const step of path) node = child(node, step);
-  return node;
+/** The schemas at a path such as `["plans", "pro", "realtime"]`: one for each kind of thing that may be there. */
+export function settingsAt(path: readonly PropertyKey[]): readonly SettingNode[] {
+  let nodes: readonly SettingNode[] = [settings];
+  for (const step of path) nodes = nodes.flatMap((node) => alternatives(child(node, step)));
+  return nodes;
 }
 
-function child(node: SettingNode | undefined, step: PropertyKey): SettingNode | undefined {
-  if (node === undefined) return undefined;
+/** The objects that a setting may be, itself where it is of one kind. */
+export function alternatives(node: SettingNode | undefined): readonly SettingNode[] {
+  if (node === undefined) return [];
+  return node.oneOf ?? [node];
+}
+
+function child(node: SettingNode, step: PropertyKey): SettingNode | undefined {
   if (typeof step === "number") return node.items;
   const named = node.properties?.[String(step)];
   if (named !== undefined) return named;
@@ -68,6 +78,7 @@ const TYPE_NAMES: Readonly<Record<string, string>> = {
 
 /** What values a setting takes, in words: "a whole number from 0 to 65535". */
 export function describeType(node: SettingNode): string {
+  if (node.const !== undefined) return `"${node.const}"`;
   if (node.enum !== undefined) return node.enum.map((value) => `"${value}"`).join(" or ");
   if (node.type === "integer")
     return `a whole number from ${String(node.minimum)} to ${String(node.maximum)}`;

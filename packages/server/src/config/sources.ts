@@ -4,7 +4,7 @@ import type { ParsedConfig } from "./schema.ts";
 type ParsedSource = NonNullable<ParsedConfig["sources"]>[number];
 
 /** One table that is a collection. */
-interface CollectionConfig {
+interface TableConfig {
   /** `schema.table`, or a table of `public`. */
   readonly table: string;
   readonly tenantColumn: string;
@@ -12,8 +12,18 @@ interface CollectionConfig {
   readonly hide: readonly string[];
 }
 
-/** One database that changes come from. */
-export interface SourceConfig {
+/** One collection of MongoDB, under its public name. */
+interface MongoCollectionConfig {
+  /** Its name in the database. */
+  readonly collection: string;
+  /** A field, or a path of fields joined by dots. */
+  readonly tenantField: string;
+  /** Fields or paths that are never delivered. */
+  readonly hide: readonly string[];
+}
+
+/** A PostgreSQL database that changes come from. */
+interface PostgresSourceConfig {
   readonly kind: "postgres";
   /** Unique among the sources. */
   readonly name: string;
@@ -21,28 +31,44 @@ export interface SourceConfig {
   readonly url: string;
   readonly mode: "notify";
   /** Public name → table; undefined: every table that can be a collection. */
-  readonly collections: Readonly<Record<string, CollectionConfig>> | undefined;
+  readonly collections: Readonly<Record<string, TableConfig>> | undefined;
 }
 
-/** Completes the sources: their names and URLs, and the one that there is by default. */
+/** A MongoDB database that changes come from. */
+export interface MongoSourceConfig {
+  readonly kind: "mongodb";
+  /** Unique among the sources. */
+  readonly name: string;
+  readonly url: string;
+  readonly database: string;
+  /** Public name → collection; undefined: every collection of the database. */
+  readonly collections: Readonly<Record<string, MongoCollectionConfig>> | undefined;
+}
+
+/** One database that changes come from. */
+export type SourceConfig = PostgresSourceConfig | MongoSourceConfig;
+
+/** The settings that name a database outside `sources`. */
+export interface DatabaseUrls {
+  readonly databaseUrl: string | undefined;
+  readonly mongodbUrl: string | undefined;
+}
+
+/** Completes the sources: their names and URLs, and those that there are without being listed. */
 export function resolveSources(
   parsed: readonly ParsedSource[] | undefined,
-  databaseUrl: string | undefined,
+  urls: DatabaseUrls,
   file: string,
-): readonly [SourceConfig, ...SourceConfig[]] {
-  const [first, ...others] = parsed ?? [{ kind: "postgres" as const, mode: "notify" as const }];
-  if (first === undefined) throw new ConfigError(`${file}: sources must not be empty.`);
-  const complete = (source: ParsedSource, index: number): SourceConfig => ({
-    kind: source.kind,
-    name: source.name ?? (index === 0 ? "postgres" : `postgres-${String(index + 1)}`),
-    url: source.url ?? databaseUrl ?? "embedded",
-    mode: source.mode,
-    collections: source.collections,
+): readonly SourceConfig[] {
+  const named = new Map<string, number>();
+  const sources = withImplied(parsed, urls).map((source, index): SourceConfig => {
+    const count = (named.get(source.kind) ?? 0) + 1;
+    named.set(source.kind, count);
+    const name = source.name ?? (count === 1 ? source.kind : `${source.kind}-${String(count)}`);
+    return source.kind === "postgres"
+      ? completePostgres(source, name, urls)
+      : completeMongo(source, name, urls, `${file}: sources[${String(index)}]`);
   });
-  const sources = [
-    complete(first, 0),
-    ...others.map((source, index) => complete(source, index + 1)),
-  ] as const;
   refuseRepeated(
     sources,
     (source) => [source.name],
@@ -57,11 +83,57 @@ export function resolveSources(
   );
   refuseRepeated(
     sources,
-    (source) => [source.url],
+    (source) => [source.kind === "mongodb" ? `${source.url} ${source.database}` : source.url],
     file,
     () => "two sources have the same url",
   );
-  return [complete(first, 0), ...sources.slice(1)];
+  return sources;
+}
+
+/** A URL makes a source of its kind, unless one is listed; without any source, the embedded database is one. */
+function withImplied(
+  parsed: readonly ParsedSource[] = [],
+  { databaseUrl, mongodbUrl }: DatabaseUrls,
+): readonly ParsedSource[] {
+  const sources = [...parsed];
+  const lacks = (kind: ParsedSource["kind"]): boolean => sources.every((source) => source.kind !== kind);
+  if (databaseUrl !== undefined && lacks("postgres")) sources.push({ kind: "postgres", mode: "notify" });
+  if (mongodbUrl !== undefined && lacks("mongodb")) sources.push({ kind: "mongodb" });
+  if (sources.length === 0) sources.push({ kind: "postgres", mode: "notify" });
+  return sources;
+}
+
+function completePostgres(
+  source: Extract<ParsedSource, { kind: "postgres" }>,
+  name: string,
+  { databaseUrl }: DatabaseUrls,
+): PostgresSourceConfig {
+  const { kind, mode, collections } = source;
+  return { kind, name, url: source.url ?? databaseUrl ?? "embedded", mode, collections };
+}
+
+function completeMongo(
+  source: Extract<ParsedSource, { kind: "mongodb" }>,
+  name: string,
+  { mongodbUrl }: DatabaseUrls,
+  place: string,
+): MongoSourceConfig {
+  const url = source.url ?? mongodbUrl;
+  if (url === undefined) {
+    throw new ConfigError(`${place}: names no server: add "url", or set MONGODB_URL.`);
+  }
+  const database = source.database ?? databaseOf(url);
+  if (database === undefined) {
+    const at = source.url === undefined ? "The environment variable MONGODB_URL" : `${place}.url`;
+    throw new ConfigError(`${at} names no database: add it as the path, as in mongodb://host:27017/app.`);
+  }
+  return { kind: source.kind, name, url, database, collections: source.collections };
+}
+
+/** The path of a connection URL. */
+function databaseOf(url: string): string | undefined {
+  const [, path = ""] = /^[^/]+\/\/[^/?]+\/([^?]*)/.exec(url) ?? [];
+  return path === "" ? undefined : decodeURIComponent(path);
 }
 
 function refuseRepeated(

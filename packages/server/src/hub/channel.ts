@@ -1,4 +1,4 @@
-import { cursorPrefix, parseCursor } from "@paperdb/protocol";
+import { cursorPrefix, parseCursor, type Position } from "@paperdb/protocol";
 import type { ChannelHistory } from "../log/change-log.ts";
 import type { ChangeSource, ChannelKey } from "../source/change-source.ts";
 import type { EventFilter, FrameFormat } from "./delivery.ts";
@@ -19,13 +19,13 @@ export class Channel {
   scheduled = false;
   /** The place up to which its events' latency was measured. */
   measuredIndex = 0;
-  readonly #cursorPrefix: string;
+  /** Set while older events are put before its history. */
+  reachingBack: Promise<void> | undefined;
 
   constructor(key: ChannelKey, source: ChangeSource, history: ChannelHistory) {
     this.key = key;
     this.source = source;
     this.history = history;
-    this.#cursorPrefix = cursorPrefix(source.name, source.epoch);
   }
 
   view(format: FrameFormat, filter: EventFilter | undefined, maxSliceBytes: number): View {
@@ -37,7 +37,9 @@ export class Channel {
     const filterId = filter?.id ?? "";
     let view = byFilter.get(filterId);
     if (view === undefined) {
-      view = new View(this.history, this.#cursorPrefix, format, filter, maxSliceBytes);
+      // A source knows its epoch once it is live, which it is when somebody subscribes.
+      const prefix = cursorPrefix(this.source.name, this.source.epoch);
+      view = new View(this.history, prefix, format, filter, maxSliceBytes);
       byFilter.set(filterId, view);
     }
     return view;
@@ -59,9 +61,27 @@ export class Channel {
 
   /** The place where a client with this cursor goes on; undefined when it has to be reset. */
   placeOf(cursor: string): number | undefined {
+    const position = this.positionOf(cursor);
+    if (position === undefined) return undefined;
+    const index = this.history.indexAfter(position);
+    return index === undefined || this.#isContradicted(position, index) ? undefined : index;
+  }
+
+  /** A cursor's position; undefined when it is none of this source and epoch. */
+  positionOf(cursor: string): Position | undefined {
     const parsed = parseCursor(cursor);
-    if (parsed === undefined) return undefined;
-    if (parsed.source !== this.source.name || parsed.epoch !== this.source.epoch) return undefined;
-    return this.history.indexAfter(parsed.position);
+    const { name, epoch } = this.source;
+    return parsed?.source === name && parsed.epoch === epoch ? parsed.position : undefined;
+  }
+
+  /** Whether the event at the client's place is not the one that it has seen. */
+  #isContradicted(position: Position, index: number): boolean {
+    const { firstIndex, headIndex } = this.history;
+    for (const neighbour of [index - 1, index]) {
+      if (neighbour < firstIndex || neighbour >= headIndex) continue;
+      const { event } = this.history.entryAt(neighbour);
+      if (this.source.contradicts?.(position, event.position) === true) return true;
+    }
+    return false;
   }
 }

@@ -6,6 +6,7 @@ import type { DeliveryTarget, EndReason, EventFilter, FrameFormat } from "./deli
 import { Dispatcher } from "./dispatcher.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import type { HubObserver } from "./hub-observer.ts";
+import { reachBack } from "./reach-back.ts";
 import { SlowConsumers } from "./slow-consumers.ts";
 import { Subscription } from "./subscription.ts";
 
@@ -77,12 +78,15 @@ export class Hub implements LogListener {
    * Makes a channel live and holds it for the caller, who must then
    * {@link subscribe} or {@link release}.
    *
+   * @param cursor - where the client stands: where the history does not reach back to
+   *   it, it is completed from the source's own log, as far as that goes.
    * @throws {RealtimeError} what {@link ChangeSource.watch} throws.
    */
-  async open(source: ChangeSource, key: ChannelKey): Promise<Channel> {
+  async open(source: ChangeSource, key: ChannelKey, cursor?: string): Promise<Channel> {
     const channel = this.#hold(source, key);
     try {
       channel.history.begin(await source.watch(key));
+      if (cursor !== undefined) await reachBack(channel, cursor, this.#log);
       if (!this.#isKnown(channel)) {
         throw new RealtimeError("collection_not_found", `The collection "${key.collection}" was dropped.`);
       }

@@ -13,17 +13,19 @@ export interface HistoryEntry {
 /**
  * The recent events of one channel, oldest first.
  *
- * A place in it is an index: the number of events that the channel had before.
+ * A place in it is an index: the number of events that the channel had before since it was opened.
  * Catch-up and live delivery are both "what is at this place and after it".
  */
 export interface ChannelHistory {
   readonly key: ChannelKey;
-  /** The oldest place that can still be read; a smaller one is forgotten. */
+  /** The oldest place that can be read; below zero where older events were put before it. */
   readonly firstIndex: number;
   /** The place after the newest event. */
   readonly headIndex: number;
   /** Bytes appended since the channel was opened. */
   readonly endOffset: number;
+  /** Since where no event is missing; undefined before {@link begin}. */
+  readonly completeSince: Position | undefined;
   /** Grows with each reset: what a subscription has seen of an older one is void. */
   readonly generation: number;
   /** Why the generation last grew. */
@@ -56,6 +58,13 @@ export interface ChangeLog {
   attach(listener: LogListener): void;
   /** Starts to keep a channel's events. Events of channels that are not open are not kept. */
   open(source: string, key: ChannelKey): ChannelHistory;
+  /**
+   * Puts older events before a channel's history, which is complete since `since` then.
+   *
+   * @param events - all that lie after `since` up to the history's `completeSince`, ascending.
+   * @returns false when they do not fit the bounds: the history stays as it is.
+   */
+  prepend(history: ChannelHistory, events: readonly SourceEvent[], since: Position): boolean;
   /** Forgets a channel. */
   close(source: string, history: ChannelHistory): void;
   stats(): LogStats;

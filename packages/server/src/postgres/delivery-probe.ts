@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { escapeIdentifier } from "pg";
 import { closeConnection, openConnection } from "./connection.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
-import { TimeLimitError, within } from "./within.ts";
+import { TimeLimitError, within } from "../timing/within.ts";
 
 /** The URL leads to a pooler that accepts LISTEN and delivers nothing. */
 export class NotifySwallowedError extends Error {

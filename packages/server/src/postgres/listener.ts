@@ -1,10 +1,10 @@
 import type { Logger } from "pino";
 import { escapeIdentifier } from "pg";
-import { backoffMs } from "./backoff.ts";
+import { backoffMs } from "../timing/backoff.ts";
 import { closeConnection, openConnection } from "./connection.ts";
 import type { Connection } from "./connection.ts";
 import { proveDelivery } from "./delivery-probe.ts";
-import { within } from "./within.ts";
+import { within } from "../timing/within.ts";
 
 /** What a {@link PgListener} is made of. The defaults are {@link LISTENER_DEFAULTS}. */
 export interface PgListenerOptions {

@@ -55,6 +55,14 @@ export interface ChangeSource {
   watch(channel: ChannelKey): Promise<Position>;
   /** The channel has no subscriptions any more. */
   unwatch(channel: ChannelKey): void;
+  /**
+   * The channel's events after `since` up to `until`, from the database's own log;
+   * undefined when they cannot be had completely. The channel is watched. Sources
+   * without such a log leave it out.
+   */
+  replay?(channel: ChannelKey, since: Position, until: Position): Promise<readonly SourceEvent[] | undefined>;
+  /** Whether two positions name one place in the order, but different events there: what a client has seen is void. */
+  contradicts?(one: Position, other: Position): boolean;
   close(): Promise<void>;
 }
 

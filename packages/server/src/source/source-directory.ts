@@ -9,7 +9,12 @@ export class SourceDirectory {
     this.#sources = sources;
   }
 
-  /** @throws {RealtimeError} `collection_not_found`, or why the table is no collection. */
+  /**
+   * The first source that has it.
+   *
+   * @throws {RealtimeError} `collection_not_found`, why the table is no collection, or
+   *   `source_unavailable` where a source that cannot be asked may have it.
+   */
   async find(collection: string): Promise<ChangeSource> {
     for (const source of this.#sources) {
       if (has(source, collection)) return source;
@@ -20,10 +25,23 @@ export class SourceDirectory {
       if (has(source, collection)) return source;
       if (reason !== undefined) throw new RealtimeError("collection_not_usable", reason);
     }
+    this.#refuseWhileUnknown(collection);
     throw new RealtimeError(
       "collection_not_found",
-      `There is no collection "${collection}". A table in schema "public" goes by its name, another one as "schema.table".`,
+      `There is no collection "${collection}". A table in schema "public" and a MongoDB collection go by their name, another table as "schema.table".`,
     );
+  }
+
+  #refuseWhileUnknown(collection: string): void {
+    for (const source of this.#sources) {
+      const state = source.state();
+      if (state.live) continue;
+      throw new RealtimeError(
+        "source_unavailable",
+        `Whether there is a collection "${collection}" is not known: the source "${source.name}" is not live: ${state.reason}`,
+        { retryAfterSeconds: Math.max(1, Math.ceil(state.retryAfterMs / 1000)) },
+      );
+    }
   }
 
   /** Names that more than one source has. */

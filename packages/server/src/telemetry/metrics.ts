@@ -14,13 +14,15 @@ export interface Gauges {
 }
 
 /** One source at the moment. */
-interface SourceFigures {
+export interface SourceFigures {
   readonly name: string;
   readonly live: boolean;
   /** Share of the database's notification queue that is in use, 0 to 1, where it has one. */
-  readonly queueUsage: number | undefined;
+  readonly queueUsage?: number | undefined;
   /** Notifications that were none of ours, since the start. */
-  readonly ignored: number;
+  readonly ignored?: number;
+  /** Collections in use whose deletes are not delivered, where that can happen. */
+  readonly collectionsWithoutDeletes?: number;
 }
 
 const LATENCY_BUCKETS_SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
@@ -164,5 +166,10 @@ function registerSourceGauges(registers: Registry[], gauges: Gauges): void {
     "paperdb_notifications_ignored",
     "Notifications on flc_rt_* channels that were none of ours",
     ({ ignored }) => ignored,
+  );
+  perSource(
+    "paperdb_collections_without_deletes",
+    "MongoDB collections in use whose deletes are not delivered, for want of pre-images",
+    ({ collectionsWithoutDeletes }) => collectionsWithoutDeletes,
   );
 }

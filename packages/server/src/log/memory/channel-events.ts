@@ -50,6 +50,16 @@ export class ChannelEvents implements ChannelHistory {
     return this.endOffset - this.#firstOffset;
   }
 
+  /** Since where no event is missing; undefined before {@link begin}. */
+  get completeSince(): Position | undefined {
+    return this.#begun ? this.#completeSince : undefined;
+  }
+
+  /** The oldest event that is kept. */
+  get oldest(): StoredEntry | undefined {
+    return this.#entries[this.#gone];
+  }
+
   begin(position: Position): void {
     if (this.#begun) return;
     this.#begun = true;
@@ -58,18 +68,33 @@ export class ChannelEvents implements ChannelHistory {
 
   push(event: SourceEvent, bytes: number, appendedAtMs: number): StoredEntry {
     this.endOffset += bytes;
-    const entry: StoredEntry = {
-      event,
-      endOffset: this.endOffset,
-      frames: new Map(),
-      owner: this,
-      bytes,
-      appendedAtMs,
-      older: undefined,
-      newer: undefined,
-    };
+    const entry = this.#entry(event, bytes, this.endOffset, appendedAtMs);
     this.#entries.push(entry);
     return entry;
+  }
+
+  /**
+   * Puts older events before all others; the history is complete since `since` then.
+   *
+   * @param events - with what each weighs.
+   */
+  unshift(
+    events: readonly { readonly event: SourceEvent; readonly bytes: number }[],
+    since: Position,
+    appendedAtMs: number,
+  ): readonly StoredEntry[] {
+    const total = events.reduce((sum, { bytes }) => sum + bytes, 0);
+    this.#firstIndex -= events.length;
+    this.#firstOffset -= total;
+    let endOffset = this.#firstOffset;
+    const entries = events.map(({ event, bytes }) => {
+      endOffset += bytes;
+      return this.#entry(event, bytes, endOffset, appendedAtMs);
+    });
+    this.#entries = [...entries, ...this.#entries.slice(this.#gone)];
+    this.#gone = 0;
+    this.#completeSince = since;
+    return entries;
   }
 
   /** Forgets the oldest event. */
@@ -120,10 +145,23 @@ export class ChannelEvents implements ChannelHistory {
     let low = this.#firstIndex;
     let high = this.headIndex;
     while (low < high) {
-      const middle = (low + high) >>> 1;
+      const middle = Math.floor((low + high) / 2);
       if (this.entryAt(middle).event.position <= position) low = middle + 1;
       else high = middle;
     }
     return low;
+  }
+
+  #entry(event: SourceEvent, bytes: number, endOffset: number, appendedAtMs: number): StoredEntry {
+    return {
+      event,
+      endOffset,
+      frames: new Map(),
+      owner: this,
+      bytes,
+      appendedAtMs,
+      older: undefined,
+      newer: undefined,
+    };
   }
 }

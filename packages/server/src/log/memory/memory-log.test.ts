@@ -1,5 +1,7 @@
 import { sequencePosition } from "@paperdb/protocol";
+import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
+import type { SourceEvent } from "../../source/change-source.ts";
 import { MemoryLog, type HistoryLimits } from "./memory-log.ts";
 
 const LIMITS: HistoryLimits = {
@@ -174,5 +176,138 @@ describe("MemoryLog", () => {
     expect(log.stats()).toEqual({ channels: 0, events: 0, bytes: 0 });
     append("t");
     expect(log.stats().events).toBe(0);
+  });
+});
+
+/** The event at a place in channel `t`. */
+function eventAt(place: number, document = "{}"): SourceEvent {
+  return {
+    channel: { tenant: "a", collection: "t" },
+    position: sequencePosition(place),
+    committedAtMs: undefined,
+    body: { type: "insert", documentId: String(place), document },
+  };
+}
+
+function eventsBetween(since: number, until: number): readonly SourceEvent[] {
+  return Array.from({ length: until - since }, (_, index) => eventAt(since + 1 + index));
+}
+
+describe("older events put before a history", () => {
+  function setUpAt(place: number, limits: Partial<HistoryLimits> = {}) {
+    const test = setUp(limits);
+    const history = test.log.open("s", { tenant: "a", collection: "t" });
+    history.begin(sequencePosition(place));
+    const append = (at: number): void => void test.log.sinkFor("s").append([eventAt(at)]);
+    return { ...test, history, append };
+  }
+
+  it("are at places below those that are there, which stay what they were", () => {
+    const { log, history, append } = setUpAt(10);
+    append(11);
+    const offset = history.offsetAt(1);
+    expect(log.prepend(history, eventsBetween(6, 10), sequencePosition(6))).toBe(true);
+    expect([history.firstIndex, history.headIndex]).toEqual([-4, 1]);
+    expect(history.completeSince).toBe(sequencePosition(6));
+    expect(history.indexAfter(sequencePosition(5))).toBeUndefined();
+    expect([6, 7, 10, 11].map((at) => history.indexAfter(sequencePosition(at)))).toEqual([-4, -3, 0, 1]);
+    expect(history.entryAt(0).event.position).toBe(sequencePosition(11));
+    expect(history.offsetAt(1)).toBe(offset);
+    expect(history.offsetAt(1) - history.offsetAt(-4)).toBe(log.stats().bytes);
+  });
+
+  it("are forgotten first, by number and by age", () => {
+    const { log, history, append, passMs } = setUpAt(10, { maxEventsPerChannel: 5 });
+    append(11);
+    passMs(600);
+    log.prepend(history, eventsBetween(8, 10), sequencePosition(8));
+    for (const at of [12, 13, 14]) append(at);
+    expect([history.firstIndex, history.headIndex]).toEqual([-1, 4]);
+    expect(history.completeSince).toBe(sequencePosition(9));
+    passMs(600);
+    log.forgetAged();
+    expect([history.firstIndex, history.headIndex]).toEqual([1, 4]);
+    expect(log.stats().events).toBe(3);
+  });
+
+  it("replace what came before the source said that it watches", () => {
+    const { log } = setUp();
+    const history = log.open("s", { tenant: "a", collection: "t" });
+    const sink = log.sinkFor("s");
+    void sink.append([eventAt(9), eventAt(10)]);
+    expect(log.prepend(history, eventsBetween(7, 10), sequencePosition(7))).toBe(false);
+    history.begin(sequencePosition(10));
+    void sink.append([eventAt(11)]);
+    expect(log.prepend(history, eventsBetween(7, 10), sequencePosition(7))).toBe(true);
+    const from = history.indexAfter(sequencePosition(7)) ?? Number.NaN;
+    expect([0, 1, 2, 3].map((index) => history.entryAt(from + index).event.position)).toEqual(
+      [8, 9, 10, 11].map(sequencePosition),
+    );
+    expect(history.headIndex - from).toBe(4);
+    expect(log.stats().events).toBe(4);
+  });
+
+  it("are refused when they do not fit, or the channel is closed", () => {
+    const { log, history, append } = setUpAt(10, { maxEventsPerChannel: 5 });
+    append(11);
+    expect(log.prepend(history, eventsBetween(5, 10), sequencePosition(5))).toBe(false);
+    expect([history.firstIndex, history.headIndex]).toEqual([0, 1]);
+    expect(history.completeSince).toBe(sequencePosition(10));
+    log.close("s", history);
+    expect(log.prepend(history, eventsBetween(9, 10), sequencePosition(9))).toBe(false);
+    expect(log.stats()).toEqual({ channels: 0, events: 0, bytes: 0 });
+  });
+
+  it("keep every place, offset and bound right (property)", () => {
+    const step = fc.oneof(
+      fc.record({ kind: fc.constant("append" as const), size: fc.nat(400) }),
+      fc.record({ kind: fc.constant("prepend" as const), count: fc.integer({ min: 0, max: 8 }) }),
+      fc.record({ kind: fc.constant("pass" as const), ms: fc.integer({ min: 1, max: 500 }) }),
+      fc.record({ kind: fc.constant("other" as const), size: fc.nat(400) }),
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const START = 10_000;
+        const limits = { maxEventsPerChannel: 20, maxBytesPerChannel: 8_000, maxBytesTotal: 10_000 };
+        const { log, history, passMs } = setUpAt(START, limits);
+        log.open("s", { tenant: "a", collection: "u" });
+        let newest = START;
+        for (const current of steps) {
+          const before = history.firstIndex;
+          if (current.kind === "append") {
+            newest += 1;
+            void log.sinkFor("s").append([eventAt(newest, "x".repeat(current.size))]);
+          } else if (current.kind === "other") {
+            const event = eventAt(newest, "x".repeat(current.size));
+            void log.sinkFor("s").append([{ ...event, channel: { ...event.channel, collection: "u" } }]);
+          } else if (current.kind === "pass") {
+            passMs(current.ms);
+            log.forgetAged();
+          } else {
+            const until = START + before;
+            const since = until - current.count;
+            const done = log.prepend(history, eventsBetween(since, until), sequencePosition(since));
+            expect(history.firstIndex).toBe(done ? before - current.count : before);
+          }
+          // A place is the number of events since the start, so it names its event.
+          let bytes = 0;
+          for (let index = history.firstIndex; index < history.headIndex; index += 1) {
+            const position = sequencePosition(START + index + 1);
+            expect(history.entryAt(index).event.position).toBe(position);
+            expect(history.indexAfter(position)).toBe(index + 1);
+            expect(history.offsetAt(index + 1) - history.offsetAt(index)).toBeGreaterThan(0);
+            bytes = history.offsetAt(index + 1) - history.offsetAt(history.firstIndex);
+          }
+          expect(history.headIndex).toBe(newest - START);
+          expect(bytes).toBe(history.endOffset - history.offsetAt(history.firstIndex));
+          expect(history.completeSince).toBe(sequencePosition(START + history.firstIndex));
+          expect(history.headIndex - history.firstIndex).toBeLessThanOrEqual(20);
+          expect(log.stats().bytes).toBeLessThanOrEqual(10_000);
+        }
+        log.close("s", history);
+        expect(log.stats().channels).toBe(1);
+      }),
+      { numRuns: 200 },
+    );
   });
 });

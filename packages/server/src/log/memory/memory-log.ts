@@ -64,6 +64,25 @@ export class MemoryLog implements ChangeLog {
     return channel;
   }
 
+  prepend(history: ChannelHistory, events: readonly SourceEvent[], since: Position): boolean {
+    const channel = this.#find(history);
+    if (channel === undefined) return false;
+    const { completeSince } = channel;
+    if (completeSince === undefined) return false;
+    // What came before the source said that it watches is among the events, or void.
+    while (channel.oldest !== undefined && channel.oldest.event.position <= completeSince) {
+      this.#forgetOldestOf(channel);
+    }
+    const weighed = events.map((event) => ({ event, bytes: weight(event) }));
+    const bytes = weighed.reduce((sum, entry) => sum + entry.bytes, 0);
+    if (!this.#hasRoom(channel, events.length, bytes)) return false;
+    // As old as what follows them, so that they are forgotten first.
+    const { oldest } = channel;
+    const entries = channel.unshift(weighed, since, oldest?.appendedAtMs ?? this.#now());
+    for (const entry of entries) this.#link(entry, oldest);
+    return true;
+  }
+
   close(source: string, history: ChannelHistory): void {
     const channels = this.#channelsOf(source);
     const id = channelId(history.key);
@@ -99,6 +118,23 @@ export class MemoryLog implements ChangeLog {
       this.#sources.set(source, channels);
     }
     return channels;
+  }
+
+  #find(history: ChannelHistory): ChannelEvents | undefined {
+    for (const channels of this.#sources.values()) {
+      const channel = channels.get(channelId(history.key));
+      if (channel === history) return channel;
+    }
+    return undefined;
+  }
+
+  #hasRoom(channel: ChannelEvents, events: number, bytes: number): boolean {
+    const { maxEventsPerChannel, maxBytesPerChannel, maxBytesTotal } = this.#limits;
+    return (
+      channel.length + events <= maxEventsPerChannel &&
+      channel.bytes + bytes <= maxBytesPerChannel &&
+      this.#bytes + bytes <= maxBytesTotal
+    );
   }
 
   #append(channels: Channels, events: readonly SourceEvent[]): void | Promise<void> {
@@ -166,13 +202,17 @@ export class MemoryLog implements ChangeLog {
     while (channel.length > 0) this.#forgetOldestOf(channel);
   }
 
-  #link(entry: StoredEntry): void {
+  /** Puts an entry before another one in the order of age, or after all. */
+  #link(entry: StoredEntry, before?: StoredEntry): void {
     this.#events += 1;
     this.#bytes += entry.bytes;
-    entry.older = this.#newest;
-    if (this.#newest === undefined) this.#oldest = entry;
-    else this.#newest.newer = entry;
-    this.#newest = entry;
+    const older = before === undefined ? this.#newest : before.older;
+    entry.older = older;
+    entry.newer = before;
+    if (older === undefined) this.#oldest = entry;
+    else older.newer = entry;
+    if (before === undefined) this.#newest = entry;
+    else before.older = entry;
   }
 
   #forgetOldestOf(channel: ChannelEvents): void {

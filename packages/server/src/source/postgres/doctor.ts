@@ -8,7 +8,7 @@ import type { Collections, CollectionsConfig } from "./collections.ts";
 import { OLDEST_VERSION } from "./database.ts";
 import { fetchServerFacts } from "./doctor-facts.ts";
 import type { ServerFacts } from "./doctor-facts.ts";
-import type { Finding } from "./finding.ts";
+import type { Finding } from "../finding.ts";
 import { isCaptured } from "./installed.ts";
 import { openError } from "./open-error.ts";
 

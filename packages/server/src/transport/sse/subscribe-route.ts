@@ -102,7 +102,7 @@ class SseSession {
     );
     let channel: Channel;
     try {
-      channel = await this.#openChannel(grant, subject);
+      channel = await this.#openChannel(grant, subject, cursor);
     } catch (error) {
       connections.delete(this.#id);
       throw error;
@@ -118,11 +118,11 @@ class SseSession {
     this.#start(channel, filter, cursor);
   }
 
-  async #openChannel(grant: Grant, subject: SubscribeSubject): Promise<Channel> {
+  async #openChannel(grant: Grant, subject: SubscribeSubject, cursor: string | undefined): Promise<Channel> {
     const { bus, directory, hub } = this.#dependencies;
     if ("topic" in subject) return hub.open(bus, { tenant: grant.tenant, collection: TOPICS });
     const source = await directory.find(subject.collection);
-    return hub.open(source, { tenant: grant.tenant, collection: subject.collection });
+    return hub.open(source, { tenant: grant.tenant, collection: subject.collection }, cursor);
   }
 
   #start(channel: Channel, filter: EventFilter | undefined, cursor: string | undefined): void {

@@ -1,0 +1,57 @@
+import { readFile } from "node:fs/promises";
+import { MongoClient, type Collection, type Document } from "mongodb";
+import { startMongo } from "../../tests/support/own-mongo.ts";
+
+/** Linux counts a process's time in these. */
+const TICKS_PER_SECOND = 100;
+
+/** A database with one collection, in a server of the benchmark's own. */
+export interface BenchMongo {
+  readonly url: string;
+  readonly database: string;
+  readonly collection: Collection;
+  /** Inserts documents for tenants `t0` … in turn, numbered from `first`. */
+  insert(count: number, tenants: number, first?: number): Promise<void>;
+  /** What the server's process has used so far; undefined where the system does not tell. */
+  cpuMs(): Promise<number | undefined>;
+  stop(): Promise<void>;
+}
+
+const BATCH = 100;
+const TITLE = "A document of about two hundred bytes, as JSON. ".repeat(3);
+
+/** Starts it. */
+export async function startBenchMongo(): Promise<BenchMongo> {
+  const server = await startMongo({ syncOnCommit: false });
+  const database = "bench";
+  const url = server.url.replace("/?", `/${database}?`);
+  const client = new MongoClient(url);
+  const db = client.db(database);
+  await db.createCollection("messages", { changeStreamPreAndPostImages: { enabled: true } });
+  const collection = db.collection("messages");
+  return {
+    url,
+    database,
+    collection,
+    async insert(count, tenants, first = 0) {
+      for (let done = 0; done < count; done += BATCH) {
+        const documents: Document[] = Array.from({ length: Math.min(BATCH, count - done) }, (_, index) => {
+          const n = first + done + index;
+          return { tenantId: `t${String(n % tenants)}`, n, title: TITLE };
+        });
+        await collection.insertMany(documents);
+      }
+    },
+    async cpuMs() {
+      const stat = await readFile(`/proc/${String(server.pid)}/stat`, "utf8").catch(() => undefined);
+      // The program's name, in brackets, may have spaces.
+      const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ");
+      if (fields === undefined) return undefined;
+      return ((Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND) * 1000;
+    },
+    async stop() {
+      await client.close();
+      await server.stop();
+    },
+  };
+}

@@ -1,0 +1,293 @@
+import type { Position } from "@paperdb/protocol";
+import type { Db } from "mongodb";
+import type { Logger } from "pino";
+import type { ChannelKey } from "../change-source.ts";
+import type { RawChange } from "./change.ts";
+import type { MongoCollection } from "./collections.ts";
+import { classify, reasonOf } from "./errors.ts";
+import type { EventBuffer } from "./event-buffer.ts";
+import { Failures } from "./failures.ts";
+import { createJoin, type Join } from "./join.ts";
+import { Members } from "./members.ts";
+import { ENDING_EVENTS, type ServerFeatures } from "./pipeline.ts";
+import type { ClusterTime } from "./position.ts";
+import type { ServerClock } from "./replica-set.ts";
+import type { MongoSettings } from "./settings.ts";
+import type { MongoStats } from "./stats.ts";
+import { StreamReader } from "./stream-reader.ts";
+
+/** What a {@link CollectionStream} works with. */
+export interface CollectionStreamOptions {
+  readonly db: Db;
+  readonly clock: ServerClock;
+  readonly features: ServerFeatures;
+  /** Enables images as far as possible; whether changes carry them. */
+  readonly ensureImages: () => Promise<boolean>;
+  readonly buffer: EventBuffer;
+  readonly settings: MongoSettings;
+  readonly stats: MongoStats;
+  readonly log: Logger;
+  /** The collection was dropped or renamed. */
+  readonly onEnded: () => void;
+  /** Nobody is left. */
+  readonly onEmpty: () => void;
+}
+
+/**
+ * The one change stream of a collection in use, and the tenants in its `$match`.
+ *
+ * For tenants that join, the next stream is opened while the one before goes on, from
+ * where that has read to; what both read is delivered once, by its position. So nobody
+ * waits for others to join, and nothing is missed or repeated.
+ */
+export class CollectionStream {
+  readonly collection: MongoCollection;
+  readonly #options: CollectionStreamOptions;
+  readonly #failures: Failures;
+  readonly #members: Members;
+  readonly #joins = new Map<string, Join>();
+  #reader: StreamReader | undefined;
+  /** Where the next stream begins when there is none. */
+  #readTo: ClusterTime | undefined;
+  #lostReason: string | undefined;
+  #hasImages: boolean | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #dueAtMs = Infinity;
+  #isTurning = false;
+  #closed = false;
+
+  constructor(collection: MongoCollection, options: CollectionStreamOptions) {
+    const { buffer, settings, stats, log } = options;
+    this.collection = collection;
+    this.#options = options;
+    this.#failures = new Failures(settings);
+    this.#members = new Members({
+      collection,
+      buffer,
+      stats,
+      log,
+      maxDocumentBytes: settings.maxDocumentBytes,
+    });
+  }
+
+  /** Whether changes carry images; undefined before that is known. */
+  get hasImages(): boolean | undefined {
+    return this.#hasImages;
+  }
+
+  /** Whether the tenant's events since then can be read again without hiding that some were lost. */
+  isReadableSince(tenant: string, since: Position): boolean {
+    const member = this.#members.get(tenant);
+    return member !== undefined && since >= member.readableSince;
+  }
+
+  get memberCount(): number {
+    return this.#members.size;
+  }
+
+  get isOpen(): boolean {
+    return this.#reader !== undefined;
+  }
+
+  /** Why changes do not arrive at the moment, although there are subscribers. */
+  get problem(): string | undefined {
+    return this.#reader === undefined ? this.#failures.reason : undefined;
+  }
+
+  /** Resolves once the stream with this tenant is open, with the position since which nothing is missed. */
+  async join(key: ChannelKey): Promise<Position> {
+    const member = this.#members.get(key.tenant);
+    if (member !== undefined) {
+      member.leftAtMs = undefined;
+      if (this.#reader !== undefined) {
+        // Nothing up to the position may reach the log after the caller has it.
+        await this.#options.buffer.drain();
+        return member.lastPosition;
+      }
+    }
+    let join = this.#joins.get(key.tenant);
+    if (join === undefined) {
+      join = createJoin(key);
+      this.#joins.set(key.tenant, join);
+      this.#plan(this.#options.settings.joinWindowMs);
+    }
+    return join.joined;
+  }
+
+  /** The tenant has no subscribers any more. */
+  leave(tenant: string): void {
+    const member = this.#members.get(tenant);
+    if (member === undefined) return;
+    member.leftAtMs = Date.now();
+    this.#planForLeft();
+  }
+
+  /** Changes may be missing for a reason outside the stream: it is opened again from now. */
+  restart(reason: string): void {
+    this.#lostReason ??= reason;
+    this.#plan(0);
+  }
+
+  async close(reason: Error): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    for (const join of this.#joins.values()) join.reject(reason);
+    this.#joins.clear();
+    this.#members.clear();
+    const reader = this.#reader;
+    this.#reader = undefined;
+    await reader?.close();
+  }
+
+  /** The earliest of several plans counts. */
+  #plan(delayMs: number): void {
+    const atMs = Date.now() + delayMs;
+    if (this.#closed || atMs >= this.#dueAtMs) return;
+    clearTimeout(this.#timer);
+    this.#dueAtMs = atMs;
+    this.#timer = setTimeout(() => {
+      this.#dueAtMs = Infinity;
+      void this.#turn();
+    }, delayMs);
+  }
+
+  /** Makes the stream what it should be. Plans that come due meanwhile are looked at again at its end. */
+  async #turn(): Promise<void> {
+    if (this.#isTurning || this.#closed) return;
+    this.#isTurning = true;
+    try {
+      const dropped = this.#members.dropLeft(Date.now() - this.#options.settings.leaveDelayMs);
+      if (this.#members.size === 0 && this.#joins.size === 0) {
+        this.#options.onEmpty();
+      } else if (dropped || !this.#isCurrent) {
+        await this.#reopen();
+      }
+    } finally {
+      this.#isTurning = false;
+      if (this.#joins.size > 0) this.#plan(this.#options.settings.joinWindowMs);
+      else if (this.#reader !== undefined && !this.#isCurrent) this.#plan(0);
+      else this.#planForLeft();
+    }
+  }
+
+  get #isCurrent(): boolean {
+    return this.#reader !== undefined && this.#lostReason === undefined && this.#joins.size === 0;
+  }
+
+  async #reopen(): Promise<void> {
+    const joins = [...this.#joins.values()];
+    this.#joins.clear();
+    const tenants = new Set([...this.#members.tenants(), ...joins.map(({ key }) => key.tenant)]);
+    const lostReason = this.#lostReason;
+    try {
+      const images = await this.#options.ensureImages();
+      this.#hasImages = images;
+      const now = await this.#options.clock.fetchNow();
+      const readTo = lostReason === undefined ? (this.#reader?.readTo ?? this.#readTo) : undefined;
+      const from = readTo === undefined || readTo > now ? now : readTo;
+      const reader = await this.#open(tenants, from, images);
+      if (this.#closed) {
+        await reader.close();
+        throw new Error("The stream was closed.");
+      }
+      this.#switchTo(reader);
+      if (lostReason !== undefined) {
+        this.#lostReason = undefined;
+        this.#members.lost(now, lostReason);
+      }
+      const admitted = joins.map(({ key, resolve }) => ({ member: this.#members.admit(key, now), resolve }));
+      await this.#options.buffer.drain();
+      for (const { member, resolve } of admitted) resolve(member.lastPosition);
+      void this.#read(reader);
+    } catch (error) {
+      for (const join of joins) join.reject(error);
+      this.#openFailed(error);
+    }
+  }
+
+  #open(tenants: Iterable<string>, from: ClusterTime, images: boolean): Promise<StreamReader> {
+    const { db, clock, features, settings, stats } = this.#options;
+    stats.opens += 1;
+    return StreamReader.open({
+      db,
+      clock,
+      collection: this.collection,
+      tenants,
+      features,
+      images,
+      from,
+      maxAwaitTimeMs: settings.maxAwaitTimeMs,
+      settings,
+    });
+  }
+
+  #switchTo(reader: StreamReader): void {
+    const before = this.#reader;
+    this.#reader = reader;
+    this.#members.startReading();
+    this.#failures.opened();
+    if (before !== undefined) this.#closeReader(before);
+  }
+
+  async #read(reader: StreamReader): Promise<void> {
+    const settledAtMs = Date.now() + 2 * this.#options.settings.maxRetryMs;
+    try {
+      while (reader === this.#reader) {
+        const pressure = this.#options.buffer.pressure();
+        if (pressure !== undefined) await pressure;
+        const read = await reader.next();
+        if (reader !== this.#reader) return;
+        if (read !== "idle") this.#take(read.change, read.time);
+        if (Date.now() >= settledAtMs) this.#failures.settled();
+      }
+    } catch (error) {
+      if (reader === this.#reader) this.#failed(error);
+    }
+  }
+
+  #take(change: RawChange, time: ClusterTime): void {
+    const { operationType } = change;
+    if (operationType === "invalidate") this.#options.onEnded();
+    else if (typeof operationType === "string" && !ENDING_EVENTS.includes(operationType)) {
+      this.#members.take(change, time);
+    }
+  }
+
+  #failed(error: unknown): void {
+    const { stats, log } = this.#options;
+    stats.failures += 1;
+    const reader = this.#reader;
+    this.#readTo = reader?.readTo ?? this.#readTo;
+    this.#reader = undefined;
+    if (reader !== undefined) this.#closeReader(reader);
+    const { delayMs, lostReason } = this.#failures.add(error, this.#readTo);
+    this.#lostReason ??= lostReason;
+    const isLost = lostReason !== undefined;
+    log.warn(
+      { collection: this.collection.name, reason: reasonOf(error), isLost },
+      "A change stream failed and is opened again",
+    );
+    this.#plan(delayMs);
+  }
+
+  #openFailed(error: unknown): void {
+    if (this.#closed) return;
+    // The stream before goes on, unless no other one can follow it any more.
+    const canGoOn = this.#lostReason === undefined && classify(error) !== "history_lost";
+    if (this.#reader !== undefined && canGoOn) return;
+    if (this.#members.size > 0) this.#failed(error);
+    else this.#plan(0);
+  }
+
+  #planForLeft(): void {
+    const leftAtMs = this.#members.earliestLeftAtMs;
+    if (leftAtMs === Infinity || this.#reader === undefined) return;
+    this.#plan(Math.max(0, leftAtMs + this.#options.settings.leaveDelayMs - Date.now()));
+  }
+
+  #closeReader(reader: StreamReader): void {
+    reader.close().catch((error: unknown) => {
+      this.#options.log.debug({ reason: reasonOf(error) }, "A change stream did not close");
+    });
+  }
+}

@@ -1,0 +1,222 @@
+import { Int32 } from "mongodb";
+import fc from "fast-check";
+import { pino } from "pino";
+import { describe, expect, it } from "vitest";
+import type { ChangeSink, SourceEvent } from "../change-source.ts";
+import type { RawChange } from "./change.ts";
+import { EventBuffer } from "./event-buffer.ts";
+import { Members } from "./members.ts";
+import { emptyStats } from "./stats.ts";
+
+const COLLECTION = {
+  name: "todos",
+  collection: "todos",
+  tenantField: "tenantId",
+  hidden: new Set<string>(),
+  uuid: undefined,
+  hasImages: true,
+};
+const log = pino({ level: "silent" });
+
+function setUp(maxDocumentBytes = 1_000) {
+  const events: SourceEvent[] = [];
+  const resets: string[] = [];
+  const sink: ChangeSink = {
+    append: (appended) => void events.push(...appended),
+    lost: (keys, position, reason) => {
+      if (keys === "all") throw new Error("Only members are reset.");
+      for (const { tenant } of keys) resets.push(`${tenant} ${reason} ${position}`);
+    },
+    dropped: () => undefined,
+  };
+  const buffer = new EventBuffer(sink, log);
+  const members = new Members({ collection: COLLECTION, buffer, maxDocumentBytes, stats: emptyStats(), log });
+  return { members, buffer, events, resets };
+}
+
+const timeAt = (n: number): string => n.toString(16).padStart(16, "0");
+
+const insert = (id: number, tenantId: string, text = ""): RawChange => ({
+  operationType: "insert",
+  documentKey: { _id: new Int32(id) },
+  fullDocument: { _id: new Int32(id), tenantId, text },
+});
+
+const idsOf = (events: readonly SourceEvent[], tenant: string): readonly number[] =>
+  events
+    .filter(({ channel }) => channel.tenant === tenant)
+    .map(({ body }) => ("documentId" in body ? Number(body.documentId) : -1));
+
+describe("Members", () => {
+  it("get every event of theirs once and in order, from wherever the stream is read again (property)", () => {
+    const group = fc.array(fc.constantFrom("a", "b", "c"), { minLength: 1, maxLength: 4 });
+    const step = fc.oneof(
+      {
+        weight: 4,
+        arbitrary: fc.record({ kind: fc.constant("read" as const), events: fc.integer({ min: 1, max: 5 }) }),
+      },
+      { weight: 1, arbitrary: fc.record({ kind: fc.constant("reopen" as const), groupsBack: fc.nat(4) }) },
+    );
+    fc.assert(
+      fc.property(fc.array(group, { minLength: 1, maxLength: 12 }), fc.array(step), (groups, steps) => {
+        const oplog = groups.flatMap((tenants, index) =>
+          tenants.map((tenant) => ({ tenant, time: index + 1 })),
+        );
+        const { members, buffer, events, resets } = setUp();
+        for (const tenant of ["a", "b"]) members.admit({ tenant, collection: "todos" }, timeAt(0));
+        let next = 0;
+        const read = (count: number): void => {
+          for (const { tenant, time } of oplog.slice(next, next + count)) {
+            members.take(insert(next, tenant), timeAt(time));
+            next += 1;
+          }
+        };
+        for (const current of steps) {
+          if (current.kind === "read") read(current.events);
+          else {
+            const readTo = oplog[Math.max(0, next - 1)]?.time ?? 1;
+            const from = Math.max(1, readTo - current.groupsBack);
+            next = oplog.findIndex(({ time }) => time === from);
+            members.startReading();
+          }
+        }
+        read(oplog.length);
+        buffer.flush();
+        for (const tenant of ["a", "b"]) {
+          const expected = oplog.flatMap((entry, index) => (entry.tenant === tenant ? [index] : []));
+          expect(idsOf(events, tenant)).toEqual(expected);
+        }
+        expect(idsOf(events, "c")).toEqual([]);
+        expect(resets).toEqual([]);
+      }),
+    );
+  });
+
+  it("get nothing that committed before they joined", () => {
+    const { members, buffer, events } = setUp();
+    const { lastPosition } = members.admit({ tenant: "a", collection: "todos" }, timeAt(5));
+    members.take(insert(1, "a"), timeAt(4));
+    members.take(insert(2, "a"), timeAt(5));
+    members.take(insert(3, "a"), timeAt(6));
+    buffer.flush();
+    expect(idsOf(events, "a")).toEqual([3]);
+    expect((events[0]?.position ?? "") > lastPosition).toBe(true);
+  });
+
+  it("are reset once where an event that is read again is another one", () => {
+    const { members, buffer, events, resets } = setUp();
+    members.admit({ tenant: "a", collection: "todos" }, timeAt(0));
+    members.take(insert(1, "a"), timeAt(1));
+    for (let again = 0; again < 2; again += 1) {
+      members.startReading();
+      members.take(insert(99, "a"), timeAt(1));
+    }
+    members.take(insert(2, "a"), timeAt(2));
+    buffer.flush();
+    expect(resets).toEqual([expect.stringMatching(/^a history_changed /)]);
+    expect(idsOf(events, "a")).toEqual([1, 2]);
+  });
+
+  it("are reset once instead of a document beyond the bound, however often it is read", () => {
+    const { members, buffer, events, resets } = setUp(100);
+    members.admit({ tenant: "a", collection: "todos" }, timeAt(0));
+    members.admit({ tenant: "b", collection: "todos" }, timeAt(0));
+    for (let again = 0; again < 2; again += 1) {
+      members.startReading();
+      members.take(insert(1, "a", "x".repeat(200)), timeAt(1));
+      members.take(insert(2, "a"), timeAt(1));
+      members.take(insert(3, "b"), timeAt(1));
+    }
+    buffer.flush();
+    expect(resets).toEqual([expect.stringMatching(/^a change_too_large /)]);
+    expect(idsOf(events, "a")).toEqual([2]);
+    expect(idsOf(events, "b")).toEqual([3]);
+    const [, , position = ""] = resets[0]?.split(" ") ?? [];
+    expect((events[0]?.position ?? "") > position).toBe(true);
+    expect(members.get("a")?.readableSince).toBe(position);
+  });
+
+  it("are reset at a position above all that they had, when changes are lost", () => {
+    const { members, buffer, events, resets } = setUp();
+    members.admit({ tenant: "a", collection: "todos" }, timeAt(0));
+    members.take(insert(1, "a"), timeAt(9));
+    members.lost(timeAt(7), "history_lost");
+    members.take(insert(1, "a"), timeAt(9));
+    members.take(insert(2, "a"), timeAt(10));
+    buffer.flush();
+    expect(idsOf(events, "a")).toEqual([1, 2]);
+    const [, , position = ""] = resets[0]?.split(" ") ?? [];
+    expect(position > (events[0]?.position ?? "")).toBe(true);
+    expect(position < (events[1]?.position ?? "")).toBe(true);
+  });
+
+  it("drop out some time after they left", () => {
+    const { members } = setUp();
+    members.admit({ tenant: "a", collection: "todos" }, timeAt(0)).leftAtMs = 100;
+    members.admit({ tenant: "b", collection: "todos" }, timeAt(0));
+    expect(members.earliestLeftAtMs).toBe(100);
+    expect(members.dropLeft(99)).toBe(false);
+    expect(members.dropLeft(100)).toBe(true);
+    expect([...members.tenants()]).toEqual(["b"]);
+    expect(members.earliestLeftAtMs).toBe(Infinity);
+  });
+});
+
+describe("EventBuffer", () => {
+  it("keeps the order of events and resets while the log is busy", async () => {
+    const said: string[] = [];
+    let release: (() => void) | undefined;
+    const sink: ChangeSink = {
+      append(events) {
+        said.push(`append ${idsOf(events, "a").join()}`);
+        return new Promise<void>((resolve) => {
+          release = resolve;
+        });
+      },
+      lost: () => void said.push("lost"),
+      dropped: () => void said.push("dropped"),
+    };
+    const buffer = new EventBuffer(sink, log);
+    const event = (id: number): SourceEvent => ({
+      channel: { tenant: "a", collection: "todos" },
+      position: timeAt(id),
+      committedAtMs: undefined,
+      body: { type: "insert", documentId: String(id), document: "{}" },
+    });
+    buffer.push(event(1));
+    buffer.push(event(2));
+    buffer.lost([{ tenant: "a", collection: "todos" }], "p", "why");
+    buffer.push(event(3));
+    buffer.dropped("todos", "why");
+    buffer.flush();
+    expect(said).toEqual(["append 1,2"]);
+    const pressure = buffer.pressure();
+    release?.();
+    await pressure;
+    expect(said).toEqual(["append 1,2", "lost", "append 3"]);
+    const more = buffer.pressure();
+    release?.();
+    await more;
+    expect(said.at(-1)).toBe("dropped");
+    expect(buffer.pressure()).toBeUndefined();
+  });
+
+  it("resets the channels of events that the log refuses, and goes on", async () => {
+    const said: string[] = [];
+    const sink: ChangeSink = {
+      append: () => Promise.reject(new Error("full")),
+      lost: (_keys, position, reason) => void said.push(`${reason} ${position}`),
+      dropped: () => undefined,
+    };
+    const buffer = new EventBuffer(sink, log);
+    buffer.push({
+      channel: { tenant: "a", collection: "todos" },
+      position: "p1",
+      committedAtMs: undefined,
+      body: { type: "insert", documentId: "1", document: "{}" },
+    });
+    buffer.flush();
+    await buffer.pressure();
+    expect(said).toEqual(["log_failed p1"]);
+  });
+});

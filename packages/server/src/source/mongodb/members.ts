@@ -1,0 +1,185 @@
+import type { Position } from "@paperdb/protocol";
+import type { Logger } from "pino";
+import type { ChannelKey, SourceEvent } from "../change-source.ts";
+import { attribute, type RawChange, type TenantChange } from "./change.ts";
+import type { MongoCollection } from "./collections.ts";
+import { encodeChange, Places } from "./encode-change.ts";
+import { reasonOf } from "./errors.ts";
+import type { EventBuffer } from "./event-buffer.ts";
+import {
+  barrierPosition,
+  contradicts,
+  eventPosition,
+  placeKey,
+  timeOf,
+  type ClusterTime,
+} from "./position.ts";
+import type { MongoStats } from "./stats.ts";
+
+/** One tenant in a collection's stream. */
+export interface Member {
+  readonly key: ChannelKey;
+  /** Of the newest event that was read; nothing up to it is delivered again. */
+  lastPosition: Position;
+  /** Some events before it were not delivered: reading them again would hide that. */
+  readableSince: Position;
+  /** Since when nobody subscribes. */
+  leftAtMs: number | undefined;
+}
+
+/** What {@link Members} work with. */
+export interface MembersOptions {
+  readonly collection: MongoCollection;
+  readonly buffer: EventBuffer;
+  readonly maxDocumentBytes: number;
+  readonly stats: MongoStats;
+  readonly log: Logger;
+}
+
+/** A digest above all others: for the position of an event that is not delivered. */
+const HIGHEST_DIGEST = "ffffffff";
+
+/** The tenants in a collection's stream: each gets its events once and in order, however often they are read. */
+export class Members {
+  readonly #options: MembersOptions;
+  readonly #byTenant = new Map<string, Member>();
+  #places = new Places();
+  /** As {@link Member.readableSince}, of members to come. */
+  #readableSince: Position = "";
+
+  constructor(options: MembersOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#byTenant.size;
+  }
+
+  get(tenant: string): Member | undefined {
+    return this.#byTenant.get(tenant);
+  }
+
+  tenants(): Iterable<string> {
+    return this.#byTenant.keys();
+  }
+
+  /** The tenant, from now on unless it is a member already. */
+  admit(key: ChannelKey, now: ClusterTime): Member {
+    let member = this.#byTenant.get(key.tenant);
+    if (member === undefined) {
+      const lastPosition = barrierPosition(now);
+      member = { key, lastPosition, readableSince: this.#readableSince, leftAtMs: undefined };
+      this.#byTenant.set(key.tenant, member);
+    }
+    return member;
+  }
+
+  /** @returns whether there were any that left before that time. */
+  dropLeft(leftBeforeMs: number): boolean {
+    let dropped = false;
+    for (const [tenant, { leftAtMs }] of this.#byTenant) {
+      if (leftAtMs !== undefined && leftAtMs <= leftBeforeMs) dropped = this.#byTenant.delete(tenant);
+    }
+    return dropped;
+  }
+
+  /** When the first of those left that have left; Infinity where none has. */
+  get earliestLeftAtMs(): number {
+    let earliest = Infinity;
+    for (const { leftAtMs = Infinity } of this.#byTenant.values()) earliest = Math.min(earliest, leftAtMs);
+    return earliest;
+  }
+
+  clear(): void {
+    this.#byTenant.clear();
+  }
+
+  /** What follows is read from the beginning of a cluster time. */
+  startReading(): void {
+    this.#places = new Places();
+  }
+
+  /** Delivers an event to those members that it belongs to and that have not had it. */
+  take(change: RawChange, time: ClusterTime): void {
+    for (const tenantChange of attribute(change, this.#options.collection)) {
+      const member = this.#byTenant.get(tenantChange.tenant);
+      if (member === undefined) continue;
+      const place = this.#places.take(tenantChange.tenant, time);
+      if (eventPosition(time, place, HIGHEST_DIGEST) <= member.lastPosition) continue;
+      this.#deliver(member, change, tenantChange, time, place);
+    }
+  }
+
+  /** Changes of all members may be missing before now. */
+  lost(now: ClusterTime, reason: string): void {
+    const members = [...this.#byTenant.values()];
+    const newest = members.reduce((time, { lastPosition }) => {
+      const last = timeOf(lastPosition);
+      return last > time ? last : time;
+    }, now);
+    const position = barrierPosition(newest);
+    this.#readableSince = position;
+    for (const member of members) {
+      member.lastPosition = position;
+      member.readableSince = position;
+    }
+    const keys = members.map(({ key }) => key);
+    this.#options.buffer.lost(keys, position, reason);
+  }
+
+  #deliver(
+    member: Member,
+    change: RawChange,
+    tenantChange: TenantChange,
+    time: ClusterTime,
+    place: number,
+  ): void {
+    const { buffer, maxDocumentBytes, stats } = this.#options;
+    const event = this.#encode(change, tenantChange, time, place);
+    const skipped = eventPosition(time, place, HIGHEST_DIGEST);
+    if (event === undefined) {
+      this.#skip(member, skipped, "change_not_readable");
+      return;
+    }
+    const position = typeof event === "string" ? event : event.position;
+    if (contradicts(position, member.lastPosition)) {
+      this.#options.log.warn("A change that was read again is another one");
+      this.#skip(member, skipped, "history_changed");
+      return;
+    }
+    if (placeKey(position) === placeKey(member.lastPosition)) return;
+    if (typeof event !== "string" && documentLength(event) > maxDocumentBytes) {
+      this.#skip(member, skipped, "change_too_large");
+      return;
+    }
+    member.lastPosition = position;
+    if (typeof event === "string") return;
+    stats.changes += 1;
+    buffer.push(event);
+  }
+
+  #encode(
+    change: RawChange,
+    tenantChange: TenantChange,
+    time: ClusterTime,
+    place: number,
+  ): SourceEvent | string | undefined {
+    try {
+      return encodeChange(this.#options.collection, change, tenantChange, time, place);
+    } catch (error) {
+      this.#options.log.warn({ reason: reasonOf(error) }, "A change cannot be read");
+      return undefined;
+    }
+  }
+
+  #skip(member: Member, position: Position, reason: string): void {
+    member.lastPosition = position;
+    member.readableSince = position;
+    this.#options.buffer.lost([member.key], position, reason);
+  }
+}
+
+/** In UTF-16 units, which is near enough for a bound. */
+export function documentLength({ body }: SourceEvent): number {
+  return "document" in body ? body.document.length : 0;
+}

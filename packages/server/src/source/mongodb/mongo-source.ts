@@ -1,0 +1,271 @@
+import { RealtimeError } from "@paperdb/protocol";
+import type { Position } from "@paperdb/protocol";
+import type { Logger } from "pino";
+import { backoffMs } from "../../timing/backoff.ts";
+import type {
+  ChangeSink,
+  ChangeSource,
+  ChannelKey,
+  CollectionInfo,
+  SourceEvent,
+  SourceState,
+} from "../change-source.ts";
+import type { MongoCollectionsConfig } from "./collections.ts";
+import { Connection, type ClientFactory, type Connected } from "./connection.ts";
+import { isPassing, openError, openReason, reasonOf } from "./errors.ts";
+import { contradicts, isPosition } from "./position.ts";
+import { replay } from "./replay.ts";
+import { ReplayQueue } from "./replay-queue.ts";
+import { MONGO_DEFAULTS, type MongoSettings } from "./settings.ts";
+import { emptyStats, type MongoStats } from "./stats.ts";
+import { Streams } from "./streams.ts";
+
+/** What a {@link MongoSource} is made of. */
+export interface MongoSourceOptions {
+  readonly name: string;
+  /** Of a replica set. */
+  readonly url: string;
+  /** Default: the path of the URL. */
+  readonly database?: string | undefined;
+  /** Without it, every collection of the database goes by its own name. */
+  readonly collections?: MongoCollectionsConfig | undefined;
+  readonly sink: ChangeSink;
+  /** A child logger that names the source. */
+  readonly log: Logger;
+  readonly settings?: Partial<MongoSettings> | undefined;
+  readonly createClient?: ClientFactory | undefined;
+}
+
+/** Before the server has said what it is. Nothing can be watched, so no cursor has it. */
+const UNKNOWN_EPOCH = "unknown";
+
+/**
+ * Changes of a MongoDB database by change streams, one for each collection in use.
+ * The oplog is their history: an outage of the connection, or a restart of this
+ * server, costs nobody a change as long as the oplog reaches back.
+ */
+export class MongoSource implements ChangeSource {
+  readonly name: string;
+  readonly #options: MongoSourceOptions;
+  readonly #settings: MongoSettings;
+  readonly #log: Logger;
+  readonly #stats = emptyStats();
+  readonly #replays: ReplayQueue;
+  #connection: Connection | undefined;
+  #connected: Connected | undefined;
+  #streams: Streams | undefined;
+  /** Why the server does not answer; undefined while it does. */
+  #outage: string | undefined = "The source is starting.";
+  #failures = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #polling: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(options: MongoSourceOptions) {
+    this.name = options.name;
+    this.#options = options;
+    this.#settings = Object.freeze({ ...MONGO_DEFAULTS, ...options.settings });
+    this.#log = options.log;
+    this.#replays = new ReplayQueue(this.#settings.maxConcurrentReplays);
+  }
+
+  get epoch(): string {
+    return this.#connected?.epoch ?? UNKNOWN_EPOCH;
+  }
+
+  /**
+   * Connects. A server that cannot be reached is tried again in the background.
+   *
+   * @throws {Error} in one sentence: no replica set, too old, wrong password, or a URL that is none.
+   */
+  async open(): Promise<void> {
+    try {
+      const { url, database, collections, createClient } = this.#options;
+      const settings = this.#settings;
+      this.#connection = new Connection({
+        url,
+        database,
+        collections,
+        settings,
+        createClient,
+        log: this.#log,
+      });
+      await this.#connect(this.#connection);
+    } catch (error) {
+      if (!isPassing(error)) {
+        await this.close();
+        throw openError(this.name, error);
+      }
+      this.#down(error);
+    }
+    this.#planPoll();
+  }
+
+  state(): SourceState {
+    if (this.#outage !== undefined) return this.#notLive(this.#outage);
+    const problem = this.#streams?.problem();
+    if (problem !== undefined) return this.#notLive(problem);
+    const detail = this.#limitation();
+    return detail === undefined ? { live: true } : { live: true, detail };
+  }
+
+  stats(): Readonly<MongoStats> {
+    const streams = this.#streams;
+    return {
+      ...this.#stats,
+      streams: streams?.openCount ?? 0,
+      watchedChannels: streams?.memberCount ?? 0,
+      collectionsWithoutDeletes: streams?.withoutImages().length ?? 0,
+    };
+  }
+
+  collections(): readonly CollectionInfo[] {
+    return [...(this.#connection?.catalog.current.usable.keys() ?? [])].map((name) => ({ name }));
+  }
+
+  async whyNotCollection(name: string): Promise<string | undefined> {
+    if (this.#connection === undefined || this.#outage !== undefined) return undefined;
+    try {
+      await this.#connection.catalog.refresh();
+    } catch (error) {
+      this.#down(error);
+      return undefined;
+    }
+    return this.#connection.catalog.current.unusable.get(name);
+  }
+
+  async watch(key: ChannelKey): Promise<Position> {
+    if (this.#outage !== undefined || this.#streams === undefined)
+      throw this.#unavailable(this.#outage ?? "");
+    try {
+      return await this.#streams.join(key);
+    } catch (error) {
+      if (error instanceof RealtimeError) throw error;
+      this.#log.warn({ collection: key.collection, reason: reasonOf(error) }, "Cannot watch a channel");
+      throw new RealtimeError(
+        "source_unavailable",
+        `The source "${this.name}" cannot be asked at the moment: try again.`,
+        { cause: error, retryAfterSeconds: 1 },
+      );
+    }
+  }
+
+  unwatch(key: ChannelKey): void {
+    this.#streams?.leave(key);
+  }
+
+  async replay(
+    key: ChannelKey,
+    since: Position,
+    until: Position,
+  ): Promise<readonly SourceEvent[] | undefined> {
+    if (!isPosition(since) || !isPosition(until)) return undefined;
+    const stream = this.#streams?.replayStream(key, since);
+    if (stream === undefined) return undefined;
+    this.#stats.replays += 1;
+    try {
+      const request = { tenant: key.tenant, since, until, stream };
+      const events = await this.#replays.run(() => replay(request));
+      if (events === undefined) this.#stats.replaysRefused += 1;
+      return events;
+    } catch (error) {
+      this.#stats.replaysRefused += 1;
+      this.#log.info({ collection: key.collection, reason: reasonOf(error) }, "A client cannot be caught up");
+      return undefined;
+    }
+  }
+
+  contradicts(one: Position, other: Position): boolean {
+    return contradicts(one, other);
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#outage = "The server is shutting down.";
+    clearTimeout(this.#timer);
+    await this.#streams?.close(this.#unavailable(this.#outage));
+    await this.#connection?.close();
+    await this.#polling;
+  }
+
+  async #connect(connection: Connection): Promise<void> {
+    const connected = await connection.connect();
+    this.#connected = connected;
+    this.#streams = new Streams({
+      connection,
+      connected,
+      sink: this.#options.sink,
+      settings: this.#settings,
+      stats: this.#stats,
+      log: this.#log,
+    });
+    this.#up();
+    const limitation = this.#limitation();
+    if (limitation !== undefined) this.#log.warn({ version: connected.facts.version }, limitation);
+  }
+
+  #planPoll(): void {
+    if (this.#closed) return;
+    const { catalogPollIntervalMs, minRetryMs, maxRetryMs } = this.#settings;
+    const delayMs =
+      this.#failures === 0
+        ? catalogPollIntervalMs
+        : backoffMs(this.#failures, { minMs: minRetryMs, maxMs: maxRetryMs });
+    this.#timer = setTimeout(() => {
+      this.#polling = this.#poll().finally(() => this.#planPoll());
+    }, delayMs);
+  }
+
+  async #poll(): Promise<void> {
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    try {
+      if (this.#connected === undefined) {
+        await this.#connect(connection);
+        return;
+      }
+      await connection.clock.fetchNow();
+      await connection.catalog.refresh();
+      this.#up();
+      this.#streams?.compareWithCatalog();
+    } catch (error) {
+      this.#down(error);
+    }
+  }
+
+  #up(): void {
+    if (this.#closed) return;
+    this.#failures = 0;
+    if (this.#outage !== undefined) this.#log.info("The source is live");
+    this.#outage = undefined;
+  }
+
+  #down(error: unknown): void {
+    if (this.#closed) return;
+    this.#failures += 1;
+    const reason = openReason(error);
+    if (this.#failures === 1) this.#log.warn({ reason }, "The source is not live");
+    this.#outage = reason;
+  }
+
+  /** What does not work although the source is live. */
+  #limitation(): string | undefined {
+    if (this.#connected?.facts.features.images === false) {
+      return `MongoDB ${this.#connected.facts.version} has no pre-images: deletes are not delivered. Upgrade to version 6 or newer.`;
+    }
+    const names = this.#streams?.withoutImages() ?? [];
+    if (names.length === 0) return undefined;
+    return `Deletes are not delivered of: ${names.join(", ")}. Pre-images cannot be enabled there: give the user the role dbAdmin, or enable them yourself, see docs/mongodb.md.`;
+  }
+
+  #notLive(reason: string): SourceState {
+    return { live: false, reason, retryAfterMs: this.#settings.maxRetryMs };
+  }
+
+  #unavailable(reason: string): RealtimeError {
+    return new RealtimeError("source_unavailable", `The source "${this.name}" is not live: ${reason}`, {
+      retryAfterSeconds: Math.max(1, Math.ceil(this.#settings.maxRetryMs / 1_000)),
+    });
+  }
+}

@@ -1,0 +1,159 @@
+import { RealtimeError } from "@paperdb/protocol";
+import type { Position } from "@paperdb/protocol";
+import type { Logger } from "pino";
+import type { ChangeSink, ChannelKey } from "../change-source.ts";
+import { CollectionStream } from "./collection-stream.ts";
+import type { MongoCollection } from "./collections.ts";
+import type { Connected, Connection } from "./connection.ts";
+import { reasonOf } from "./errors.ts";
+import { EventBuffer } from "./event-buffer.ts";
+import type { ReplayRequest } from "./replay.ts";
+import type { MongoSettings } from "./settings.ts";
+import type { MongoStats } from "./stats.ts";
+
+/** What {@link Streams} work with. */
+export interface StreamsOptions {
+  readonly connection: Connection;
+  readonly connected: Connected;
+  readonly sink: ChangeSink;
+  readonly settings: MongoSettings;
+  readonly stats: MongoStats;
+  readonly log: Logger;
+}
+
+/** The streams of the collections in use, by public name. */
+export class Streams {
+  readonly #options: StreamsOptions;
+  readonly #buffer: EventBuffer;
+  readonly #byName = new Map<string, CollectionStream>();
+
+  constructor(options: StreamsOptions) {
+    this.#options = options;
+    this.#buffer = new EventBuffer(options.sink, options.log);
+  }
+
+  get openCount(): number {
+    return [...this.#byName.values()].filter(({ isOpen }) => isOpen).length;
+  }
+
+  get memberCount(): number {
+    let count = 0;
+    for (const stream of this.#byName.values()) count += stream.memberCount;
+    return count;
+  }
+
+  /** Names of collections in use whose deletes are not delivered. */
+  withoutImages(): readonly string[] {
+    return [...this.#byName].filter(([, { hasImages }]) => hasImages === false).map(([name]) => name);
+  }
+
+  /** Why the changes of a collection in use do not arrive at the moment. */
+  problem(): string | undefined {
+    for (const [name, { problem }] of this.#byName) {
+      if (problem !== undefined) return `The changes of collection "${name}" do not arrive: ${problem}.`;
+    }
+    return undefined;
+  }
+
+  /** @throws {RealtimeError} `collection_not_found`, or `source_unavailable` beyond the bound. */
+  async join(key: ChannelKey): Promise<Position> {
+    const existing = this.#byName.get(key.collection);
+    if (existing !== undefined) return existing.join(key);
+    return this.#add(this.#collection(key.collection)).join(key);
+  }
+
+  leave(key: ChannelKey): void {
+    this.#byName.get(key.collection)?.leave(key.tenant);
+  }
+
+  /** What a second stream for a tenant of a collection in use is opened with; undefined when it must not be. */
+  replayStream(
+    { collection: name, tenant }: ChannelKey,
+    since: Position,
+  ): ReplayRequest["stream"] | undefined {
+    const stream = this.#byName.get(name);
+    if (stream?.hasImages === undefined || !stream.isReadableSince(tenant, since)) return undefined;
+    const { connection, connected, settings } = this.#options;
+    return {
+      db: connection.db,
+      clock: connection.clock,
+      collection: stream.collection,
+      features: connected.facts.features,
+      images: stream.hasImages,
+      settings: { ...settings, maxReplayAgeMs: connected.maxReplayAgeMs },
+    };
+  }
+
+  /** After a look at the catalog: notices what no stream tells. */
+  compareWithCatalog(): void {
+    const { catalog } = this.#options.connection;
+    for (const { name, change } of catalog.compare(this.#byName.values())) {
+      const stream = this.#byName.get(name);
+      if (stream === undefined) continue;
+      if (change === "dropped") {
+        this.#end(stream);
+      } else {
+        this.#options.connected.preImages.forget(stream.collection.collection);
+        stream.restart("images_disabled");
+      }
+    }
+  }
+
+  async close(reason: Error): Promise<void> {
+    const streams = [...this.#byName.values()];
+    this.#byName.clear();
+    await Promise.all(streams.map((stream) => stream.close(reason)));
+  }
+
+  #collection(name: string): MongoCollection {
+    const collection = this.#options.connection.catalog.current.usable.get(name);
+    if (collection !== undefined) return collection;
+    throw new RealtimeError("collection_not_found", `There is no collection "${name}" any more.`);
+  }
+
+  #add(collection: MongoCollection): CollectionStream {
+    const { connection, connected, settings, stats, log } = this.#options;
+    if (this.#byName.size >= settings.maxStreams) {
+      throw new RealtimeError(
+        "source_unavailable",
+        `${String(settings.maxStreams)} collections are in use already: raise maxStreams.`,
+        { retryAfterSeconds: 30 },
+      );
+    }
+    const stream: CollectionStream = new CollectionStream(collection, {
+      db: connection.db,
+      clock: connection.clock,
+      features: connected.facts.features,
+      ensureImages: () =>
+        connected.preImages.ensure(connection.catalog.current.usable.get(collection.name) ?? collection),
+      buffer: this.#buffer,
+      settings,
+      stats,
+      log,
+      onEnded: () => this.#end(stream),
+      onEmpty: () => this.#remove(stream),
+    });
+    this.#byName.set(collection.name, stream);
+    return stream;
+  }
+
+  #end(stream: CollectionStream): void {
+    const { name, collection } = stream.collection;
+    if (this.#byName.get(name) !== stream) return;
+    this.#remove(stream);
+    this.#options.connected.preImages.forget(collection);
+    this.#buffer.dropped(name, "collection_dropped");
+    this.#options.connection.catalog.refresh().catch((error: unknown) => {
+      this.#options.log.debug({ reason: reasonOf(error) }, "The catalog could not be read");
+    });
+  }
+
+  #remove(stream: CollectionStream): void {
+    const { name } = stream.collection;
+    if (this.#byName.get(name) === stream) this.#byName.delete(name);
+    const reason = new RealtimeError("collection_not_found", `The collection "${name}" was dropped.`);
+    stream.close(reason).catch((error: unknown) => {
+      this.#options.log.debug({ reason: reasonOf(error) }, "A change stream did not close");
+    });
+  }
+}

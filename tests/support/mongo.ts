@@ -1,0 +1,54 @@
+import { randomBytes } from "node:crypto";
+import { MongoClient, type Db, type Document } from "mongodb";
+import { inject } from "vitest";
+
+export { canStartMongo, startMongo, type OwnMongoOptions, type TestMongo } from "./own-mongo.ts";
+
+/** A database of a test's own. */
+export interface TestMongoDatabase {
+  /** Its path is the database's name. */
+  readonly url: string;
+  readonly name: string;
+  readonly client: MongoClient;
+  readonly db: Db;
+  /** Makes an empty collection; where `preImages` is given, with or without them. */
+  createCollection(name: string, preImages?: boolean): Promise<void>;
+  insert(collection: string, ...documents: readonly Document[]): Promise<void>;
+  /** Removes it and ends the client. */
+  drop(): Promise<void>;
+}
+
+/** A new database on the run's server, or on the one whose URL is given. */
+export async function createMongoDatabase(serverUrl?: string): Promise<TestMongoDatabase> {
+  const name = `test_${randomBytes(6).toString("hex")}`;
+  const url = withDatabase(serverUrl ?? inject("mongoUrl"), name);
+  const client = new MongoClient(url, { serverSelectionTimeoutMS: 10_000, socketTimeoutMS: 30_000 });
+  await client.connect();
+  const db = client.db(name);
+  return {
+    url,
+    name,
+    client,
+    db,
+    async createCollection(collection, preImages) {
+      const options = preImages === undefined ? {} : { changeStreamPreAndPostImages: { enabled: preImages } };
+      await db.createCollection(collection, options);
+    },
+    async insert(collection, ...documents) {
+      await db.collection(collection).insertMany([...documents]);
+    },
+    async drop() {
+      await db.dropDatabase();
+      await client.close();
+    },
+  };
+}
+
+/** A connection URL with another database. */
+export function withDatabase(serverUrl: string, name: string): string {
+  // Not the URL class: a list of hosts is none that it can read.
+  const [, server = "", query = ""] = /^([^/]+\/\/[^/?]+)(?:\/[^?]*)?(\?.*)?$/.exec(serverUrl) ?? [];
+  const authenticates = server.includes("@") && !query.includes("authSource=");
+  const options = authenticates ? `${query === "" ? "?" : `${query}&`}authSource=admin` : query;
+  return `${server}/${name}${options}`;
+}
