@@ -2,7 +2,7 @@ import type { CollectionInfo, Db } from "mongodb";
 import { codeOf } from "./errors.ts";
 
 /** One entry of a source's `collections`. */
-export interface MongoCollectionConfig {
+interface MongoCollectionConfig {
   /** Its name in the database. */
   readonly collection: string;
   readonly tenantField?: string | undefined;
@@ -13,7 +13,7 @@ export interface MongoCollectionConfig {
 export type MongoCollectionsConfig = Readonly<Record<string, MongoCollectionConfig>>;
 
 /** The tenant field where none is configured. */
-export const DEFAULT_TENANT_FIELD = "tenantId";
+const DEFAULT_TENANT_FIELD = "tenantId";
 
 /** A collection that can be subscribed to. */
 export interface MongoCollection {

@@ -63,7 +63,7 @@ function projection(tenantField: string): Document {
 }
 
 /** Whether an update's description names the field by a path that a projection can address. */
-export function isTopLevel(field: string): boolean {
+function isTopLevel(field: string): boolean {
   return !field.includes(".");
 }
 
