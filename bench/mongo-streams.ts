@@ -89,7 +89,7 @@ async function measure(
   try {
     const { url, database } = mongo;
     await worker.call("open", { url, database, collection: mongo.collection.collectionName, variant });
-    const joined = await Promise.race([worker.call("join", { tenants }), timeUp()]);
+    const joined = await Promise.race([worker.call("join", { tenants, spreadMs: 0 }), timeUp()]);
     if (joined === undefined) return undefined;
     return await measureEvents(mongo, worker, tenants, events);
   } finally {
