@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { MongoClient, type Db, type Document } from "mongodb";
 import { inject } from "vitest";
 
-export { canStartMongo, startMongo, type OwnMongoOptions, type TestMongo } from "./own-mongo.ts";
+export { canStartMongo, startMongo, type TestMongo } from "./own-mongo.ts";
 
 /** A database of a test's own. */
 export interface TestMongoDatabase {

@@ -21,7 +21,9 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
 
 function createProgram(terminal: Terminal): Command {
   const program = new Command("paperdb-realtime")
-    .description("Live changes of your own PostgreSQL and MongoDB data, to browsers and services, each tenant its own")
+    .description(
+      "Live changes of your own PostgreSQL and MongoDB data, to browsers and services, each tenant its own",
+    )
     .version(VERSION)
     .option(
       "-c, --config <file>",

@@ -23,7 +23,7 @@ interface MongoCollectionConfig {
 }
 
 /** A PostgreSQL database that changes come from. */
-export interface PostgresSourceConfig {
+interface PostgresSourceConfig {
   readonly kind: "postgres";
   /** Unique among the sources. */
   readonly name: string;
