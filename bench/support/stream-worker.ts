@@ -24,10 +24,11 @@ export interface Received {
   readonly cpuMs: number;
 }
 
-/** How long each join took, and the numbers that each tenant got. */
+/** How long joins took. */
 export interface Joined {
+  /** Of each tenant, from its request until it was live. */
   readonly joinMs: readonly number[];
-  /** When the last one was live. */
+  /** From the first request until the last tenant was live. */
   readonly totalMs: number;
   /** When each tenant was live, on the monotonic clock. */
   readonly liveAtMs: readonly number[];
@@ -39,8 +40,8 @@ export interface Joined {
 export interface StreamCalls {
   [call: string]: (argument: never) => unknown;
   open(argument: StreamTarget & { variant: StreamVariant }): Promise<void>;
-  /** Makes tenants `t0` … live; with `atOnce`, without waiting for one before the next. */
-  join(argument: { tenants: number }): Promise<Joined>;
+  /** Makes tenants `t0` … live, asked for at even intervals. */
+  join(argument: { tenants: number; spreadMs: number }): Promise<Joined>;
   /** Starts counting anew, CPU included. */
   reset(argument: Record<string, never>): void;
   /** Resolves once so many events have come, or the time is up. */
@@ -88,18 +89,21 @@ const calls: StreamCalls = {
     });
     await source.open();
   },
-  async join({ tenants }) {
+  async join({ tenants, spreadMs }) {
     const startedAtMs = monotonicMs();
-    const liveAtMs = await Promise.all(
+    const joins = await Promise.all(
       Array.from({ length: tenants }, async (_, index) => {
+        if (spreadMs > 0) await delay((index * spreadMs) / tenants);
+        const askedAtMs = monotonicMs();
         await watch(`t${String(index)}`);
-        return monotonicMs();
+        const liveAtMs = monotonicMs();
+        return { liveAtMs, joinMs: liveAtMs - askedAtMs };
       }),
     );
     return {
-      joinMs: liveAtMs.map((atMs) => atMs - startedAtMs),
+      joinMs: joins.map(({ joinMs }) => joinMs),
       totalMs: monotonicMs() - startedAtMs,
-      liveAtMs,
+      liveAtMs: joins.map(({ liveAtMs }) => liveAtMs),
       opens: source?.stats().opens ?? streams.length,
     };
   },

@@ -135,6 +135,17 @@ describe.runIf(canStartMongo)("a failure that the server tells", () => {
     await until(() => test.sink.changes("a", "todos").length === 1);
   }, 40_000);
 
+  it("enables pre-images as soon as the collection is not locked any more", async () => {
+    await database.createCollection("busy", false);
+    const test = await open();
+    await fail(["collMod"], 50, 3);
+    await test.watch("a", "busy");
+    expect(test.source.state()).toEqual({ live: true });
+    await database.insert("busy", { _id: 1, tenantId: "a" });
+    await database.db.collection<TestDocument>("busy").deleteOne({ _id: 1 });
+    await test.sink.next("a", "busy", 2);
+  });
+
   it("rejects a join that cannot be opened, and leaves those alone that are there", async () => {
     const test = await open();
     await test.watch("a", "todos");
@@ -199,6 +210,12 @@ describe.runIf(canStartMongo)("the start of a MongoDB source", () => {
       expect(test.source.stats().collectionsWithoutDeletes).toBe(1);
       const warnings = test.logLines.filter((line) => line.includes("deletes of the collection"));
       expect(warnings).toHaveLength(1);
+      // Somebody who may enables them.
+      await root.db(name).command({ collMod: "plain", changeStreamPreAndPostImages: { enabled: true } });
+      await until(() => test.sink.resetsOf("a", "plain", "images_enabled") === 1);
+      expect(test.source.state()).toEqual({ live: true });
+      await plain.deleteOne({ _id: 3 });
+      await until(() => test.sink.events.some(({ body }) => "type" in body && body.type === "delete"));
     } finally {
       await root.close();
     }

@@ -22,7 +22,7 @@ export interface TestMongoDatabase {
 export async function createMongoDatabase(serverUrl?: string): Promise<TestMongoDatabase> {
   const name = `test_${randomBytes(6).toString("hex")}`;
   const url = withDatabase(serverUrl ?? inject("mongoUrl"), name);
-  const client = new MongoClient(url, { serverSelectionTimeoutMS: 10_000, socketTimeoutMS: 30_000 });
+  const client = new MongoClient(url, { serverSelectionTimeoutMS: 10_000, socketTimeoutMS: 10_000 });
   await client.connect();
   const db = client.db(name);
   return {

@@ -33,9 +33,9 @@ export interface TestMongo {
 
 const START_TIMEOUT_MS = 30_000;
 
-const { folder, program } = JSON.parse(
+const { folder, program }: { readonly folder: string; readonly program: string } = JSON.parse(
   readFileSync(new URL("mongo-stand-in.json", import.meta.url), "utf8"),
-) as { readonly folder: string; readonly program: string };
+);
 const programPath = join(fileURLToPath(new URL("../..", import.meta.url)), folder, program);
 
 /** Whether a test can start a server of its own, to kill it; not where MONGODB_URL took the place of the install. */
@@ -90,7 +90,7 @@ export async function startMongo(options: OwnMongoOptions = {}): Promise<TestMon
 }
 
 async function answers(url: string): Promise<boolean> {
-  const client = new MongoClient(url, { serverSelectionTimeoutMS: 500 });
+  const client = new MongoClient(url, { serverSelectionTimeoutMS: 500, socketTimeoutMS: 2000 });
   try {
     await client.db("admin").command({ ping: 1 });
     return true;

@@ -8,7 +8,7 @@ import {
 } from "./collections.ts";
 
 /** What happened to a collection in use. */
-export type CatalogChange = "dropped" | "images_disabled";
+export type CatalogChange = "dropped" | "images_disabled" | "images_enabled";
 
 /** Looks in a row that a collection has to be missing: its stream tells the same, after the changes before. */
 const MISSING_LOOKS = 2;
@@ -50,6 +50,7 @@ export class Catalog {
         const isReliable = uuid !== undefined;
         if (isReliable && hasImages === true && !now.hasImages)
           changes.push({ name, change: "images_disabled" });
+        if (hasImages === false && now.hasImages) changes.push({ name, change: "images_enabled" });
         continue;
       }
       const looks = (this.#missing.get(name) ?? 0) + 1;

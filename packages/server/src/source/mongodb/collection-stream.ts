@@ -178,10 +178,12 @@ export class CollectionStream {
     const joins = [...this.#joins.values()];
     this.#joins.clear();
     const tenants = new Set([...this.#members.tenants(), ...joins.map(({ key }) => key.tenant)]);
-    const lostReason = this.#lostReason;
     try {
       const images = await this.#options.ensureImages();
+      // Changes of before have no images, so a stream that relies on them cannot begin there.
+      if (images && this.#hasImages === false) this.#lostReason ??= "images_enabled";
       this.#hasImages = images;
+      const lostReason = this.#lostReason;
       const now = await this.#options.clock.fetchNow();
       const readTo = lostReason === undefined ? (this.#reader?.readTo ?? this.#readTo) : undefined;
       const from = readTo === undefined || readTo > now ? now : readTo;

@@ -81,7 +81,7 @@ export class Connection {
     const { imageExpiryMs } = await fetchLimits(this.#client);
     return {
       facts,
-      preImages: new PreImages(this.db, facts.features.images, this.#options.log),
+      preImages: new PreImages(this.db, facts.features.images, this.#options.settings, this.#options.log),
       epoch: this.#epoch(facts),
       maxReplayAgeMs: Math.min(this.#options.settings.maxReplayAgeMs, imageExpiryMs ?? Infinity),
     };

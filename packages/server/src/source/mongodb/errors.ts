@@ -27,7 +27,7 @@ export type FailureKind =
 
 /** Codes by kind; see https://www.mongodb.com/docs/manual/reference/error-codes/. */
 const CODES: ReadonlyMap<number, FailureKind> = new Map([
-  ...codes("unreachable", [6, 7, 43, 50, 63, 89, 91, 133, 150, 175, 189, 234, 262, 290, 9001, 10107]),
+  ...codes("unreachable", [6, 7, 24, 43, 50, 63, 89, 91, 133, 150, 175, 189, 234, 262, 290, 9001, 10107]),
   ...codes("unreachable", [11600, 11601, 11602, 13388, 13435, 13436]),
   ...codes("unauthorized", [13, 18, 8000]),
   ...codes("history_lost", [136, 286]),

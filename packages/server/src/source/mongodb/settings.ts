@@ -8,8 +8,10 @@ export interface MongoSettings {
   readonly leaveDelayMs: number;
   /** How long the server holds a request for more events when there is none. */
   readonly maxAwaitTimeMs: number;
-  /** How long opening a stream may take. */
+  /** How long opening a stream may take, and enabling images before it. */
   readonly watchTimeoutMs: number;
+  /** How long one attempt to enable images may wait for the collection, with the application's writes behind it. */
+  readonly imagesLockTimeoutMs: number;
   /** How long to look for a server before it counts as unreachable. */
   readonly connectTimeoutMs: number;
   /** How often the database is asked for new, changed and dropped collections. */
@@ -37,6 +39,7 @@ export const MONGO_DEFAULTS: MongoSettings = Object.freeze({
   leaveDelayMs: 5_000,
   maxAwaitTimeMs: 1_000,
   watchTimeoutMs: 10_000,
+  imagesLockTimeoutMs: 150,
   connectTimeoutMs: 5_000,
   catalogPollIntervalMs: 500,
   minRetryMs: 100,

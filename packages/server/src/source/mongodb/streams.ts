@@ -93,8 +93,10 @@ export class Streams {
       if (change === "dropped") {
         this.#end(stream);
       } else {
-        this.#options.connected.preImages.forget(stream.collection.collection);
-        stream.restart("images_disabled");
+        if (change === "images_disabled") {
+          this.#options.connected.preImages.forget(stream.collection.collection);
+        }
+        stream.restart(change);
       }
     }
   }
