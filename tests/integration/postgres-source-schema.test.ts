@@ -385,3 +385,29 @@ describe("installing", () => {
     }
   });
 });
+
+describe("several servers on one database", () => {
+  it("are all reset when one of them puts a trigger back", async () => {
+    await query("create table common (id int primary key, tenant_id text)");
+    const settings = { catalogPollIntervalMs: 50 };
+    const servers = await Promise.all([1, 2].map(() => openTestSource({ url: database.url, settings })));
+    try {
+      for (const server of servers) await server.watch("a", "common");
+      for (let round = 1; round <= 5; round++) {
+        await query(
+          `begin; alter table common disable trigger user; insert into common values (${round}, 'a'); commit`,
+        );
+        const resets = () => servers.map(({ sink }) => sink.resetsOf("a", "common", "collection_changed"));
+        await until(() => resets().every((count) => count >= round), {
+          describe: () => `${round} resets each, not ${resets().join(" and ")}`,
+        });
+        await Promise.all(servers.map((server) => server.settle(query)));
+      }
+      await query("insert into common values (100, 'a')");
+      for (const server of servers)
+        expect(await server.sink.next("a", "common", 1)).toMatchObject([{ id: "100" }]);
+    } finally {
+      await Promise.all(servers.map((server) => server.source.close()));
+    }
+  });
+});

@@ -1,5 +1,6 @@
 import type { Client, Pool, PoolClient } from "pg";
 import { TRIGGER_NAME_PREFIX } from "./capture-sql.ts";
+import type { InstalledTrigger } from "./table.ts";
 
 /** A table as the catalog has it, whether it can be a collection or not. */
 export interface CatalogTable {
@@ -27,6 +28,8 @@ export interface CatalogTable {
     | null;
 }
 
+const MARKER = "pg_catalog.substring(f.prosrc, '-- paperdb ([0-9a-f]{32})')";
+
 // Partitions belong to their parent, so they are no tables of their own here.
 const TABLES = `
 with recursive tables as (
@@ -41,7 +44,7 @@ with recursive tables as (
   select p.root, i.inhrelid from partitions p join pg_catalog.pg_inherits i on i.inhparent = p.oid
 ), triggers as (
   select coalesce(p.root, t.tgrelid) as root, t.tgrelid, t.tgname, t.tgenabled, f.proname,
-    pg_catalog.md5(f.prosrc) as md5, pg_catalog.substring(f.prosrc, '-- paperdb ([0-9a-f]{32})') as marker
+    pg_catalog.md5(f.prosrc) as md5, ${MARKER} as marker
   from pg_catalog.pg_trigger t
   join pg_catalog.pg_proc f on f.oid = t.tgfoid
   left join partitions p on p.oid = t.tgrelid
@@ -74,4 +77,19 @@ export async function fetchTables(
 ): Promise<readonly CatalogTable[]> {
   const result = await database.query<Omit<CatalogTable, "oid"> & { oid: string }>(TABLES, [columns]);
   return result.rows.map((row) => ({ ...row, oid: Number(row.oid) }));
+}
+
+/** Our triggers on these relations. */
+export async function fetchTriggers(
+  client: PoolClient,
+  relations: readonly number[],
+): Promise<readonly InstalledTrigger[]> {
+  const result = await client.query<Omit<InstalledTrigger, "relationOid"> & { relationOid: string }>(
+    `select t.tgrelid::bigint as "relationOid", t.tgname as name, t.tgenabled = 'A' as always,
+       f.proname as "functionName", pg_catalog.md5(f.prosrc) as "sourceMd5", ${MARKER} as marker
+     from pg_catalog.pg_trigger t join pg_catalog.pg_proc f on f.oid = t.tgfoid
+     where t.tgrelid = any($1::oid[]) and pg_catalog.starts_with(t.tgname::text, $2)`,
+    [relations, TRIGGER_NAME_PREFIX],
+  );
+  return result.rows.map((row) => ({ ...row, relationOid: Number(row.relationOid) }));
 }

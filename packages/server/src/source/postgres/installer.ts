@@ -11,10 +11,14 @@ import {
   rowTriggerName,
   truncateTriggerName,
 } from "./capture-sql.ts";
+import { fetchTriggers } from "./catalog-query.ts";
+import { CONTROL_CHANNEL } from "./channels.ts";
 import type { SourceDatabase } from "./database.ts";
+import { isCaptured, isCapturedWithin } from "./installed.ts";
 import { SEND_SIGNATURE } from "./schema.ts";
 import type { NotifySettings } from "./settings.ts";
 import type { CapturedTable } from "./table.ts";
+import { controlPayload } from "./wire.ts";
 
 /** The bytes of "capture": servers that install at the same time take turns. */
 const INSTALL_LOCK_KEY = "27991592183296613";
@@ -23,7 +27,11 @@ const INSUFFICIENT_PRIVILEGE = "42501";
 /** Someone else holds the table, or had a deadlock with us, or installed at the same time. */
 const WORTH_A_RETRY: ReadonlySet<string | undefined> = new Set(["55P03", "40P01", "XX000", "23505", "40001"]);
 
-const INSTALLED = "installed";
+/** What came of an installation. */
+export interface Installation {
+  /** Whether all servers are told that the table's changes were not captured, in its place among the changes. */
+  readonly announced: boolean;
+}
 
 /** Pauses between attempts: in them the application's writes go on. */
 const RETRY_MIN_MS = 50;
@@ -49,7 +57,10 @@ export class TriggerInstaller {
    *
    * @throws {RealtimeError} `source_unavailable` when the table stays locked, `collection_not_usable` without the right to it.
    */
-  async install(table: CapturedTable, timeoutMs: number = this.#settings.installTimeoutMs): Promise<void> {
+  async install(
+    table: CapturedTable,
+    timeoutMs: number = this.#settings.installTimeoutMs,
+  ): Promise<Installation> {
     const deadline = Date.now() + timeoutMs;
     const shown = quoteQualifiedName(table.name);
     let former: ReadonlySet<string> = new Set();
@@ -57,21 +68,20 @@ export class TriggerInstaller {
       const holders = await fetchHolders(this.#database.pool, [table.oid, ...table.partitions]);
       const held = holders.some((holder) => former.has(holder));
       former = new Set(holders);
-      const failure = held ? undefined : await this.#tryOnce(table, shown);
-      if (failure === INSTALLED) {
+      const outcome = held ? undefined : await this.#tryOnce(table, shown);
+      if (outcome !== undefined && "announced" in outcome) {
         this.#log.info({ collection: table.collection }, "Installed the triggers of a collection");
-        return;
+        return outcome;
       }
-      if (Date.now() >= deadline) throw staysLocked(shown, timeoutMs, failure);
+      if (Date.now() >= deadline) throw staysLocked(shown, timeoutMs, outcome);
       await sleep(RETRY_MIN_MS + Math.random() * (RETRY_MAX_MS - RETRY_MIN_MS));
     }
   }
 
-  /** @returns why it is worth another attempt, or {@link INSTALLED}. */
-  async #tryOnce(table: CapturedTable, shown: string): Promise<DatabaseError | typeof INSTALLED> {
+  /** @returns a failure that is worth another attempt as well. */
+  async #tryOnce(table: CapturedTable, shown: string): Promise<DatabaseError | Installation> {
     try {
-      await this.#attempt(table);
-      return INSTALLED;
+      return await this.#attempt(table);
     } catch (error) {
       if (!(error instanceof DatabaseError)) throw error;
       if (error.code === INSUFFICIENT_PRIVILEGE) throw notOwner(shown, error);
@@ -80,7 +90,7 @@ export class TriggerInstaller {
     }
   }
 
-  async #attempt(table: CapturedTable): Promise<void> {
+  async #attempt(table: CapturedTable): Promise<Installation> {
     const client = await this.#database.pool.connect();
     let broken = false;
     try {
@@ -89,8 +99,16 @@ export class TriggerInstaller {
       await client.query(`SELECT pg_advisory_xact_lock(${INSTALL_LOCK_KEY})`);
       // First, so that a table in use costs one statement; ONLY of a partitioned table would not do.
       await client.query(`LOCK TABLE ${quoteQualifiedName(table.name)} IN SHARE ROW EXCLUSIVE MODE`);
-      await this.#create(client, table);
+      const current = await fetchCurrent(client, table);
+      // Another server may have been here since: what it put in place is not touched again.
+      if (!isCapturedWithin(current, this.#settings, this.#database.encoding)) {
+        await this.#create(client, table);
+      }
+      // Whatever was not captured until now is lost to every server that watches the table, not only to this one.
+      const announced = !isCaptured(current);
+      if (announced) await announce(client, table);
       await client.query("COMMIT");
+      return { announced };
     } catch (error) {
       await client.query("ROLLBACK").catch(() => {
         broken = true;
@@ -113,7 +131,7 @@ export class TriggerInstaller {
     await client.query(`ALTER TABLE ${shown} ENABLE ALWAYS TRIGGER ${rowTrigger}`);
     // Statement triggers are not handed down to partitions.
     const truncateTrigger = escapeIdentifier(truncateTriggerName(table));
-    for (const relation of await fetchRelations(client, table)) {
+    for (const { shown: relation } of await fetchRelations(client, table)) {
       await client.query(
         `CREATE OR REPLACE TRIGGER ${truncateTrigger} AFTER TRUNCATE ON ${relation} FOR EACH STATEMENT ${capture}`,
       );
@@ -135,18 +153,33 @@ async function fetchHolders(pool: Pool, relations: readonly number[]): Promise<r
   return result.rows.map((row) => row.holder);
 }
 
-/** The table and its partitions at all levels, quoted. */
-async function fetchRelations(client: PoolClient, table: CapturedTable): Promise<readonly string[]> {
-  const result = await client.query<{ relation: string }>(
+/** The table as it is now that no one else can change its triggers. */
+async function fetchCurrent(client: PoolClient, table: CapturedTable): Promise<CapturedTable> {
+  const relations = (await fetchRelations(client, table)).map(({ oid }) => oid);
+  const partitions = relations.filter((oid) => oid !== table.oid);
+  return { ...table, partitions, triggers: await fetchTriggers(client, relations) };
+}
+
+async function announce(client: PoolClient, { oid }: CapturedTable): Promise<void> {
+  const payload = controlPayload({ reason: "recaptured", tableOid: oid });
+  await client.query("SELECT pg_notify($1, $2)", [CONTROL_CHANNEL, payload]);
+}
+
+/** The table and its partitions at all levels. */
+async function fetchRelations(
+  client: PoolClient,
+  table: CapturedTable,
+): Promise<readonly { readonly oid: number; readonly shown: string }[]> {
+  const result = await client.query<{ oid: string; shown: string }>(
     `with recursive tree(oid) as (
        select $1::oid union all select i.inhrelid from pg_catalog.pg_inherits i join tree t on i.inhparent = t.oid
        where (select relkind from pg_catalog.pg_class where oid = $1::oid) = 'p'
      )
-     select pg_catalog.format('%I.%I', n.nspname, c.relname) as relation
+     select c.oid::bigint as oid, pg_catalog.format('%I.%I', n.nspname, c.relname) as shown
      from tree t join pg_catalog.pg_class c on c.oid = t.oid join pg_catalog.pg_namespace n on n.oid = c.relnamespace`,
     [table.oid],
   );
-  return result.rows.map((row) => row.relation);
+  return result.rows.map(({ oid, shown }) => ({ oid: Number(oid), shown }));
 }
 
 /**

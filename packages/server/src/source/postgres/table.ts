@@ -22,7 +22,7 @@ export interface CapturedTable {
 }
 
 /** One of our triggers, on a table or one of its partitions. */
-interface InstalledTrigger {
+export interface InstalledTrigger {
   readonly relationOid: number;
   readonly name: string;
   /** Fires whatever the session's `session_replication_role`. */
