@@ -145,6 +145,7 @@ export class CatalogFollower {
 
   async #housekeep(): Promise<void> {
     const { database, settings, stats } = this.#options;
+    await database.followOwners();
     stats.queueUsage = await database.fetchQueueUsage();
     if (Date.now() - this.#lastSweepAtMs < settings.outboxRetentionMs / 5) return;
     this.#lastSweepAtMs = Date.now();

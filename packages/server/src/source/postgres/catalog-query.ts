@@ -7,8 +7,6 @@ export interface CatalogTable {
   readonly oid: number;
   readonly schema: string;
   readonly name: string;
-  /** The oid of its owner, as text. */
-  readonly owner: string;
   /** The columns asked for that exist: name → a text that changes with the column. */
   readonly columns: Readonly<Record<string, string>>;
   /** The primary key's columns with their types; null without one. */
@@ -33,7 +31,7 @@ const MARKER = "pg_catalog.substring(f.prosrc, '-- paperdb ([0-9a-f]{32})')";
 // Partitions belong to their parent, so they are no tables of their own here.
 const TABLES = `
 with recursive tables as (
-  select c.oid, n.nspname, c.relname, c.relkind, c.relowner
+  select c.oid, n.nspname, c.relname, c.relkind
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   where c.relkind in ('r', 'p') and not c.relispartition and c.relpersistence <> 't'
     and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'paperdb')
@@ -50,7 +48,7 @@ with recursive tables as (
   left join partitions p on p.oid = t.tgrelid
   where pg_catalog.starts_with(t.tgname::text, '${TRIGGER_NAME_PREFIX}')
 )
-select t.oid::bigint as oid, t.nspname as schema, t.relname as name, t.relowner::bigint as owner,
+select t.oid::bigint as oid, t.nspname as schema, t.relname as name,
   coalesce((select json_object_agg(a.attname, a.attnum || ' ' || a.atttypid || ' ' || a.atttypmod)
     from pg_catalog.pg_attribute a
     where a.attrelid = t.oid and a.attname = any($1::name[]) and a.attnum > 0 and not a.attisdropped), '{}') as columns,

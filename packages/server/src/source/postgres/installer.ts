@@ -14,18 +14,23 @@ import {
 import { fetchTriggers } from "./catalog-query.ts";
 import { CONTROL_CHANNEL } from "./channels.ts";
 import type { SourceDatabase } from "./database.ts";
+import { handToOwners } from "./function-owner.ts";
+import { inInstallation } from "./installation.ts";
 import { isCaptured, isCapturedWithin } from "./installed.ts";
-import { SEND_SIGNATURE } from "./schema.ts";
 import type { NotifySettings } from "./settings.ts";
 import type { CapturedTable } from "./table.ts";
 import { controlPayload } from "./wire.ts";
 
-/** The bytes of "capture": servers that install at the same time take turns. */
-const INSTALL_LOCK_KEY = "27991592183296613";
-
 const INSUFFICIENT_PRIVILEGE = "42501";
-/** Someone else holds the table, or had a deadlock with us, or installed at the same time. */
-const WORTH_A_RETRY: ReadonlySet<string | undefined> = new Set(["55P03", "40P01", "XX000", "23505", "40001"]);
+/** Someone else holds the table or its partitions, or had a deadlock with us, or installed at the same time. */
+const WORTH_A_RETRY: ReadonlySet<string | undefined> = new Set([
+  "55P03",
+  "57014",
+  "40P01",
+  "XX000",
+  "23505",
+  "40001",
+]);
 
 /** What came of an installation. */
 export interface Installation {
@@ -91,14 +96,8 @@ export class TriggerInstaller {
   }
 
   async #attempt(table: CapturedTable): Promise<Installation> {
-    const client = await this.#database.pool.connect();
-    let broken = false;
-    try {
-      await client.query("BEGIN");
-      await client.query(`SET LOCAL lock_timeout = ${String(this.#settings.lockTimeoutMs)}`);
-      await client.query(`SELECT pg_advisory_xact_lock(${INSTALL_LOCK_KEY})`);
-      // First, so that a table in use costs one statement; ONLY of a partitioned table would not do.
-      await client.query(`LOCK TABLE ${quoteQualifiedName(table.name)} IN SHARE ROW EXCLUSIVE MODE`);
+    return inInstallation(this.#database.pool, this.#settings.lockTimeoutMs, async (client) => {
+      await this.#lock(client, table);
       const current = await fetchCurrent(client, table);
       // Another server may have been here since: what it put in place is not touched again.
       if (!isCapturedWithin(current, this.#settings, this.#database.encoding)) {
@@ -107,23 +106,26 @@ export class TriggerInstaller {
       // Whatever was not captured until now is lost to every server that watches the table, not only to this one.
       const announced = !isCaptured(current);
       if (announced) await announce(client, table);
-      await client.query("COMMIT");
       return { announced };
-    } catch (error) {
-      await client.query("ROLLBACK").catch(() => {
-        broken = true;
-      });
-      throw error;
-    } finally {
-      client.release(broken);
-    }
+    });
+  }
+
+  /** First, so that a table in use costs one statement; ONLY of a partitioned table would not do. */
+  async #lock(client: PoolClient, table: CapturedTable): Promise<void> {
+    // lock_timeout is for each partition, this for all together.
+    await client.query(`SET LOCAL statement_timeout = ${String(this.#settings.lockTimeoutMs)}`);
+    await client.query(`LOCK TABLE ${quoteQualifiedName(table.name)} IN SHARE ROW EXCLUSIVE MODE`);
+    await client.query("SET LOCAL statement_timeout = 0");
   }
 
   async #create(client: PoolClient, table: CapturedTable): Promise<void> {
-    const capture = `EXECUTE FUNCTION paperdb.${escapeIdentifier(captureFunctionName(table))}()`;
+    const functionName = `FUNCTION paperdb.${escapeIdentifier(captureFunctionName(table))}()`;
+    const capture = `EXECUTE ${functionName}`;
     const shown = quoteQualifiedName(table.name);
     await client.query(captureFunctionSql(table, this.#settings, this.#database.encoding));
-    await handToOwner(client, table);
+    // Whoever owns the table, then and later, may add partitions to it, and the triggers go along.
+    await client.query(`GRANT EXECUTE ON ${functionName} TO PUBLIC`);
+    await handToOwners(client);
     const rowTrigger = escapeIdentifier(rowTriggerName(table));
     await client.query(
       `CREATE OR REPLACE TRIGGER ${rowTrigger} AFTER INSERT OR UPDATE OR DELETE ON ${shown} FOR EACH ROW ${capture}`,
@@ -180,29 +182,6 @@ async function fetchRelations(
     [table.oid],
   );
   return result.rows.map(({ oid, shown }) => ({ oid: Number(oid), shown }));
-}
-
-/**
- * Whoever owns a table may add partitions to it, and the triggers go along. The function is
- * the owner's own where we are a superuser: casts of the owner's types run in it, and
- * must not run with our rights.
- */
-async function handToOwner(client: PoolClient, table: CapturedTable): Promise<void> {
-  const capture = `FUNCTION paperdb.${escapeIdentifier(captureFunctionName(table))}()`;
-  await client.query(`REVOKE ALL ON ${capture} FROM PUBLIC`);
-  const result = await client.query<{ owner: string; transfer: boolean }>(
-    `select pg_catalog.quote_ident(o.rolname) as owner, me.rolsuper and o.oid <> me.oid as transfer
-     from pg_catalog.pg_class c join pg_catalog.pg_roles o on o.oid = c.relowner, pg_catalog.pg_roles me
-     where c.oid = $1 and me.rolname = current_user`,
-    [table.oid],
-  );
-  for (const { owner, transfer } of result.rows) {
-    await client.query(`GRANT EXECUTE ON ${capture} TO ${owner}`);
-    if (!transfer) continue;
-    await client.query(`GRANT USAGE ON SCHEMA paperdb TO ${owner}`);
-    await client.query(`GRANT EXECUTE ON FUNCTION ${SEND_SIGNATURE} TO ${owner}`);
-    await client.query(`ALTER ${capture} OWNER TO ${owner}`);
-  }
 }
 
 /** A table restored from a dump brings triggers along that are named for its former oid. */
