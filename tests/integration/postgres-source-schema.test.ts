@@ -385,3 +385,33 @@ describe("installing", () => {
     }
   });
 });
+
+describe("several servers on one database", () => {
+  it("are all reset when one of them puts a trigger back", async () => {
+    await query("create table common (id int primary key, tenant_id text)");
+    const settings = { catalogPollIntervalMs: 50 };
+    const servers = await Promise.all([1, 2].map(() => openTestSource({ url: database.url, settings })));
+    try {
+      for (const server of servers) await server.watch("a", "common");
+      const resets = () => servers.map(({ sink }) => sink.resetsOf("a", "common", "collection_changed"));
+      const disabled = "select from pg_trigger where tgrelid = 'common'::regclass and tgenabled <> 'A'";
+      for (let round = 1; round <= 5; round++) {
+        const before = resets();
+        await query(
+          "begin; alter table common disable trigger user; insert into common values (" +
+            String(round) +
+            ", 'a'); commit",
+        );
+        await until(async () => (await query(disabled)).rowCount === 0);
+        // What put the triggers back has told everybody, before anything that comes after it.
+        await Promise.all(servers.map((server) => server.settle(query)));
+        expect(resets().map((count, index) => count > (before[index] ?? 0))).toEqual([true, true]);
+      }
+      await query("insert into common values (100, 'a')");
+      for (const server of servers)
+        expect(await server.sink.next("a", "common", 1)).toMatchObject([{ id: "100" }]);
+    } finally {
+      await Promise.all(servers.map((server) => server.source.close()));
+    }
+  });
+});

@@ -8,7 +8,7 @@ import type { CapturedTable } from "./table.ts";
 export const TRIGGER_NAME_PREFIX = "!paperdb_realtime";
 
 /** Raised when what the functions do changes, so that they are made anew. */
-const CAPTURE_VERSION = 2;
+const CAPTURE_VERSION = 3;
 
 /** The bounds that a capture function carries. */
 export type CaptureLimits = Pick<
@@ -78,6 +78,10 @@ DECLARE
   old_tenant text; new_tenant text;
   old_id text; new_id text;
 BEGIN
+  -- Everybody may execute this function; on any other table it does nothing.
+  IF TG_RELID <> ${oid}::oid AND pg_partition_root(TG_RELID)::oid IS DISTINCT FROM ${oid}::oid THEN
+    RETURN NULL;
+  END IF;
   IF TG_OP = 'TRUNCATE' THEN
     PERFORM pg_notify('${CONTROL_CHANNEL}', '["truncated",' || ${oid} || ']');
     RETURN NULL;

@@ -44,10 +44,16 @@ export class Capturer {
     return capturing;
   }
 
-  /** Installs what is missing on a table that was captured before. */
-  async repair(table: CapturedTable, timeoutMs: number): Promise<void> {
+  /**
+   * Installs what is missing on a table that was captured before.
+   *
+   * @returns whether all servers, this one too, are told that its changes were not captured.
+   */
+  async repair(table: CapturedTable, timeoutMs: number): Promise<boolean> {
     this.forget(table.collection);
-    if (!isCaptured(table)) await this.#installer.install(table, timeoutMs);
+    if (isCaptured(table)) return false;
+    const { announced } = await this.#installer.install(table, timeoutMs);
+    return announced;
   }
 
   /** The next {@link capture} looks at it again. */

@@ -120,8 +120,11 @@ export class CatalogFollower {
   ): Promise<void> {
     // Kept until it has worked: the next poll may find the triggers in place, put there by a watch.
     this.#toReset.add(watched.name);
+    // Before the installation, whose announcement is about this table.
+    watched.table = table;
+    let announced: boolean;
     try {
-      await this.#options.capturer.repair(table, REPAIR_TIMEOUT_MS);
+      announced = await this.#options.capturer.repair(table, REPAIR_TIMEOUT_MS);
     } catch (error) {
       if (!(error instanceof RealtimeError) && !this.#options.isLive()) throw error;
       const fields = { collection: watched.name, reason: String(error) };
@@ -131,8 +134,7 @@ export class CatalogFollower {
       return;
     }
     this.#toReset.delete(watched.name);
-    watched.table = table;
-    if (tell) this.#options.lost(keysOf(watched), reason);
+    if (tell && !announced) this.#options.lost(keysOf(watched), reason);
   }
 
   #drop(watched: WatchedCollection): void {
@@ -143,6 +145,7 @@ export class CatalogFollower {
 
   async #housekeep(): Promise<void> {
     const { database, settings, stats } = this.#options;
+    await database.followOwners();
     stats.queueUsage = await database.fetchQueueUsage();
     if (Date.now() - this.#lastSweepAtMs < settings.outboxRetentionMs / 5) return;
     this.#lastSweepAtMs = Date.now();

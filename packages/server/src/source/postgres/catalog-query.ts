@@ -1,13 +1,12 @@
 import type { Client, Pool, PoolClient } from "pg";
 import { TRIGGER_NAME_PREFIX } from "./capture-sql.ts";
+import type { InstalledTrigger } from "./table.ts";
 
 /** A table as the catalog has it, whether it can be a collection or not. */
 export interface CatalogTable {
   readonly oid: number;
   readonly schema: string;
   readonly name: string;
-  /** The oid of its owner, as text. */
-  readonly owner: string;
   /** The columns asked for that exist: name → a text that changes with the column. */
   readonly columns: Readonly<Record<string, string>>;
   /** The primary key's columns with their types; null without one. */
@@ -27,10 +26,12 @@ export interface CatalogTable {
     | null;
 }
 
+const MARKER = "pg_catalog.substring(f.prosrc, '-- paperdb ([0-9a-f]{32})')";
+
 // Partitions belong to their parent, so they are no tables of their own here.
 const TABLES = `
 with recursive tables as (
-  select c.oid, n.nspname, c.relname, c.relkind, c.relowner
+  select c.oid, n.nspname, c.relname, c.relkind
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   where c.relkind in ('r', 'p') and not c.relispartition and c.relpersistence <> 't'
     and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'paperdb')
@@ -41,13 +42,13 @@ with recursive tables as (
   select p.root, i.inhrelid from partitions p join pg_catalog.pg_inherits i on i.inhparent = p.oid
 ), triggers as (
   select coalesce(p.root, t.tgrelid) as root, t.tgrelid, t.tgname, t.tgenabled, f.proname,
-    pg_catalog.md5(f.prosrc) as md5, pg_catalog.substring(f.prosrc, '-- paperdb ([0-9a-f]{32})') as marker
+    pg_catalog.md5(f.prosrc) as md5, ${MARKER} as marker
   from pg_catalog.pg_trigger t
   join pg_catalog.pg_proc f on f.oid = t.tgfoid
   left join partitions p on p.oid = t.tgrelid
   where pg_catalog.starts_with(t.tgname::text, '${TRIGGER_NAME_PREFIX}')
 )
-select t.oid::bigint as oid, t.nspname as schema, t.relname as name, t.relowner::bigint as owner,
+select t.oid::bigint as oid, t.nspname as schema, t.relname as name,
   coalesce((select json_object_agg(a.attname, a.attnum || ' ' || a.atttypid || ' ' || a.atttypmod)
     from pg_catalog.pg_attribute a
     where a.attrelid = t.oid and a.attname = any($1::name[]) and a.attnum > 0 and not a.attisdropped), '{}') as columns,
@@ -74,4 +75,19 @@ export async function fetchTables(
 ): Promise<readonly CatalogTable[]> {
   const result = await database.query<Omit<CatalogTable, "oid"> & { oid: string }>(TABLES, [columns]);
   return result.rows.map((row) => ({ ...row, oid: Number(row.oid) }));
+}
+
+/** Our triggers on these relations. */
+export async function fetchTriggers(
+  client: PoolClient,
+  relations: readonly number[],
+): Promise<readonly InstalledTrigger[]> {
+  const result = await client.query<Omit<InstalledTrigger, "relationOid"> & { relationOid: string }>(
+    `select t.tgrelid::bigint as "relationOid", t.tgname as name, t.tgenabled = 'A' as always,
+       f.proname as "functionName", pg_catalog.md5(f.prosrc) as "sourceMd5", ${MARKER} as marker
+     from pg_catalog.pg_trigger t join pg_catalog.pg_proc f on f.oid = t.tgfoid
+     where t.tgrelid = any($1::oid[]) and pg_catalog.starts_with(t.tgname::text, $2)`,
+    [relations, TRIGGER_NAME_PREFIX],
+  );
+  return result.rows.map((row) => ({ ...row, relationOid: Number(row.relationOid) }));
 }

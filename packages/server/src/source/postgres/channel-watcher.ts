@@ -36,12 +36,12 @@ export class ChannelWatcher {
    * @throws {RealtimeError} `collection_not_found`, `collection_not_usable`, `source_unavailable`.
    */
   async watch(key: ChannelKey): Promise<void> {
-    const { capturer, listener, watches } = this.#options;
+    const { capturer, watches } = this.#options;
     let watch: Watch | undefined;
     try {
       const table = await capturer.capture(key.collection);
       watch = this.#claim(key, table);
-      watch.listening ??= listener.listen([watch.notifyChannel]).then(this.#options.began);
+      watch.listening ??= this.#listen(watch);
       await watch.listening;
     } catch (error) {
       // All who waited for this LISTEN fail together, so nobody needs the watch.
@@ -61,6 +61,12 @@ export class ChannelWatcher {
   /** Stops listening to all channels of a collection. */
   drop(collection: WatchedCollection): void {
     for (const watch of collection.watches) this.#forget(watch);
+  }
+
+  async #listen(watch: Watch): Promise<void> {
+    await this.#options.listener.listen([watch.notifyChannel]);
+    watch.begun = true;
+    this.#options.began();
   }
 
   #claim(key: ChannelKey, table: CapturedTable): Watch {

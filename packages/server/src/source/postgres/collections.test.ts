@@ -9,7 +9,6 @@ function table(schema: string, name: string, more: Partial<CatalogTable> = {}): 
     oid: nextOid++,
     schema,
     name,
-    owner: "10",
     columns: { tenant_id: "2 25 -1" },
     primary_key: [["id", 23]],
     virtual_columns: null,
@@ -50,11 +49,10 @@ describe("toCollections", () => {
     expect([...(tables.get("c")?.hidden ?? [])]).toEqual(["secret", "doubled"]);
   });
 
-  it("gives another shape to another table, owner, tenant column or key", () => {
+  it("gives another shape to another table, tenant column or key", () => {
     const base = table("public", "t");
     const others: readonly Partial<CatalogTable>[] = [
       { oid: base.oid + 1_000 },
-      { owner: "11" },
       { name: "u" },
       { columns: { tenant_id: "2 1043 -1" } },
       { primary_key: [["id", 20]] },

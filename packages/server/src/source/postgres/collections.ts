@@ -118,15 +118,7 @@ function toTable(
     // The trigger would show NULL in a virtual column, which may not be its value.
     hidden: new Set([...hide, ...(entry.virtual_columns ?? [])]),
     virtualColumns: entry.virtual_columns ?? [],
-    shape: JSON.stringify([
-      oid,
-      schema,
-      name,
-      entry.owner,
-      tenantColumn,
-      entry.columns[tenantColumn],
-      primaryKey,
-    ]),
+    shape: JSON.stringify([oid, schema, name, tenantColumn, entry.columns[tenantColumn], primaryKey]),
     partitions: entry.partitions ?? [],
     triggers: (entry.triggers ?? []).map(
       ([relationOid, trigger, enabled, functionName, sourceMd5, marker]) => ({

@@ -5,6 +5,7 @@ import type { Logger } from "pino";
 import { migrate } from "../../postgres/migrate.ts";
 import type { CatalogTable } from "./catalog-query.ts";
 import { fetchTables } from "./catalog-query.ts";
+import { followOwners } from "./function-owner.ts";
 import { dropOrphanedFunctions, fetchOutboxMessage, sweepOutbox } from "./outbox.ts";
 import { SOURCE_MIGRATIONS, SOURCE_SCHEMA_SET } from "./schema.ts";
 import type { NotifySettings } from "./settings.ts";
@@ -75,6 +76,11 @@ export class SourceDatabase {
   async sweep(retentionMs: number): Promise<void> {
     await sweepOutbox(this.#pool, retentionMs);
     await dropOrphanedFunctions(this.#pool);
+  }
+
+  /** Gives the capture functions of tables whose owner changed to the new one. */
+  async followOwners(): Promise<void> {
+    await followOwners(this.#pool, this.#settings.lockTimeoutMs);
   }
 
   /** Cuts all connections: after an outage they may hang until the system gives them up. */

@@ -11,19 +11,32 @@ import {
   rowTriggerName,
   truncateTriggerName,
 } from "./capture-sql.ts";
+import { fetchTriggers } from "./catalog-query.ts";
+import { CONTROL_CHANNEL } from "./channels.ts";
 import type { SourceDatabase } from "./database.ts";
-import { SEND_SIGNATURE } from "./schema.ts";
+import { handToOwners } from "./function-owner.ts";
+import { inInstallation } from "./installation.ts";
+import { isCaptured, isCapturedWithin } from "./installed.ts";
 import type { NotifySettings } from "./settings.ts";
 import type { CapturedTable } from "./table.ts";
-
-/** The bytes of "capture": servers that install at the same time take turns. */
-const INSTALL_LOCK_KEY = "27991592183296613";
+import { controlPayload } from "./wire.ts";
 
 const INSUFFICIENT_PRIVILEGE = "42501";
-/** Someone else holds the table, or had a deadlock with us, or installed at the same time. */
-const WORTH_A_RETRY: ReadonlySet<string | undefined> = new Set(["55P03", "40P01", "XX000", "23505", "40001"]);
+/** Someone else holds the table or its partitions, or had a deadlock with us, or installed at the same time. */
+const WORTH_A_RETRY: ReadonlySet<string | undefined> = new Set([
+  "55P03",
+  "57014",
+  "40P01",
+  "XX000",
+  "23505",
+  "40001",
+]);
 
-const INSTALLED = "installed";
+/** What came of an installation. */
+export interface Installation {
+  /** Whether all servers are told that the table's changes were not captured, in its place among the changes. */
+  readonly announced: boolean;
+}
 
 /** Pauses between attempts: in them the application's writes go on. */
 const RETRY_MIN_MS = 50;
@@ -49,7 +62,10 @@ export class TriggerInstaller {
    *
    * @throws {RealtimeError} `source_unavailable` when the table stays locked, `collection_not_usable` without the right to it.
    */
-  async install(table: CapturedTable, timeoutMs: number = this.#settings.installTimeoutMs): Promise<void> {
+  async install(
+    table: CapturedTable,
+    timeoutMs: number = this.#settings.installTimeoutMs,
+  ): Promise<Installation> {
     const deadline = Date.now() + timeoutMs;
     const shown = quoteQualifiedName(table.name);
     let former: ReadonlySet<string> = new Set();
@@ -57,21 +73,20 @@ export class TriggerInstaller {
       const holders = await fetchHolders(this.#database.pool, [table.oid, ...table.partitions]);
       const held = holders.some((holder) => former.has(holder));
       former = new Set(holders);
-      const failure = held ? undefined : await this.#tryOnce(table, shown);
-      if (failure === INSTALLED) {
+      const outcome = held ? undefined : await this.#tryOnce(table, shown);
+      if (outcome !== undefined && "announced" in outcome) {
         this.#log.info({ collection: table.collection }, "Installed the triggers of a collection");
-        return;
+        return outcome;
       }
-      if (Date.now() >= deadline) throw staysLocked(shown, timeoutMs, failure);
+      if (Date.now() >= deadline) throw staysLocked(shown, timeoutMs, outcome);
       await sleep(RETRY_MIN_MS + Math.random() * (RETRY_MAX_MS - RETRY_MIN_MS));
     }
   }
 
-  /** @returns why it is worth another attempt, or {@link INSTALLED}. */
-  async #tryOnce(table: CapturedTable, shown: string): Promise<DatabaseError | typeof INSTALLED> {
+  /** @returns a failure that is worth another attempt as well. */
+  async #tryOnce(table: CapturedTable, shown: string): Promise<DatabaseError | Installation> {
     try {
-      await this.#attempt(table);
-      return INSTALLED;
+      return await this.#attempt(table);
     } catch (error) {
       if (!(error instanceof DatabaseError)) throw error;
       if (error.code === INSUFFICIENT_PRIVILEGE) throw notOwner(shown, error);
@@ -80,32 +95,37 @@ export class TriggerInstaller {
     }
   }
 
-  async #attempt(table: CapturedTable): Promise<void> {
-    const client = await this.#database.pool.connect();
-    let broken = false;
-    try {
-      await client.query("BEGIN");
-      await client.query(`SET LOCAL lock_timeout = ${String(this.#settings.lockTimeoutMs)}`);
-      await client.query(`SELECT pg_advisory_xact_lock(${INSTALL_LOCK_KEY})`);
-      // First, so that a table in use costs one statement; ONLY of a partitioned table would not do.
-      await client.query(`LOCK TABLE ${quoteQualifiedName(table.name)} IN SHARE ROW EXCLUSIVE MODE`);
-      await this.#create(client, table);
-      await client.query("COMMIT");
-    } catch (error) {
-      await client.query("ROLLBACK").catch(() => {
-        broken = true;
-      });
-      throw error;
-    } finally {
-      client.release(broken);
-    }
+  async #attempt(table: CapturedTable): Promise<Installation> {
+    return inInstallation(this.#database.pool, this.#settings.lockTimeoutMs, async (client) => {
+      await this.#lock(client, table);
+      const current = await fetchCurrent(client, table);
+      // Another server may have been here since: what it put in place is not touched again.
+      if (!isCapturedWithin(current, this.#settings, this.#database.encoding)) {
+        await this.#create(client, table);
+      }
+      // Whatever was not captured until now is lost to every server that watches the table, not only to this one.
+      const announced = !isCaptured(current);
+      if (announced) await announce(client, table);
+      return { announced };
+    });
+  }
+
+  /** First, so that a table in use costs one statement; ONLY of a partitioned table would not do. */
+  async #lock(client: PoolClient, table: CapturedTable): Promise<void> {
+    // lock_timeout is for each partition, this for all together.
+    await client.query(`SET LOCAL statement_timeout = ${String(this.#settings.lockTimeoutMs)}`);
+    await client.query(`LOCK TABLE ${quoteQualifiedName(table.name)} IN SHARE ROW EXCLUSIVE MODE`);
+    await client.query("SET LOCAL statement_timeout = 0");
   }
 
   async #create(client: PoolClient, table: CapturedTable): Promise<void> {
-    const capture = `EXECUTE FUNCTION paperdb.${escapeIdentifier(captureFunctionName(table))}()`;
+    const functionName = `FUNCTION paperdb.${escapeIdentifier(captureFunctionName(table))}()`;
+    const capture = `EXECUTE ${functionName}`;
     const shown = quoteQualifiedName(table.name);
     await client.query(captureFunctionSql(table, this.#settings, this.#database.encoding));
-    await handToOwner(client, table);
+    // Whoever owns the table, then and later, may add partitions to it, and the triggers go along.
+    await client.query(`GRANT EXECUTE ON ${functionName} TO PUBLIC`);
+    await handToOwners(client);
     const rowTrigger = escapeIdentifier(rowTriggerName(table));
     await client.query(
       `CREATE OR REPLACE TRIGGER ${rowTrigger} AFTER INSERT OR UPDATE OR DELETE ON ${shown} FOR EACH ROW ${capture}`,
@@ -113,7 +133,7 @@ export class TriggerInstaller {
     await client.query(`ALTER TABLE ${shown} ENABLE ALWAYS TRIGGER ${rowTrigger}`);
     // Statement triggers are not handed down to partitions.
     const truncateTrigger = escapeIdentifier(truncateTriggerName(table));
-    for (const relation of await fetchRelations(client, table)) {
+    for (const { shown: relation } of await fetchRelations(client, table)) {
       await client.query(
         `CREATE OR REPLACE TRIGGER ${truncateTrigger} AFTER TRUNCATE ON ${relation} FOR EACH STATEMENT ${capture}`,
       );
@@ -135,41 +155,33 @@ async function fetchHolders(pool: Pool, relations: readonly number[]): Promise<r
   return result.rows.map((row) => row.holder);
 }
 
-/** The table and its partitions at all levels, quoted. */
-async function fetchRelations(client: PoolClient, table: CapturedTable): Promise<readonly string[]> {
-  const result = await client.query<{ relation: string }>(
+/** The table as it is now that no one else can change its triggers. */
+async function fetchCurrent(client: PoolClient, table: CapturedTable): Promise<CapturedTable> {
+  const relations = (await fetchRelations(client, table)).map(({ oid }) => oid);
+  const partitions = relations.filter((oid) => oid !== table.oid);
+  return { ...table, partitions, triggers: await fetchTriggers(client, relations) };
+}
+
+async function announce(client: PoolClient, { oid }: CapturedTable): Promise<void> {
+  const payload = controlPayload({ reason: "recaptured", tableOid: oid });
+  await client.query("SELECT pg_notify($1, $2)", [CONTROL_CHANNEL, payload]);
+}
+
+/** The table and its partitions at all levels. */
+async function fetchRelations(
+  client: PoolClient,
+  table: CapturedTable,
+): Promise<readonly { readonly oid: number; readonly shown: string }[]> {
+  const result = await client.query<{ oid: string; shown: string }>(
     `with recursive tree(oid) as (
        select $1::oid union all select i.inhrelid from pg_catalog.pg_inherits i join tree t on i.inhparent = t.oid
        where (select relkind from pg_catalog.pg_class where oid = $1::oid) = 'p'
      )
-     select pg_catalog.format('%I.%I', n.nspname, c.relname) as relation
+     select c.oid::bigint as oid, pg_catalog.format('%I.%I', n.nspname, c.relname) as shown
      from tree t join pg_catalog.pg_class c on c.oid = t.oid join pg_catalog.pg_namespace n on n.oid = c.relnamespace`,
     [table.oid],
   );
-  return result.rows.map((row) => row.relation);
-}
-
-/**
- * Whoever owns a table may add partitions to it, and the triggers go along. The function is
- * the owner's own where we are a superuser: casts of the owner's types run in it, and
- * must not run with our rights.
- */
-async function handToOwner(client: PoolClient, table: CapturedTable): Promise<void> {
-  const capture = `FUNCTION paperdb.${escapeIdentifier(captureFunctionName(table))}()`;
-  await client.query(`REVOKE ALL ON ${capture} FROM PUBLIC`);
-  const result = await client.query<{ owner: string; transfer: boolean }>(
-    `select pg_catalog.quote_ident(o.rolname) as owner, me.rolsuper and o.oid <> me.oid as transfer
-     from pg_catalog.pg_class c join pg_catalog.pg_roles o on o.oid = c.relowner, pg_catalog.pg_roles me
-     where c.oid = $1 and me.rolname = current_user`,
-    [table.oid],
-  );
-  for (const { owner, transfer } of result.rows) {
-    await client.query(`GRANT EXECUTE ON ${capture} TO ${owner}`);
-    if (!transfer) continue;
-    await client.query(`GRANT USAGE ON SCHEMA paperdb TO ${owner}`);
-    await client.query(`GRANT EXECUTE ON FUNCTION ${SEND_SIGNATURE} TO ${owner}`);
-    await client.query(`ALTER ${capture} OWNER TO ${owner}`);
-  }
+  return result.rows.map(({ oid, shown }) => ({ oid: Number(oid), shown }));
 }
 
 /** A table restored from a dump brings triggers along that are named for its former oid. */

@@ -144,7 +144,9 @@ export class Receiver {
       return;
     }
     const keys = this.#options.watches.keysOfTable(message.tableOid);
-    if (keys.length > 0) this.lost(keys, message.reason);
+    if (keys.length > 0) {
+      this.lost(keys, message.reason === "recaptured" ? "collection_changed" : message.reason);
+    }
   }
 
   #deliver(channel: string, message: Message | undefined): void {

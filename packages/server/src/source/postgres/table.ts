@@ -13,7 +13,7 @@ export interface CapturedTable {
   readonly hidden: ReadonlySet<string>;
   /** Those of the hidden columns that are hidden because a trigger does not see their values. */
   readonly virtualColumns: readonly string[];
-  /** Equal as long as its changes are captured in the same way: name, owner, tenant column and key with their types. */
+  /** Equal as long as its changes are captured in the same way: name, tenant column and key with their types. */
   readonly shape: string;
   /** The oids of its partitions at all levels, sorted; empty for an ordinary table. */
   readonly partitions: readonly number[];
@@ -22,7 +22,7 @@ export interface CapturedTable {
 }
 
 /** One of our triggers, on a table or one of its partitions. */
-interface InstalledTrigger {
+export interface InstalledTrigger {
   readonly relationOid: number;
   readonly name: string;
   /** Fires whatever the session's `session_replication_role`. */

@@ -19,6 +19,8 @@ export interface Watch {
   readonly notifyChannel: string;
   /** Resolves once it is LISTENed. */
   listening: Promise<void> | undefined;
+  /** It is LISTENed: before that, nobody was told anything that could be taken back. */
+  begun: boolean;
 }
 
 /** What is watched, by channel key, by the LISTENed name and by collection. */
@@ -42,6 +44,7 @@ export class Watches {
       collection,
       notifyChannel: notifyChannel(collection.table.name, key.tenant),
       listening: undefined,
+      begun: false,
     };
     collection.watches.add(watch);
     this.#byId.set(channelId(key), watch);
@@ -69,11 +72,13 @@ export class Watches {
     return [...this.#byCollection.values()];
   }
 
-  /** The channels of a table, under all its collections' names. */
+  /** The channels of a table that have begun, under all its collections' names. */
   keysOfTable(oid: number): readonly ChannelKey[] {
     return this.collections()
       .filter((collection) => collection.table.oid === oid)
-      .flatMap(keysOf);
+      .flatMap((collection) => [...collection.watches])
+      .filter((watch) => watch.begun)
+      .map((watch) => watch.key);
   }
 
   clear(): void {

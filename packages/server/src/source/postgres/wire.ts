@@ -37,6 +37,8 @@ export const CHUNK_BYTES = 5_850;
 
 const LINE_FEED = "\n";
 
+const CONTROL_REASONS = ["truncated", "capture_failed", "recaptured"] as const;
+
 /**
  * @param trusted - from the outbox, where only capture functions write: its body is not checked.
  * @returns undefined for whatever a capture function cannot have sent: any role can NOTIFY.
@@ -55,9 +57,9 @@ export function parseMessage(text: string, trusted = false): Message | undefined
   return { kind, sentAtMs, tableOid, tenant, subject, composite: composite === 1, body };
 }
 
-/** Why changes of a whole table were missed. */
+/** Why changes of a whole table were missed; `recaptured`: its triggers had to be put in place, again perhaps. */
 export interface ControlMessage {
-  readonly reason: "truncated" | "capture_failed";
+  readonly reason: (typeof CONTROL_REASONS)[number];
   readonly tableOid: number;
 }
 
@@ -65,9 +67,14 @@ export interface ControlMessage {
 export function parseControlMessage(text: string): ControlMessage | undefined {
   const header = parseArray(text);
   if (header?.length !== 2) return undefined;
-  const [reason, tableOid] = header;
-  if ((reason !== "truncated" && reason !== "capture_failed") || !isNumber(tableOid)) return undefined;
-  return { reason, tableOid };
+  const [word, tableOid] = header;
+  const reason = CONTROL_REASONS.find((known) => known === word);
+  return reason === undefined || !isNumber(tableOid) ? undefined : { reason, tableOid };
+}
+
+/** The payload of a control message. */
+export function controlPayload({ reason, tableOid }: ControlMessage): string {
+  return JSON.stringify([reason, tableOid]);
 }
 
 function parseArray(text: string): readonly unknown[] | undefined {
