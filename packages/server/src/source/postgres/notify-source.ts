@@ -34,6 +34,9 @@ export interface PostgresNotifySourceOptions {
   readonly settings?: Partial<NotifySettings>;
 }
 
+/** How old an answer about a name may be that is no collection: anybody can ask, as often as they like. */
+const UNKNOWN_NAME_MAX_AGE_MS = 250;
+
 const APPLICATION_NAME = "paperdb-realtime";
 
 /** What the listening connection of a running server is called in `pg_stat_activity`. */
@@ -134,11 +137,11 @@ export class PostgresNotifySource implements ChangeSource {
   }
 
   collections(): readonly CollectionInfo[] {
-    return [...this.#catalog.current.tables.keys()].map((name) => ({ name }));
+    return this.#catalog.infos;
   }
 
   async whyNotCollection(name: string): Promise<string | undefined> {
-    if (this.#state.live) await this.#catalog.refresh();
+    if (this.#state.live) await this.#catalog.recent(UNKNOWN_NAME_MAX_AGE_MS);
     return this.#catalog.current.unusable.get(name);
   }
 
