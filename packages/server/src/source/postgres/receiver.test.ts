@@ -18,6 +18,7 @@ const TABLE: CapturedTable = {
   virtualColumns: [],
   shape: "",
   partitions: [],
+  attachments: "[]",
   triggers: [],
 };
 
