@@ -134,6 +134,61 @@ describe("an outage", () => {
   });
 });
 
+describe("closing", () => {
+  // What it must not wait for takes ten minutes here.
+  const settings = { installTimeoutMs: 600_000, connectTimeoutMs: 600_000, probeTimeoutMs: 600_000 };
+
+  it("does not wait for a table that is locked, and fails who waits for it", async () => {
+    const test = await openTestSource({ url: database.url, settings });
+    const long = await database.pool.connect();
+    try {
+      await long.query("begin; lock table todos");
+      await query("create table waited_for (id int primary key, tenant_id text)");
+      await long.query("lock table waited_for");
+      const watching = test.watch("a", "waited_for").then(
+        () => "watched",
+        (error: { readonly code?: unknown }) => error.code,
+      );
+      await until(async () => (await attempts()) > 0);
+      await test.source.close();
+      expect(await watching).toBe("source_unavailable");
+    } finally {
+      long.release(true);
+      await test.source.close();
+    }
+  });
+
+  it.each(["connected", "reconnecting"])(
+    "does not wait for a database that does not answer: %s",
+    async (when) => {
+      const proxy = await startMisbehavingProxy(database.url);
+      const test = await openTestSource({
+        url: proxy.url,
+        settings: {
+          ...settings,
+          ...(when === "reconnecting" ? { probeIntervalMs: 50, probeTimeoutMs: 300, minReconnectMs: 1 } : {}),
+        },
+      });
+      try {
+        await test.watch("a", "todos");
+        proxy.freeze();
+        if (when === "reconnecting") await until(() => !test.source.state().live);
+        void test.watch("late", "todos").catch(() => undefined);
+        await test.source.close();
+      } finally {
+        await proxy.close();
+      }
+    },
+  );
+
+  async function attempts(): Promise<number> {
+    const result = await query(
+      "select from pg_locks where not granted and relation = 'waited_for'::regclass",
+    );
+    return result.rowCount ?? 0;
+  }
+});
+
 describe("opening", () => {
   it("names a pooler that swallows notifications", async () => {
     const proxy = await startMisbehavingProxy(database.url);

@@ -1,5 +1,7 @@
 import { Client } from "pg";
+import { pino } from "pino";
 import { afterAll, beforeAll, expect, inject, it } from "vitest";
+import { diagnose } from "../../packages/server/src/source/postgres/doctor.ts";
 import { openTestSource } from "../support/postgres-source.ts";
 import { startPostgres } from "../support/postgres.ts";
 import type { TestPostgres } from "../support/postgres.ts";
@@ -54,5 +56,45 @@ it.runIf(canBeSmall)("lets writes succeed and resets when the notification queue
   } finally {
     await blocker.end();
     await test.source.close();
+  }
+});
+
+it.runIf(canBeSmall)("lets one transaction succeed that is larger than the queue, and resets", async () => {
+  await writer.query("create table bulk (id serial primary key, tenant_id text, body text)");
+  const test = await openTestSource({ url: server.url });
+  try {
+    await test.watch("a", "bulk");
+    const rows = PAGES * 4;
+    await writer.query(
+      "insert into bulk (tenant_id, body) select 'a', repeat('x', 7000) from generate_series(1, $1)",
+      [rows],
+    );
+    await until(() => test.sink.resetsOf("a", "bulk", "changes_not_sent") > 0);
+    expect((await writer.query("select count(*)::int as n from bulk")).rows).toEqual([{ n: rows }]);
+  } finally {
+    await test.source.close();
+  }
+});
+
+it.runIf(canBeSmall)("is told apart by doctor when it is full, with what to do", async () => {
+  const blocker = new Client({ connectionString: server.url });
+  await blocker.connect();
+  try {
+    await blocker.query("listen something");
+    await blocker.query("begin; select 1");
+    const fill = async (): Promise<void> => {
+      for (let row = 0; row < PAGES * 2; row++) {
+        await writer.query("select pg_notify('something', $1)", [`${String(row)} ${"x".repeat(7_000)}`]);
+      }
+    };
+    await expect(fill()).rejects.toMatchObject({ code: "54000" });
+    const findings = await diagnose({ name: "postgres", url: server.url, log: pino({ level: "silent" }) });
+    expect(findings).toContainEqual({
+      level: "error",
+      title: "The notification queue is full: commits that notify fail.",
+      fix: expect.stringContaining("max_notify_queue_pages"),
+    });
+  } finally {
+    await blocker.end();
   }
 });

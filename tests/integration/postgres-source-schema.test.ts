@@ -300,6 +300,12 @@ describe("partitioned tables", () => {
     await query("drop table parted_4");
     await untilReset("a", "parted", "collection_changed", before + 2);
     await until(() => names().includes("parted_3"));
+    await inTransaction(
+      "alter table parted detach partition parted_1",
+      "delete from parted_1",
+      "alter table parted attach partition parted_1 for values from (0) to (10)",
+    );
+    await untilReset("a", "parted", "collection_changed", before + 3);
   });
 });
 

@@ -263,6 +263,11 @@ describe("what is refused, in one line that names the key and the fix", () => {
       /sources\[1\]: the collection "todos" is in two sources: rename/,
     ],
     [
+      "two tenant columns for one table",
+      oneSource({ collections: { a: { table: "t" }, b: { table: 'public."t"', tenantColumn: "org" } } }),
+      /sources\[0\]: the collection "b" takes its tenants from "org", .* from "tenant_id": give both the same tenantColumn/,
+    ],
+    [
       "two collections of one name",
       '{"sources":[{"kind":"postgres","collections":{"a":{"table":"t"},"b":{"table":"x"},"\\u0061":{"table":"u"}}}]}',
       /sources\[0\]\.collections\.a is there twice: remove or rename/,

@@ -1,4 +1,5 @@
 import { ConfigError } from "./config-error.ts";
+import { parseQualifiedName, quoteQualifiedName } from "../postgres/identifier.ts";
 import type { ParsedConfig } from "./schema.ts";
 
 type ParsedSource = NonNullable<ParsedConfig["sources"]>[number];
@@ -81,6 +82,7 @@ export function resolveSources(
     file,
     (name) => `the collection "${name}" is in two sources`,
   );
+  for (const [index, source] of sources.entries()) refuseTwoTenantColumns(source, index, file);
   refuseRepeated(
     sources,
     (source) => [source.kind === "mongodb" ? `${source.url} ${source.database}` : source.url],
@@ -134,6 +136,22 @@ function completeMongo(
 function databaseOf(url: string): string | undefined {
   const [, path = ""] = /^[^/]+\/\/[^/?]+\/([^?]*)/.exec(url) ?? [];
   return path === "" ? undefined : decodeURIComponent(path);
+}
+
+/** A table's trigger attributes each row to one tenant. */
+function refuseTwoTenantColumns(source: SourceConfig, index: number, file: string): void {
+  const columns = new Map<string, string>();
+  for (const [name, { table, tenantColumn }] of Object.entries(source.collections ?? {})) {
+    const parsed = parseQualifiedName(table);
+    const id = parsed === undefined ? table : quoteQualifiedName(parsed);
+    const other = columns.get(id);
+    if (other !== undefined && other !== tenantColumn) {
+      throw new ConfigError(
+        `${file}: sources[${String(index)}]: the collection "${name}" takes its tenants from "${tenantColumn}", another one of the same table from "${other}": give both the same tenantColumn.`,
+      );
+    }
+    columns.set(id, tenantColumn);
+  }
 }
 
 function refuseRepeated(

@@ -7,6 +7,8 @@ export interface ConnectionOptions {
   readonly applicationName: string;
   /** Longer than this to connect, and the attempt fails. */
   readonly connectTimeoutMs: number;
+  /** Gives the attempt up. */
+  readonly signal?: AbortSignal;
 }
 
 /** A client together with its socket, so that a connection that hangs can be cut. */
@@ -34,10 +36,14 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
     socket.destroy();
   };
   try {
+    options.signal?.throwIfAborted();
+    options.signal?.addEventListener("abort", cut);
     await client.connect();
   } catch (error) {
     cut();
     throw error;
+  } finally {
+    options.signal?.removeEventListener("abort", cut);
   }
   let running: Promise<unknown> = Promise.resolve();
   const run = async (sql: string): Promise<void> => {

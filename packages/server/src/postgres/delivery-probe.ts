@@ -21,13 +21,21 @@ export async function proveDelivery(
   options: ConnectionOptions & { readonly probeTimeoutMs: number },
 ): Promise<void> {
   const channel = `flc_rt_probe_${randomBytes(8).toString("hex")}`;
-  await within(options.connectTimeoutMs, listening.run(`LISTEN ${escapeIdentifier(channel)}`));
+  await within(
+    options.connectTimeoutMs,
+    listening.run(`LISTEN ${escapeIdentifier(channel)}`),
+    options.signal,
+  );
   const { arrived, stop } = notificationOn(listening, channel);
   try {
     const notifying = await openConnection(options);
     try {
-      await within(options.connectTimeoutMs, notifying.run(`NOTIFY ${escapeIdentifier(channel)}`));
-      await within(options.probeTimeoutMs, arrived);
+      await within(
+        options.connectTimeoutMs,
+        notifying.run(`NOTIFY ${escapeIdentifier(channel)}`),
+        options.signal,
+      );
+      await within(options.probeTimeoutMs, arrived, options.signal);
     } finally {
       await closeConnection(notifying, 1_000);
     }
@@ -42,7 +50,11 @@ export async function proveDelivery(
   } finally {
     stop();
   }
-  await within(options.connectTimeoutMs, listening.run(`UNLISTEN ${escapeIdentifier(channel)}`));
+  await within(
+    options.connectTimeoutMs,
+    listening.run(`UNLISTEN ${escapeIdentifier(channel)}`),
+    options.signal,
+  );
 }
 
 function notificationOn(

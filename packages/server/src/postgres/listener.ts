@@ -54,12 +54,16 @@ export class PgListener {
   #connection: Connection | undefined;
   #timer: NodeJS.Timeout | undefined;
   #failures = 0;
-  #closed = false;
+  readonly #closing = new AbortController();
   #reconnecting: Promise<void> | undefined;
 
   constructor(options: PgListenerOptions) {
     this.#options = { ...LISTENER_DEFAULTS, ...options };
     for (const channel of options.channels ?? []) this.#channels.add(channel);
+  }
+
+  get #closed(): boolean {
+    return this.#closing.signal.aborted;
   }
 
   /** Whether notifications are being received. */
@@ -89,9 +93,9 @@ export class PgListener {
     if (this.up) await this.#run(statements("UNLISTEN", removed));
   }
 
-  /** Ends the connection; nothing is called any more. */
+  /** Ends the connection, or the attempt to make one; nothing is called any more. */
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#closing.abort();
     clearTimeout(this.#timer);
     const connection = this.#connection;
     this.#connection = undefined;
@@ -113,13 +117,14 @@ export class PgListener {
   }
 
   async #connect(): Promise<void> {
-    const connection = await openConnection(this.#options);
+    const options = { ...this.#options, signal: this.#closing.signal };
+    const connection = await openConnection(options);
     try {
       connection.client.on("notification", ({ channel, payload }) => {
         if (!this.#closed && this.#channels.has(channel))
           this.#options.onNotification(channel, payload ?? "");
       });
-      await proveDelivery(connection, this.#options);
+      await proveDelivery(connection, options);
       await this.#listenToAll(connection);
     } catch (error) {
       connection.cut();
@@ -141,7 +146,8 @@ export class PgListener {
     for (;;) {
       const missing = [...this.#channels].filter((channel) => !listened.has(channel));
       if (missing.length === 0) return;
-      await within(this.#options.connectTimeoutMs, connection.run(statements("LISTEN", missing)));
+      const listening = connection.run(statements("LISTEN", missing));
+      await within(this.#options.connectTimeoutMs, listening, this.#closing.signal);
       for (const channel of missing) listened.add(channel);
     }
   }

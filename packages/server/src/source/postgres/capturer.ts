@@ -19,11 +19,18 @@ export class Capturer {
   readonly #captured = new Map<string, CapturedTable>();
   readonly #capturing = new Map<string, Promise<CapturedTable>>();
 
-  constructor(catalog: Catalog, database: SourceDatabase, settings: NotifySettings, log: Logger) {
+  /** @param signal - gives all its work up. */
+  constructor(
+    catalog: Catalog,
+    database: SourceDatabase,
+    settings: NotifySettings,
+    log: Logger,
+    signal: AbortSignal,
+  ) {
     this.#catalog = catalog;
     this.#database = database;
     this.#settings = settings;
-    this.#installer = new TriggerInstaller(database, settings, log);
+    this.#installer = new TriggerInstaller(database, settings, log, signal);
   }
 
   /**

@@ -90,7 +90,9 @@ export class CatalogFollower {
         await this.#housekeep();
       }
     } catch (error) {
-      this.#options.log.warn({ reason: String(error) }, "Cannot follow the catalog, will retry");
+      if (!this.#closed) {
+        this.#options.log.warn({ reason: String(error) }, "Cannot follow the catalog, will retry");
+      }
     }
     const tookMs = Date.now() - startedAtMs;
     const restMs = tookMs < QUICK_POLL_MS ? 0 : tookMs * POLL_REST_FACTOR;

@@ -13,7 +13,8 @@ export interface CatalogTable {
   readonly primary_key: readonly (readonly [name: string, type: number])[] | null;
   /** Generated columns that are not stored: a trigger does not see their values. */
   readonly virtual_columns: readonly string[] | null;
-  readonly partitions: readonly number[] | null;
+  /** At all levels, each with a text that changes when it is attached anew. */
+  readonly partitions: readonly (readonly [oid: number, attached: string])[] | null;
   readonly triggers:
     | readonly (readonly [
         relation: number,
@@ -36,10 +37,10 @@ with recursive tables as (
   where c.relkind in ('r', 'p') and not c.relispartition and c.relpersistence <> 't'
     and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'paperdb')
 ), partitions as (
-  select t.oid as root, i.inhrelid as oid
+  select t.oid as root, i.inhrelid as oid, i.xmin::text as attached
   from tables t join pg_catalog.pg_inherits i on i.inhparent = t.oid where t.relkind = 'p'
   union all
-  select p.root, i.inhrelid from partitions p join pg_catalog.pg_inherits i on i.inhparent = p.oid
+  select p.root, i.inhrelid, i.xmin::text from partitions p join pg_catalog.pg_inherits i on i.inhparent = p.oid
 ), triggers as (
   select coalesce(p.root, t.tgrelid) as root, t.tgrelid, t.tgname, t.tgenabled, f.proname,
     pg_catalog.md5(f.prosrc) as md5, ${MARKER} as marker
@@ -61,7 +62,8 @@ select t.oid::bigint as oid, t.nspname as schema, t.relname as name,
     from pg_catalog.pg_attrdef d
     join pg_catalog.pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
     where d.adrelid = t.oid and a.attgenerated = 'v') as virtual_columns,
-  (select json_agg(p.oid::bigint order by p.oid) from partitions p where p.root = t.oid) as partitions,
+  (select json_agg(json_build_array(p.oid::bigint, p.attached) order by p.oid)
+    from partitions p where p.root = t.oid) as partitions,
   (select json_agg(json_build_array(g.tgrelid::bigint, g.tgname, g.tgenabled, g.proname, g.md5, g.marker)
       order by g.tgrelid, g.tgname)
     from triggers g where g.root = t.oid) as triggers

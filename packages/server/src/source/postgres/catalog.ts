@@ -1,6 +1,7 @@
 import { RealtimeError } from "@paperdb/protocol";
 import type { Collections, CollectionsConfig } from "./collections.ts";
 import { columnsOfInterest, toCollections } from "./collections.ts";
+import type { CollectionInfo } from "../change-source.ts";
 import type { SourceDatabase } from "./database.ts";
 
 /** The database's collections, as last read. */
@@ -9,7 +10,12 @@ export class Catalog {
   readonly #config: CollectionsConfig | undefined;
   readonly #columns: readonly string[];
   #current: Collections = { tables: new Map(), unusable: new Map() };
-  #reading: Promise<unknown> = Promise.resolve();
+  #infos: readonly CollectionInfo[] = [];
+  /** When the current reading began, by the clock of `performance`. */
+  #readAtMs = Number.NEGATIVE_INFINITY;
+  #running: Promise<Collections> | undefined;
+  /** Begins when the running one has ended: what is asked for may be younger than that. */
+  #waiting: Promise<Collections> | undefined;
 
   constructor(database: SourceDatabase, config: CollectionsConfig | undefined) {
     this.#database = database;
@@ -19,6 +25,11 @@ export class Catalog {
 
   get current(): Collections {
     return this.#current;
+  }
+
+  /** The collections of {@link current}, the same array until the next reading. */
+  get infos(): readonly CollectionInfo[] {
+    return this.#infos;
   }
 
   /**
@@ -34,16 +45,36 @@ export class Catalog {
     }
   }
 
-  /** Reads now, and one after the other, so that an older reading never replaces a younger one. */
+  /** What was read after this call. However many call, one reading runs and one waits, which they share. */
   async refresh(): Promise<Collections> {
-    const reading = this.#reading.then(() => this.#read());
-    this.#reading = reading.catch(() => undefined);
-    return reading;
+    if (this.#running === undefined) return this.#begin();
+    this.#waiting ??= this.#running.then(
+      () => this.#begin(),
+      () => this.#begin(),
+    );
+    return this.#waiting;
+  }
+
+  /** A reading that began at most `maxAgeMs` ago, for questions that cost the asker nothing. */
+  async recent(maxAgeMs: number): Promise<Collections> {
+    return performance.now() - this.#readAtMs <= maxAgeMs ? this.#current : this.refresh();
+  }
+
+  async #begin(): Promise<Collections> {
+    this.#waiting = undefined;
+    this.#running = this.#read().finally(() => {
+      // Else the one that waits takes its place, and nobody comes in between.
+      if (this.#waiting === undefined) this.#running = undefined;
+    });
+    return this.#running;
   }
 
   async #read(): Promise<Collections> {
+    const beganAtMs = performance.now();
     const tables = await this.#database.fetchTables(this.#columns);
     this.#current = toCollections(tables, this.#config);
+    this.#infos = [...this.#current.tables.keys()].map((name) => ({ name }));
+    this.#readAtMs = beganAtMs;
     return this.#current;
   }
 }

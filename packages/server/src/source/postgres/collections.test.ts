@@ -67,7 +67,7 @@ describe("toCollections", () => {
       [...toCollections([entry], undefined).tables.values()][0]?.shape;
     const shapes = [base, ...others.map((other) => ({ ...base, ...other }))].map(shape);
     expect(new Set(shapes).size).toBe(others.length + 1);
-    expect(shape({ ...base, partitions: [1], triggers: [] })).toBe(shape(base));
+    expect(shape({ ...base, partitions: [[1, "1"]], triggers: [] })).toBe(shape(base));
   });
 });
 

@@ -119,7 +119,8 @@ function toTable(
     hidden: new Set([...hide, ...(entry.virtual_columns ?? [])]),
     virtualColumns: entry.virtual_columns ?? [],
     shape: JSON.stringify([oid, schema, name, tenantColumn, entry.columns[tenantColumn], primaryKey]),
-    partitions: entry.partitions ?? [],
+    partitions: (entry.partitions ?? []).map(([partition]) => partition),
+    attachments: JSON.stringify(entry.partitions ?? []),
     triggers: (entry.triggers ?? []).map(
       ([relationOid, trigger, enabled, functionName, sourceMd5, marker]) => ({
         relationOid,

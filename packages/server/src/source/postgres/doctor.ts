@@ -1,4 +1,4 @@
-import { Client } from "pg";
+import { Client, DatabaseError } from "pg";
 import type { Logger } from "pino";
 import { proveDelivery } from "../../postgres/delivery-probe.ts";
 import { closeConnection, openConnection } from "../../postgres/connection.ts";
@@ -24,6 +24,9 @@ export interface DoctorOptions {
 
 /** A queue this full is on its way to half, where changes are not sent any more. */
 const QUEUE_USAGE_WARNING = 0.1;
+
+/** The SQLSTATE of a NOTIFY that finds no room. */
+const QUEUE_FULL = "54000";
 
 /** Looks at everything that this source needs of its database, and says what to fix. Changes nothing. */
 export async function diagnose(options: DoctorOptions): Promise<readonly Finding[]> {
@@ -91,6 +94,12 @@ async function aboutDelivery(url: string, timeoutMs: number): Promise<Finding> {
     }
     return ok("A NOTIFY arrives.");
   } catch (cause) {
+    if (cause instanceof DatabaseError && cause.code === QUEUE_FULL) {
+      return problem(
+        "The notification queue is full: commits that notify fail.",
+        "End sessions that LISTEN inside an open transaction (pg_stat_activity, state 'idle in transaction'); on 17 and newer, raise max_notify_queue_pages.",
+      );
+    }
     return problem(
       cause instanceof Error ? cause.message : String(cause),
       "Set the source's url to the PostgreSQL server itself.",

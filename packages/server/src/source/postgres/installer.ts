@@ -47,11 +47,14 @@ export class TriggerInstaller {
   readonly #database: SourceDatabase;
   readonly #settings: NotifySettings;
   readonly #log: Logger;
+  readonly #signal: AbortSignal;
 
-  constructor(database: SourceDatabase, settings: NotifySettings, log: Logger) {
+  /** @param signal - gives installations up. */
+  constructor(database: SourceDatabase, settings: NotifySettings, log: Logger, signal: AbortSignal) {
     this.#database = database;
     this.#settings = settings;
     this.#log = log;
+    this.#signal = signal;
   }
 
   /**
@@ -70,6 +73,7 @@ export class TriggerInstaller {
     const shown = quoteQualifiedName(table.name);
     let former: ReadonlySet<string> = new Set();
     for (;;) {
+      this.#signal.throwIfAborted();
       const holders = await fetchHolders(this.#database.pool, [table.oid, ...table.partitions]);
       const held = holders.some((holder) => former.has(holder));
       former = new Set(holders);
@@ -79,7 +83,8 @@ export class TriggerInstaller {
         return outcome;
       }
       if (Date.now() >= deadline) throw staysLocked(shown, timeoutMs, outcome);
-      await sleep(RETRY_MIN_MS + Math.random() * (RETRY_MAX_MS - RETRY_MIN_MS));
+      const waitMs = RETRY_MIN_MS + Math.random() * (RETRY_MAX_MS - RETRY_MIN_MS);
+      await sleep(waitMs, undefined, { signal: this.#signal });
     }
   }
 

@@ -3,6 +3,7 @@ import { RealtimeError } from "@paperdb/protocol";
 import type { Position } from "@paperdb/protocol";
 import type { Logger } from "pino";
 import { PgListener } from "../../postgres/listener.ts";
+import { TimeLimitError, within } from "../../postgres/within.ts";
 import type { ChangeSink, ChangeSource, ChannelKey, CollectionInfo, SourceState } from "../change-source.ts";
 import { Capturer } from "./capturer.ts";
 import { CatalogFollower } from "./catalog-follower.ts";
@@ -34,6 +35,12 @@ export interface PostgresNotifySourceOptions {
   readonly settings?: Partial<NotifySettings>;
 }
 
+/** How old an answer about a name may be that is no collection: anybody can ask, as often as they like. */
+const UNKNOWN_NAME_MAX_AGE_MS = 250;
+
+/** Longer than the connections need, which are cut after a second. */
+const CLOSE_TIMEOUT_MS = 1_500;
+
 const APPLICATION_NAME = "paperdb-realtime";
 
 /** What the listening connection of a running server is called in `pg_stat_activity`. */
@@ -59,7 +66,7 @@ export class PostgresNotifySource implements ChangeSource {
   readonly #follower: CatalogFollower;
   #state: SourceState = { live: false, reason: "The source is starting.", retryAfterMs: 1_000 };
   #opened = false;
-  #closed = false;
+  readonly #closing = new AbortController();
   /** Counts outages, so that a recovery that another outage overtook stops. */
   #outages = 0;
 
@@ -71,7 +78,7 @@ export class PostgresNotifySource implements ChangeSource {
     const { log, collections, sink, topics } = options;
     const database = new SourceDatabase(options.url, APPLICATION_NAME, settings, log);
     const catalog = new Catalog(database, collections);
-    const capturer = new Capturer(catalog, database, settings, log);
+    const capturer = new Capturer(catalog, database, settings, log, this.#closing.signal);
     const fetchOutbox = (id: string): Promise<string | undefined> => database.fetchOutboxMessage(id);
     const shared = { settings, log, stats: this.#stats, watches: this.#watches };
     this.#database = database;
@@ -123,6 +130,10 @@ export class PostgresNotifySource implements ChangeSource {
     this.#follower.follow();
   }
 
+  get #closed(): boolean {
+    return this.#closing.signal.aborted;
+  }
+
   state(): SourceState {
     return this.#state;
   }
@@ -134,11 +145,11 @@ export class PostgresNotifySource implements ChangeSource {
   }
 
   collections(): readonly CollectionInfo[] {
-    return [...this.#catalog.current.tables.keys()].map((name) => ({ name }));
+    return this.#catalog.infos;
   }
 
   async whyNotCollection(name: string): Promise<string | undefined> {
-    if (this.#state.live) await this.#catalog.refresh();
+    if (this.#state.live) await this.#catalog.recent(UNKNOWN_NAME_MAX_AGE_MS);
     return this.#catalog.current.unusable.get(name);
   }
 
@@ -153,15 +164,24 @@ export class PostgresNotifySource implements ChangeSource {
     this.#watcher.unwatch(key);
   }
 
+  /** Ends within {@link CLOSE_TIMEOUT_MS}, whatever is under way and whether the database answers or not. */
   async close(): Promise<void> {
     if (this.#closed) return;
-    this.#closed = true;
+    this.#closing.abort();
     this.#state = { live: false, reason: "The server is shutting down.", retryAfterMs: 1_000 };
     this.#watches.clear();
-    await this.#follower.close();
-    await this.#capturer.settled();
-    await this.#listener.close();
-    await this.#database.close();
+    const ended = [
+      this.#follower.close(),
+      this.#capturer.settled(),
+      this.#listener.close(),
+      this.#database.close(),
+    ];
+    try {
+      await within(CLOSE_TIMEOUT_MS, Promise.all(ended));
+    } catch (error) {
+      if (!(error instanceof TimeLimitError)) throw error;
+      this.#options.log.warn("The source did not end in time, and is left behind");
+    }
   }
 
   #createListener(): PgListener {

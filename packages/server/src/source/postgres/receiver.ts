@@ -42,6 +42,8 @@ export class Receiver {
   readonly #queue: NotificationQueue;
   #gathered: SourceEvent[] = [];
   #sequence = 0;
+  /** Grows when what was received is dropped: what is being fetched then comes too late. */
+  #generation = 0;
 
   constructor(options: ReceiverOptions) {
     this.#options = options;
@@ -84,11 +86,13 @@ export class Receiver {
 
   /** Drops what waits: it will be followed by {@link lost}. */
   clear(): void {
+    this.#generation += 1;
     this.#queue.clear();
     this.#chunks.clear();
   }
 
   #overflow(): void {
+    this.#generation += 1;
     this.#chunks.clear();
     this.#options.log.warn(
       { maxPendingBytes: this.#options.settings.maxPendingBytes },
@@ -121,17 +125,42 @@ export class Receiver {
     }
     if (channel !== PUBLISH_CHANNEL && this.#options.watches.on(channel).length === 0) return;
     this.#options.stats.outboxFetches += 1;
+    const generation = this.#generation;
     // What came before does not have to wait for the fetch.
     await this.#flush();
+    if (generation !== this.#generation) return;
+    const message = await this.#fetchMessage(id);
+    if (generation !== this.#generation) return;
+    if (message === undefined || !this.#deliverFetched(channel, message)) this.#lostFetch(channel);
+  }
+
+  /** The body of a message in the outbox is not checked before, so reading it may fail. */
+  #deliverFetched(channel: string, message: string): boolean {
+    try {
+      this.#deliver(channel, parseMessage(message, true));
+      return true;
+    } catch {
+      this.#options.stats.garbage += 1;
+      return false;
+    }
+  }
+
+  async #fetchMessage(id: string): Promise<string | undefined> {
     try {
       const message = await this.#options.fetchOutbox(id);
-      if (message !== undefined) {
-        this.#deliver(channel, parseMessage(message, true));
-        return;
-      }
-      this.#options.log.warn("A document was swept from the outbox before it was fetched");
+      if (message === undefined)
+        this.#options.log.warn("A document was swept from the outbox before it was fetched");
+      return message;
     } catch (error) {
       this.#options.log.warn({ reason: String(error) }, "Cannot fetch a document from the outbox");
+      return undefined;
+    }
+  }
+
+  #lostFetch(channel: string): void {
+    if (channel === PUBLISH_CHANNEL) {
+      this.#options.topics.lost?.("change_too_large");
+      return;
     }
     const keys = this.#options.watches.on(channel).map((watch) => watch.key);
     if (keys.length > 0) this.lost(keys, "change_too_large");

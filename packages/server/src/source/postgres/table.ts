@@ -17,6 +17,8 @@ export interface CapturedTable {
   readonly shape: string;
   /** The oids of its partitions at all levels, sorted; empty for an ordinary table. */
   readonly partitions: readonly number[];
+  /** Equal as long as these partitions were neither detached nor attached. */
+  readonly attachments: string;
   /** Our triggers as the catalog has them. */
   readonly triggers: readonly InstalledTrigger[];
 }
@@ -37,7 +39,7 @@ export interface InstalledTrigger {
 export function isSameHistory(left: CapturedTable, right: CapturedTable): boolean {
   return (
     left.shape === right.shape &&
-    left.partitions.join() === right.partitions.join() &&
+    left.attachments === right.attachments &&
     left.virtualColumns.join() === right.virtualColumns.join()
   );
 }

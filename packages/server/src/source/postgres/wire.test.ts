@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseControlMessage, parseMessage } from "./wire.ts";
+import { controlPayload, parseControlMessage, parseMessage } from "./wire.ts";
 
 const HEADER = '["u",1700000000000,3,16384,"a","7",0]';
 
@@ -26,6 +26,11 @@ describe("parseMessage", () => {
     expect(parseMessage('["x",0,0,5,"a","",0]')).toEqual({ kind: "x", tableOid: 5, tenant: "a" });
   });
 
+  it("counts the characters of a tenant as the tenants' own rule does", () => {
+    const tenant = "🐘".repeat(200);
+    expect(parseMessage(`["p",1,1,0,"${tenant}","t",0]\nnull`)).toMatchObject({ tenant });
+  });
+
   it.each([
     "",
     "\n",
@@ -44,6 +49,13 @@ describe("parseMessage", () => {
     '["u",1,3,16384,null,"7",0]\n{}',
     '["u",1,3,16384,"a",7,0]\n{}',
     '["t",1,3,16384,"a","7",0]\n{}',
+    '["p",1,1,0,"a","order.*",0]\nnull',
+    '["p",1,1,0,"a","",0]\nnull',
+    '["p",1,1,0,"a","t\\n",0]\nnull',
+    '["p",1,1,0,"","t",0]\nnull',
+    '["p",1,1,0,"a\\nb","t",0]\nnull',
+    '["p",1,1,0,"\\ud800","t",0]\nnull',
+    `["p",1,1,0,"${"x".repeat(201)}","t",0]\nnull`,
   ])("refuses %j", (text) => {
     expect(parseMessage(text)).toBeUndefined();
   });
@@ -53,6 +65,8 @@ describe("parseControlMessage", () => {
   it("reads why a table's changes were missed", () => {
     expect(parseControlMessage('["truncated",5]')).toEqual({ reason: "truncated", tableOid: 5 });
     expect(parseControlMessage('["capture_failed",5]')).toEqual({ reason: "capture_failed", tableOid: 5 });
+    const recaptured = { reason: "recaptured", tableOid: 5 } as const;
+    expect(parseControlMessage(controlPayload(recaptured))).toEqual(recaptured);
   });
 
   it.each(["", "[]", "{}", '["truncated"]', '["truncated","5"]', '["else",5]', '["truncated",5,6]'])(

@@ -1,3 +1,5 @@
+import { isTopic } from "@paperdb/protocol";
+
 /**
  * What the capture functions send, and the reading of it.
  *
@@ -35,6 +37,9 @@ export const MAX_INLINE_BYTES = 7_900;
 /** As base64, with its line feeds and the chunk's own header, this fits a notification. */
 export const CHUNK_BYTES = 5_850;
 
+/** What can be a tenant: 1 to 200 code points without control characters and halves of characters. */
+const TENANT_ID = /^[^\p{Cc}\p{Cs}]{1,200}$/u;
+
 const LINE_FEED = "\n";
 
 const CONTROL_REASONS = ["truncated", "capture_failed", "recaptured"] as const;
@@ -52,6 +57,7 @@ export function parseMessage(text: string, trusted = false): Message | undefined
   if (typeof tenant !== "string" || typeof subject !== "string") return undefined;
   if (kind === "x") return { kind, tableOid, tenant };
   if (kind !== "i" && kind !== "u" && kind !== "d" && kind !== "p") return undefined;
+  if (kind === "p" && !(TENANT_ID.test(tenant) && isTopic(subject))) return undefined;
   const body = headerEnd === -1 ? "" : text.slice(headerEnd + 1);
   if (!trusted && !isBody(body, kind)) return undefined;
   return { kind, sentAtMs, tableOid, tenant, subject, composite: composite === 1, body };

@@ -1,0 +1,96 @@
+import { pino } from "pino";
+import { describe, expect, it } from "vitest";
+import type { SourceEvent } from "../change-source.ts";
+import { PUBLISH_CHANNEL } from "./channels.ts";
+import { Receiver } from "./receiver.ts";
+import { NOTIFY_DEFAULTS } from "./settings.ts";
+import { emptyStats } from "./stats.ts";
+import type { CapturedTable } from "./table.ts";
+import { Watches } from "./watches.ts";
+
+const TABLE: CapturedTable = {
+  collection: "todos",
+  oid: 5,
+  name: { schema: "public", table: "todos" },
+  tenantColumn: "tenant_id",
+  primaryKey: ["id"],
+  hidden: new Set(),
+  virtualColumns: [],
+  shape: "",
+  partitions: [],
+  attachments: "[]",
+  triggers: [],
+};
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+const insert = (id: string) => `["i",1,1,5,"a","${id}",0]\n{"id":${id}}`;
+
+/** A receiver of one channel, whose outbox answers when and what the test says. */
+function setUp() {
+  const told: string[] = [];
+  const fetches: { resolve(message: string | undefined): void; reject(error: Error): void }[] = [];
+  const watches = new Watches();
+  const channel = watches.add({ tenant: "a", collection: "todos" }, TABLE).notifyChannel;
+  const receiver = new Receiver({
+    sink: {
+      append: (events: readonly SourceEvent[]) => {
+        for (const { body } of events) told.push("documentId" in body ? body.documentId : body.topic);
+      },
+      lost: (_channels, _position, reason) => told.push(`lost: ${reason}`),
+      dropped: () => undefined,
+    },
+    topics: {
+      publish: (_tenant, topic) => told.push(topic),
+      lost: (reason) => told.push(`topics lost: ${reason}`),
+    },
+    watches,
+    fetchOutbox: () =>
+      new Promise((resolve, reject) => {
+        fetches.push({ resolve, reject });
+      }),
+    settings: { ...NOTIFY_DEFAULTS, maxPendingBytes: 10_000 },
+    stats: emptyStats(),
+    log: pino({ level: "silent" }),
+  });
+  return { receiver, channel, told, fetches };
+}
+
+describe("Receiver", () => {
+  it("delivers nothing of before an outage after it, though it was being fetched", async () => {
+    const { receiver, channel, told, fetches } = setUp();
+    receiver.push(channel, "@1");
+    await turn();
+    receiver.clear();
+    receiver.lost("all", "source_reconnected");
+    receiver.push(channel, insert("2"));
+    fetches[0]?.resolve(insert("1"));
+    await turn();
+    expect(told).toEqual(["lost: source_reconnected", "2"]);
+  });
+
+  it("delivers nothing of before an overflow after it, and does not reset again for it", async () => {
+    const { receiver, channel, told, fetches } = setUp();
+    receiver.push(channel, "@1");
+    await turn();
+    receiver.push(channel, "x".repeat(10_000));
+    fetches[0]?.reject(new Error("gone"));
+    receiver.push(channel, insert("2"));
+    await turn();
+    expect(told).toEqual(["lost: overloaded", "topics lost: overloaded", "2"]);
+  });
+
+  it.each([
+    ["swept", undefined],
+    ["out of reach", new Error("no connection")],
+  ])("says so when a document or an event in the outbox is %s", async (_what, failure) => {
+    const { receiver, channel, told, fetches } = setUp();
+    for (const on of [channel, PUBLISH_CHANNEL]) {
+      receiver.push(on, "@1");
+      await turn();
+      if (failure === undefined) fetches.pop()?.resolve(undefined);
+      else fetches.pop()?.reject(failure);
+      await turn();
+    }
+    expect(told).toEqual(["lost: change_too_large", "topics lost: change_too_large"]);
+  });
+});
