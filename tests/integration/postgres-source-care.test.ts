@@ -148,7 +148,9 @@ describe("diagnose", () => {
     expect((await query("select from pg_namespace where nspname = 'paperdb'")).rowCount).toBe(0);
   });
 
-  it("says which tables are no collections, and which triggers are disabled", async () => {
+  it("says which tables are no collections or have heirs, and which triggers are disabled", async () => {
+    await query("create table elder (id int primary key, tenant_id text)");
+    await query("create table heir (primary key (id)) inherits (elder)");
     await query("create table no_tenant (id int primary key)");
     await query("create table no_key (tenant_id text)");
     await query("create table todos (id int primary key, tenant_id text)");
@@ -158,6 +160,8 @@ describe("diagnose", () => {
     await query("alter table todos disable trigger all");
     const warnings = await titles(database.url, "warning");
     expect(warnings).toMatch(/no_tenant" has no tenant_id column/);
+    expect(warnings).toMatch(/INHERIT from the table of collection "elder"/);
+    expect(warnings).not.toMatch(/collection "heir"/);
     expect(warnings).toMatch(/no_key" has no primary key/);
     expect(warnings).toMatch(/triggers of collection "todos" are disabled/);
   });

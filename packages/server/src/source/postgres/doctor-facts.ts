@@ -14,6 +14,8 @@ export interface ServerFacts {
   readonly queueUsage: number;
   /** The oids of tables that this role may put triggers on. */
   readonly ownedTables: ReadonlySet<number>;
+  /** The oids of ordinary tables that others INHERIT. */
+  readonly inheritedTables: ReadonlySet<number>;
 }
 
 const FACTS = `
@@ -27,14 +29,22 @@ select current_setting('server_version_num')::int as "version",
   current_setting('max_prepared_transactions')::int as "maxPreparedTransactions",
   pg_notification_queue_usage() as "queueUsage",
   coalesce((select json_agg(c.oid::bigint) from pg_class c
-    where c.relkind in ('r', 'p') and pg_has_role(c.relowner, 'USAGE')), '[]') as "ownedTables"`;
+    where c.relkind in ('r', 'p') and pg_has_role(c.relowner, 'USAGE')), '[]') as "ownedTables",
+  coalesce((select json_agg(c.oid::bigint) from pg_class c
+    where c.relkind = 'r' and exists (select from pg_inherits i where i.inhparent = c.oid)), '[]') as "inheritedTables"`;
+
+/** The facts as they arrive: sets are arrays. */
+type Row = Omit<ServerFacts, "ownedTables" | "inheritedTables"> &
+  Readonly<Record<"ownedTables" | "inheritedTables", readonly number[]>>;
 
 /** Asks a database what `doctor` wants to know of it. */
 export async function fetchServerFacts(client: Client): Promise<ServerFacts> {
-  const result = await client.query<Omit<ServerFacts, "ownedTables"> & { ownedTables: readonly number[] }>(
-    FACTS,
-  );
+  const result = await client.query<Row>(FACTS);
   const [row] = result.rows;
   if (row === undefined) throw new Error("The database did not answer.");
-  return { ...row, ownedTables: new Set(row.ownedTables) };
+  return {
+    ...row,
+    ownedTables: new Set(row.ownedTables),
+    inheritedTables: new Set(row.inheritedTables),
+  };
 }

@@ -128,6 +128,12 @@ function aboutCollections({ tables, unusable }: Collections, facts: ServerFacts)
         "Make them STORED if clients need them.",
       );
     }
+    if (facts.inheritedTables.has(table.oid)) {
+      return warning(
+        `Other tables INHERIT from the table of collection ${shown}: changes of their rows are not delivered as its own.`,
+        "Subscribe to those tables, or make it a partitioned table.",
+      );
+    }
     return ok(`${shown} is a collection.`);
   });
   return [...findings, ...[...unusable.values()].map((sentence) => warning(sentence))];
