@@ -3,7 +3,7 @@ import { RealtimeError } from "@paperdb/protocol";
 import type { Position } from "@paperdb/protocol";
 import type { Logger } from "pino";
 import { PgListener } from "../../postgres/listener.ts";
-import { TimeLimitError, within } from "../../postgres/within.ts";
+import { TimeLimitError, within } from "../../timing/within.ts";
 import type { ChangeSink, ChangeSource, ChannelKey, CollectionInfo, SourceState } from "../change-source.ts";
 import { Capturer } from "./capturer.ts";
 import { CatalogFollower } from "./catalog-follower.ts";
