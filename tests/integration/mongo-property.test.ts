@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import {
-  MongoNetworkError,
+  MongoBulkWriteError,
   MongoNetworkTimeoutError,
   ObjectId,
   type AnyBulkWriteOperation,
@@ -82,6 +82,7 @@ type Scene = typeof scene extends fc.Arbitrary<infer T> ? T : never;
 const EXPECTED =
   /Mongo(?:Network|NetworkTimeout|ServerSelection|BulkWrite|PoolCleared|NotPrimary)|Mongo(?:Server|Transaction)Error/;
 const FINAL_ROUND_TIMEOUT_MS = 30_000;
+const MAX_ATTEMPTS = 3;
 
 describe.runIf(canStartMongo)("with the database and our server killed now and then", () => {
   let mongod: TestMongo;
@@ -107,7 +108,7 @@ describe.runIf(canStartMongo)("with the database and our server killed now and t
           await run.open();
           for (const each of scenes) await run.play(each);
           await run.settle();
-          expect(run.findProblems(await fetchHistory(mongo.db, since))).toEqual([]);
+          expect(run.findProblems(await run.insist(() => fetchHistory(mongo.db, since)))).toEqual([]);
           resumes += run.resumes;
         } finally {
           await run.close();
@@ -149,6 +150,8 @@ class Run {
   readonly #left: Subscriber[] = [];
   /** Marks of inserts that the database has acknowledged. */
   readonly #acknowledged: number[] = [];
+  #transactions: Promise<void> = Promise.resolve();
+  #starting: Promise<void> | undefined;
   #mark = 0;
 
   constructor(mongo: TestMongoDatabase, mongod: TestMongo, server: ServerProcess) {
@@ -184,7 +187,6 @@ class Run {
   /** Writes to every channel until each subscriber has the last write of all. */
   async settle(): Promise<void> {
     await this.#untilLive();
-    await this.#endForgottenTransactions();
     for (const { channel, client } of this.#present.values()) {
       const [name = "", ...rest] = channel.split(" ");
       const owner = TENANTS.find((each) => tenantText(each) === rest.join(" "));
@@ -231,24 +233,34 @@ class Run {
   }
 
   /**
-   * MongoDB aborts a transaction whose client is gone after a minute. The stand-in keeps it, and what it has locked,
-   * until it is started again.
+   * Repeats what the database does not answer, after starting that again. MongoDB aborts a transaction whose client
+   * is gone after a minute; the stand-in keeps it, and what it has locked.
    */
-  async #endForgottenTransactions(): Promise<void> {
-    for (const name of COLLECTIONS) {
+  async insist<T>(work: () => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt += 1) {
       try {
-        await this.#mongo.insert(name, { tenantId: null });
+        return await work();
       } catch (error) {
-        if (!(error instanceof MongoNetworkError)) throw error;
-        await this.#disturb("database killed");
+        if (!isUnanswered(error) || attempt === MAX_ATTEMPTS) throw error;
+        await this.#startDatabaseAgain();
       }
+    }
+  }
+
+  /** Once for all that wait. */
+  async #startDatabaseAgain(): Promise<void> {
+    this.#starting ??= this.#mongod.kill().then(() => this.#mongod.start());
+    try {
+      await this.#starting;
+    } finally {
+      this.#starting = undefined;
     }
   }
 
   async #writeLast(name: string, owner: unknown): Promise<number> {
     this.#mark += 1;
     const mark = this.#mark;
-    await this.#mongo.insert(name, { tenantId: owner, mark });
+    await this.insist(() => this.#mongo.insert(name, { tenantId: owner, mark }));
     return mark;
   }
 
@@ -277,10 +289,8 @@ class Run {
   }
 
   async #disturb(what: Scene["disturbance"]): Promise<void> {
-    if (what === "database killed") {
-      await this.#mongod.kill();
-      await this.#mongod.start();
-    } else if (what === "server killed" || what === "server ended") {
+    if (what === "database killed") await this.#startDatabaseAgain();
+    else if (what === "server killed" || what === "server ended") {
       await (what === "server killed" ? this.#server.kill() : this.#server.end());
       await this.#server.start();
     } else if (what === "clients cut") {
@@ -291,14 +301,24 @@ class Run {
   async #write(batches: readonly Batch[]): Promise<void> {
     for (const each of batches) {
       try {
-        if (each.kind === "transaction") await this.#writeTransaction(each.steps, each.commits);
+        if (each.kind === "transaction")
+          await this.#inTurn(() => this.#writeTransaction(each.steps, each.commits));
         else if (each.kind === "bulk") await this.#writeBulk(each.collection, each.writes, each);
         else for (const one of each.writes) await this.#writeBulk(each.collection, [one]);
       } catch (error) {
         if (!(error instanceof Error && EXPECTED.test(error.name))) throw error;
-        if (error instanceof MongoNetworkTimeoutError) return;
+        if (!isUnanswered(error)) continue;
+        await this.#startDatabaseAgain();
+        return;
       }
     }
+  }
+
+  /** Two transactions on the same documents are a conflict in MongoDB, and wait for each other for ever in the stand-in. */
+  async #inTurn(work: () => Promise<void>): Promise<void> {
+    const turn = this.#transactions.then(work);
+    this.#transactions = turn.catch(() => undefined);
+    await turn;
   }
 
   async #writeBulk(
@@ -353,6 +373,14 @@ class Run {
         return { deleteMany: { filter } };
     }
   }
+}
+
+/** A bulk write's error only quotes that of the connection. */
+function isUnanswered(error: unknown): boolean {
+  return (
+    error instanceof MongoNetworkTimeoutError ||
+    (error instanceof MongoBulkWriteError && error.message.endsWith("timed out"))
+  );
 }
 
 /** Whether the stretch is what was committed from `begin` on, without a gap. */
