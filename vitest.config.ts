@@ -21,7 +21,15 @@ const withBoth = {
 const MONGO_TESTS = "tests/integration/mongo*.test.ts";
 
 const projects: TestProjectInlineConfiguration[] = [
-  { extends: true, test: { name: "unit", include: ["packages/*/src/**/*.test.ts", "bench/**/*.test.ts"] } },
+  {
+    extends: true,
+    test: {
+      name: "unit",
+      // Property tests on a busy machine take longer than the default.
+      testTimeout: 30_000,
+      include: ["packages/*/src/**/*.test.ts", "bench/**/*.test.ts"],
+    },
+  },
   {
     extends: true,
     test: {
