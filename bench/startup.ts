@@ -46,6 +46,6 @@ async function measureStarts(command: Command, times: Rounds<Start>): Promise<vo
       await server.stop();
     }
   } finally {
-    await rm(dataDir, { recursive: true, force: true });
+    await rm(dataDir, { recursive: true, force: true, maxRetries: 20, retryDelay: 200 });
   }
 }

@@ -113,7 +113,8 @@ export class ServerProcess {
       await exited;
       clearTimeout(killer);
     }
-    if (this.#ownDataDir !== undefined) await rm(this.#ownDataDir, { recursive: true, force: true });
+    if (this.#ownDataDir !== undefined)
+      await rm(this.#ownDataDir, { recursive: true, force: true, maxRetries: 20, retryDelay: 200 });
   }
 
   async #untilReady(): Promise<void> {
