@@ -21,7 +21,7 @@ const BEARER = /^bearer +(\S+) *$/i;
  * @throws {RealtimeError} `unauthorized`, `secret_key_in_query`, or `invalid_request` when the query has several.
  */
 export function extractKey({ headers, queryKey, allowQuery }: KeyCarrier): string {
-  const fromHeader = readApikeyHeader(headers) ?? BEARER.exec(headers.authorization ?? "")?.[1];
+  const fromHeader = readApikeyHeader(headers) ?? readBearer(headers);
   if (fromHeader !== undefined) return fromHeader;
   if (queryKey === undefined) throw noKey(headers, allowQuery);
   if (!allowQuery) {
@@ -39,6 +39,11 @@ export function extractKey({ headers, queryKey, allowQuery }: KeyCarrier): strin
     );
   }
   return queryKey;
+}
+
+/** What comes with `Authorization: Bearer`; undefined without it. */
+export function readBearer(headers: IncomingHttpHeaders): string | undefined {
+  return BEARER.exec(headers.authorization ?? "")?.[1];
 }
 
 function readApikeyHeader(headers: IncomingHttpHeaders): string | undefined {

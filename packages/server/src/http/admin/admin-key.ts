@@ -1,14 +1,13 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { RealtimeError } from "@paperdb/protocol";
 import type { FastifyRequest } from "fastify";
-
-const BEARER = /^bearer +(\S+) *$/i;
+import { readBearer } from "../../auth/extract-key.ts";
 
 /** A check that a request carries the admin key, which takes as long for a wrong key as for a nearly right one. */
 export function adminKeyCheck(adminKey: string): (request: FastifyRequest) => void {
   const expected = digest(adminKey);
   return ({ headers }) => {
-    const given = BEARER.exec(headers.authorization ?? "")?.[1];
+    const given = readBearer(headers);
     if (given === undefined) {
       throw new RealtimeError("unauthorized", 'Send the admin key: "Authorization: Bearer …".');
     }
