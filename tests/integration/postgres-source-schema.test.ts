@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createApplicationDatabase, openTestSource } from "../support/postgres-source.ts";
+import { createApplicationDatabase, openTestSource, runInTransaction } from "../support/postgres-source.ts";
 import type { TestSource } from "../support/postgres-source.ts";
 import type { TestDatabase } from "../support/postgres.ts";
 import { until } from "../support/until.ts";
@@ -19,16 +19,7 @@ afterAll(async () => {
   await database.drop();
 });
 
-async function inTransaction(...statements: readonly string[]): Promise<void> {
-  const client = await database.pool.connect();
-  try {
-    await client.query("begin");
-    for (const statement of statements) await client.query(statement);
-    await client.query("commit");
-  } finally {
-    client.release(true);
-  }
-}
+const inTransaction = (...statements: readonly string[]) => runInTransaction(database, statements);
 
 async function untilReset(tenant: string, collection: string, reason: string, times = 1): Promise<void> {
   await until(() => test.sink.resetsOf(tenant, collection, reason) >= times, {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { TestDatabase } from "../support/postgres.ts";
-import { createApplicationDatabase, openTestSource } from "../support/postgres-source.ts";
+import { createApplicationDatabase, openTestSource, runInTransaction } from "../support/postgres-source.ts";
 import type { TestSource } from "../support/postgres-source.ts";
 
 let database: TestDatabase;
@@ -17,17 +17,7 @@ afterAll(async () => {
   await database.drop();
 });
 
-/** Several statements on one connection, in one transaction unless they say otherwise. */
-async function inTransaction(...statements: readonly string[]): Promise<void> {
-  const client = await database.pool.connect();
-  try {
-    await client.query("begin");
-    for (const statement of statements) await client.query(statement);
-    await client.query("commit");
-  } finally {
-    client.release(true);
-  }
-}
+const inTransaction = (...statements: readonly string[]) => runInTransaction(database, statements);
 
 describe("changes", () => {
   it("delivers insert, update and delete with the whole row, to the row's tenant only", async () => {

@@ -67,3 +67,15 @@ export async function openTestSource(
     },
   };
 }
+
+/** Runs several statements on one connection, in one transaction unless they say otherwise. */
+export async function runInTransaction(database: TestDatabase, statements: readonly string[]): Promise<void> {
+  const client = await database.pool.connect();
+  try {
+    await client.query("begin");
+    for (const statement of statements) await client.query(statement);
+    await client.query("commit");
+  } finally {
+    client.release(true);
+  }
+}
