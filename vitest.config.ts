@@ -51,6 +51,7 @@ if (findDebianPostgres(15) === undefined) {
     test: {
       name: "integration-pg15",
       include: ["tests/integration/postgres-source*.test.ts"],
+      exclude: ["tests/integration/postgres-source-queue.test.ts"],
       ...withPostgres,
     },
   });

@@ -25,3 +25,16 @@ export function topicMatcher(pattern: string): (topic: string) => boolean {
   const expression = new RegExp(`^${source}$`);
   return (topic) => expression.test(topic);
 }
+
+/** Whether all topics that `wanted` stands for are among those of `granted`. Both must pass {@link isTopicPattern}. */
+export function topicCovers(granted: string, wanted: string): boolean {
+  const grantedSegments = granted.split(".");
+  const wantedSegments = wanted.split(".");
+  for (const [index, segment] of grantedSegments.entries()) {
+    const other = wantedSegments[index];
+    if (other === undefined) return false;
+    if (segment === ">") return true;
+    if (other === ">" || (segment !== "*" && segment !== other)) return false;
+  }
+  return wantedSegments.length === grantedSegments.length;
+}
