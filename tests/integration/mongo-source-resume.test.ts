@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { DeliveryTarget, FrameFormat } from "../../packages/server/src/hub/delivery.ts";
+import type { DeliveryTarget, FrameFormat, Greeting } from "../../packages/server/src/hub/delivery.ts";
 import { Hub } from "../../packages/server/src/hub/hub.ts";
 import type { Subscription } from "../../packages/server/src/hub/subscription.ts";
 import { MemoryLog } from "../../packages/server/src/log/memory/memory-log.ts";
@@ -22,14 +22,14 @@ const HISTORY = { maxEventsPerChannel: 1e6, maxBytesPerChannel: 1e9, maxBytesTot
 const observer = { delivered() {}, offered() {}, reset() {}, slowConsumer() {} };
 
 const LINES: FrameFormat = {
+  namesChannel: false,
   event: ({ body }, cursor) => Buffer.from(`event ${cursor} ${"topic" in body ? "" : body.documentId}\n`),
-  ready: (cursor, resumed) => Buffer.from(`ready ${cursor} ${String(resumed)}\n`),
-  reset: (reason) => Buffer.from(`reset - ${reason}\n`),
   heartbeat: (cursor) => Buffer.from(`heartbeat ${cursor}\n`),
 };
 
 /** A client that keeps its cursor, as EventSource does. */
 class Client implements DeliveryTarget {
+  readonly keepsUp = true;
   readonly tenant: string;
   readonly ids: number[] = [];
   resets = 0;
@@ -41,12 +41,17 @@ class Client implements DeliveryTarget {
     this.tenant = tenant;
   }
 
+  greet({ cursor, resumed, resetReason }: Greeting): boolean {
+    if (resetReason !== undefined) this.resets += 1;
+    if (resumed) this.resumes += 1;
+    this.cursor = cursor;
+    return true;
+  }
+
   write(frames: Buffer): boolean {
     for (const line of frames.toString().trimEnd().split("\n")) {
       const [kind, cursor = "", value] = line.split(" ");
-      if (kind === "reset") this.resets += 1;
-      else this.cursor = cursor;
-      if (kind === "ready" && value === "true") this.resumes += 1;
+      this.cursor = cursor;
       if (kind === "event") this.ids.push(Number(value));
     }
     return true;

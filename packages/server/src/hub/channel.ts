@@ -7,6 +7,8 @@ import { View } from "./view.ts";
 
 /** A channel that is in use: its history, and its subscriptions by view. */
 export class Channel {
+  /** Short, and never used for another channel of this server. */
+  readonly name: string;
   readonly key: ChannelKey;
   readonly source: ChangeSource;
   readonly history: ChannelHistory;
@@ -22,7 +24,11 @@ export class Channel {
   /** Set while older events are put before its history. */
   reachingBack: Promise<void> | undefined;
 
-  constructor(key: ChannelKey, source: ChangeSource, history: ChannelHistory) {
+  /** Views made so far: those with a filter are named by it. */
+  #filteredViews = 0;
+
+  constructor(name: string, key: ChannelKey, source: ChangeSource, history: ChannelHistory) {
+    this.name = name;
     this.key = key;
     this.source = source;
     this.history = history;
@@ -39,10 +45,17 @@ export class Channel {
     if (view === undefined) {
       // A source knows its epoch once it is live, which it is when somebody subscribes.
       const prefix = cursorPrefix(this.source.name, this.source.epoch);
-      view = new View(this.history, prefix, format, filter, maxSliceBytes);
+      view = new View(this.history, prefix, this.#viewName(filter), format, filter, maxSliceBytes);
       byFilter.set(filterId, view);
     }
     return view;
+  }
+
+  /** Frames of all views without a filter are shared, also with those to come. */
+  #viewName(filter: EventFilter | undefined): string {
+    if (filter === undefined) return this.name;
+    this.#filteredViews += 1;
+    return `${this.name}.${this.#filteredViews.toString(36)}`;
   }
 
   /** Forgets a view without subscriptions. */

@@ -1,27 +1,50 @@
 import type { SourceEvent } from "../source/change-source.ts";
 
-/** How a transport writes. One instance per wire format: frames are cached by it. */
+/** How a transport writes events. One instance per wire format: frames are cached by it. */
 export interface FrameFormat {
-  event(event: SourceEvent, cursor: string): Buffer;
-  ready(cursor: string, resumed: boolean): Buffer;
-  reset(reason: string): Buffer;
-  /** Carries the cursor of a quiet subscription. */
-  heartbeat(cursor: string): Buffer;
+  /** Whether frames name their channel: subscriptions with different filters then have different frames. */
+  readonly namesChannel: boolean;
+  /** @param channel - the hub's short name for the channel and the subscription's filter. */
+  event(event: SourceEvent, cursor: string, channel: string): Buffer;
+  /** Carries the cursor of a quiet subscription. A format without such frames leaves it out. */
+  heartbeat?(cursor: string, channel: string): Buffer;
+}
+
+/** What a subscriber is told before its events. */
+export interface Greeting {
+  /** The hub's short name for the channel and the subscription's filter. */
+  readonly channel: string;
+  /** Where the subscriber stands. */
+  readonly cursor: string;
+  /** Whether it goes on from where it was: what it missed follows. */
+  readonly resumed: boolean;
+  /** Why what the client holds is void; undefined when it is not. */
+  readonly resetReason: string | undefined;
 }
 
 /** Why the hub ends a subscription. */
 export type EndReason =
   { readonly kind: "slow_consumer" } | { readonly kind: "dropped"; readonly detail: string };
 
-/** The receiving side of a subscription: a transport's connection. */
+/** The receiving side of a subscription: a transport's connection, or one of its several subscriptions. */
 export interface DeliveryTarget {
   /**
-   * Writes frames in one system call.
+   * Whether the peer takes what it is sent. While it does not, the hub leaves the
+   * subscription at its place until `Hub.resume`.
+   */
+  readonly keepsUp: boolean;
+  /**
+   * Writes whole frames in one system call.
    *
-   * @returns false when the peer does not keep up: the hub then leaves the
-   * subscription at its place until {@link Subscription.resume}.
+   * @returns {@link keepsUp} after it.
    */
   write(frames: Buffer): boolean;
+  /**
+   * The subscription is live, at its start and after each reset.
+   *
+   * @returns {@link keepsUp} after it.
+   */
+  greet(greeting: Greeting): boolean;
   /** The subscription is over; the hub has forgotten it. */
   end(reason: EndReason): void;
 }

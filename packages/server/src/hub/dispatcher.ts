@@ -64,6 +64,8 @@ export class Dispatcher {
   deliver(subscription: Subscription): boolean {
     const { history } = subscription.channel;
     if (subscription.closed || subscription.blockedSinceMs !== undefined) return false;
+    // Another subscription of its connection may have filled the socket.
+    if (!subscription.target.keepsUp) return this.#block(subscription);
     if (subscription.generation !== history.generation) return this.#reset(subscription);
     if (subscription.place === history.headIndex) return false;
     if (subscription.place < history.firstIndex) {
@@ -74,7 +76,7 @@ export class Dispatcher {
     subscription.place = slice.nextIndex;
     if (slice.frames !== undefined) {
       this.#observer.delivered(subscription.channel, slice.count);
-      if (!this.#write(subscription, slice.frames)) return false;
+      if (!subscription.target.write(slice.frames)) return this.#block(subscription);
     }
     return subscription.place < history.headIndex;
   }
@@ -94,14 +96,18 @@ export class Dispatcher {
     subscription.generation = history.generation;
     // What came after the loss is still to be sent.
     subscription.place = history.firstIndex;
-    const ready = view.format.ready(view.cursorAt(subscription.place), false);
-    const frames = Buffer.concat([view.format.reset(history.resetReason), ready]);
     this.#observer.reset(subscription, history.resetReason);
-    return this.#write(subscription, frames) && subscription.place < history.headIndex;
+    const keepsUp = subscription.target.greet({
+      channel: view.name,
+      cursor: view.cursorAt(subscription.place),
+      resumed: false,
+      resetReason: history.resetReason,
+    });
+    if (!keepsUp) return this.#block(subscription);
+    return subscription.place < history.headIndex;
   }
 
-  #write(subscription: Subscription, frames: Buffer): boolean {
-    if (subscription.target.write(frames)) return true;
+  #block(subscription: Subscription): false {
     if (!subscription.closed) this.#observer.blocked(subscription);
     return false;
   }

@@ -39,13 +39,14 @@ export class Heartbeats {
 
 /** One that is behind gets its events instead. */
 function beat(subscription: Subscription, frames: Map<View, Buffer>): void {
-  const { channel, view, place, generation } = subscription;
+  const { channel, view, place, generation, target } = subscription;
+  if (view.format.heartbeat === undefined || !target.keepsUp) return;
   if (subscription.blockedSinceMs !== undefined || generation !== channel.history.generation) return;
   if (place !== channel.history.headIndex) return;
   let frame = frames.get(view);
   if (frame === undefined) {
-    frame = view.format.heartbeat(view.cursorAt(place));
+    frame = view.format.heartbeat(view.cursorAt(place), view.name);
     frames.set(view, frame);
   }
-  subscription.target.write(frame);
+  target.write(frame);
 }

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { MemoryLog, type HistoryLimits } from "../log/memory/memory-log.ts";
 import type { ChangeSource, ChannelKey, SourceEvent } from "../source/change-source.ts";
-import type { DeliveryTarget, EndReason, FrameFormat } from "./delivery.ts";
+import type { DeliveryTarget, EndReason, FrameFormat, Greeting } from "./delivery.ts";
 import { Hub, type HubSettings } from "./hub.ts";
 import type { Subscription } from "./subscription.ts";
 
@@ -25,10 +25,9 @@ const LIMITS: HistoryLimits = {
 
 /** One line per frame, so that tests can read what was written. */
 const LINES: FrameFormat = {
+  namesChannel: false,
   event: ({ body }, cursor) =>
     Buffer.from(`event ${"topic" in body ? body.topic : body.documentId} ${cursor}\n`),
-  ready: (cursor, resumed) => Buffer.from(`ready ${cursor} ${resumed ? "resumed" : "new"}\n`),
-  reset: (reason) => Buffer.from(`reset ${reason}\n`),
   heartbeat: (cursor) => Buffer.from(`heartbeat ${cursor}\n`),
 };
 
@@ -66,13 +65,31 @@ class CountingSource implements ChangeSource {
 class Peer implements DeliveryTarget {
   readonly lines: string[] = [];
   readonly writes: Buffer[] = [];
+  readonly greetings: Greeting[] = [];
   reads = true;
   ended: EndReason | undefined;
   subscription: Subscription | undefined;
+  /** What it did not read fills its socket. */
+  #isFull = false;
 
+  /** Something else on its connection was not read. */
+  fill(): void {
+    this.reads = false;
+    this.#isFull = true;
+  }
+  get keepsUp(): boolean {
+    return this.reads || !this.#isFull;
+  }
+  greet(greeting: Greeting): boolean {
+    this.greetings.push(greeting);
+    const { cursor, resumed, resetReason } = greeting;
+    const reset = resetReason === undefined ? "" : `reset ${resetReason}\n`;
+    return this.write(Buffer.from(`${reset}ready ${cursor} ${resumed ? "resumed" : "new"}\n`));
+  }
   write(frames: Buffer): boolean {
     this.writes.push(frames);
     this.lines.push(...frames.toString().trimEnd().split("\n"));
+    this.#isFull = !this.reads;
     return this.reads;
   }
   end(reason: EndReason): void {
@@ -320,11 +337,10 @@ describe("Hub", () => {
     expect(back.lines[0]).toMatch(/^reset/);
   });
 
-  it("ends the subscriptions of a dropped collection after a reset", async () => {
+  it("ends the subscriptions of a dropped collection", async () => {
     const { connect, hub, sink } = setUp();
     const peer = await connect();
     sink.dropped("todos", "dropped");
-    expect(peer.lines.at(-1)).toBe("reset dropped");
     expect(peer.ended).toEqual({ kind: "dropped", detail: "dropped" });
     expect(hub.channelCount).toBe(0);
   });
@@ -343,6 +359,50 @@ describe("Hub", () => {
     append("x3");
     await settle();
     expect(back.documents).toEqual(["x3"]);
+  });
+
+  it("names a channel the same for all, a filter of it apart, and another channel never so", async () => {
+    const { append, hub, source } = setUp({}, { maxLingeringChannels: 0, lingerMs: 0 });
+    const named: FrameFormat = {
+      namesChannel: true,
+      event: ({ position }, _cursor, channel) => Buffer.from(`event ${channel} ${position}\n`),
+    };
+    const subscribe = async (prefix?: string): Promise<Peer> => {
+      const peer = new Peer();
+      const filter = prefix === undefined ? undefined : { id: prefix, matches: () => true };
+      const channel = await hub.open(source, KEY);
+      const request = { target: peer, format: named, filter, cursor: undefined };
+      peer.subscription = hub.subscribe(channel, request);
+      return peer;
+    };
+    const peers = [await subscribe(), await subscribe(), await subscribe("1"), await subscribe("1")];
+    append("1");
+    await settle();
+    expect(peers.map(({ greetings, documents }) => [greetings[0]?.channel, ...documents])).toEqual([
+      ["c1", "c1"],
+      ["c1", "c1"],
+      ["c1.1", "c1.1"],
+      ["c1.1", "c1.1"],
+    ]);
+    expect(peers[0]?.writes.at(-1)).toBe(peers[1]?.writes.at(-1));
+    expect(peers[2]?.writes.at(-1)).toBe(peers[3]?.writes.at(-1));
+    for (const { subscription } of peers.slice(2))
+      if (subscription !== undefined) hub.unsubscribe(subscription);
+    expect((await subscribe("1")).greetings[0]?.channel).toBe("c1.2");
+  });
+
+  it("leaves a subscription at its place while its peer is full by another one", async () => {
+    const { append, connect, hub } = setUp();
+    const peer = await connect();
+    peer.fill();
+    append("1");
+    append("2");
+    await settle();
+    expect(peer.documents).toEqual([]);
+    peer.reads = true;
+    if (peer.subscription !== undefined) hub.resume(peer.subscription);
+    await settle();
+    expect(peer.documents).toEqual(["1", "2"]);
   });
 
   it("keeps few slices for those at different places", async () => {

@@ -53,6 +53,8 @@ export class Hub implements LogListener {
   readonly #slowConsumers: SlowConsumers;
   readonly #housekeeping: NodeJS.Timeout;
   #subscriptions = 0;
+  /** Since the start: channels are named by it. */
+  #openedChannels = 0;
 
   constructor(log: ChangeLog, settings: HubSettings, observer: HubObserver) {
     this.#log = log;
@@ -105,27 +107,26 @@ export class Hub implements LogListener {
     this.#idle.add(channel);
   }
 
-  /** Subscribes on an open channel: `ready` is written, and what the client missed follows. */
+  /** Subscribes on an open channel: the target is greeted, and what the client missed follows. */
   subscribe(channel: Channel, { target, format, filter, cursor }: SubscribeRequest): Subscription {
     const view = channel.view(format, filter, this.#settings.maxSliceBytes);
     const resumedAt = cursor === undefined ? undefined : channel.placeOf(cursor);
     const place = resumedAt ?? channel.history.headIndex;
+    const resetReason = cursor !== undefined && resumedAt === undefined ? "cursor_not_usable" : undefined;
     const subscription = new Subscription(target, channel, view, place);
     this.#subscriptions += 1;
     view.subscriptions.add(subscription);
     view.flowing.add(subscription);
     this.#heartbeats.add(subscription);
-    if (resumedAt !== undefined && cursor !== undefined) {
-      this.#greet(subscription, format.ready(cursor, true));
-    } else {
-      const ready = format.ready(view.cursorAt(place), false);
-      const mustReset = cursor !== undefined;
-      if (mustReset) this.#observer.reset("cursor_not_usable");
-      this.#greet(
-        subscription,
-        mustReset ? Buffer.concat([format.reset("cursor_not_usable"), ready]) : ready,
-      );
-    }
+    if (resetReason !== undefined) this.#observer.reset(resetReason);
+    const keepsUp = target.greet({
+      channel: view.name,
+      cursor: resumedAt === undefined || cursor === undefined ? view.cursorAt(place) : cursor,
+      resumed: resumedAt !== undefined,
+      resetReason,
+    });
+    if (keepsUp) this.#dispatcher.scheduleSubscription(subscription);
+    else if (!subscription.closed) this.#slowConsumers.add(subscription);
     return subscription;
   }
 
@@ -166,7 +167,6 @@ export class Hub implements LogListener {
     this.#forget(channel);
     for (const subscription of channel.subscriptions()) {
       this.#observer.reset(reason);
-      subscription.target.write(subscription.view.format.reset(reason));
       this.#end(subscription, { kind: "dropped", detail: reason });
     }
   }
@@ -191,7 +191,9 @@ export class Hub implements LogListener {
     const id = `${source.name}\0${channelId(key)}`;
     let channel = this.#channels.get(id);
     if (channel === undefined) {
-      channel = new Channel(key, source, this.#log.open(source.name, key));
+      this.#openedChannels += 1;
+      const name = `c${this.#openedChannels.toString(36)}`;
+      channel = new Channel(name, key, source, this.#log.open(source.name, key));
       this.#channels.set(id, channel);
       this.#byHistory.set(channel.history, channel);
     }
@@ -203,11 +205,6 @@ export class Hub implements LogListener {
 
   #isKnown(channel: Channel): boolean {
     return this.#byHistory.get(channel.history) === channel;
-  }
-
-  #greet(subscription: Subscription, frames: Buffer): void {
-    if (!subscription.target.write(frames)) this.#slowConsumers.add(subscription);
-    else this.#dispatcher.scheduleSubscription(subscription);
   }
 
   #endSlow(subscription: Subscription): void {

@@ -20,6 +20,8 @@ export interface Slice {
  * format and the same filter. All that stand at one place share one Buffer.
  */
 export class View {
+  /** Short, and never used for another channel or filter of this server. */
+  readonly name: string;
   readonly format: FrameFormat;
   /** The filter's id; empty without a filter. */
   readonly filterId: string;
@@ -31,21 +33,26 @@ export class View {
   readonly #history: ChannelHistory;
   readonly #cursorPrefix: string;
   readonly #maxSliceBytes: number;
+  /** Whether its frames are no other view's. */
+  readonly #hasOwnFrames: boolean;
   readonly #slices = new Map<number, Slice>();
   #slicesHead = -1;
 
   constructor(
     history: ChannelHistory,
     cursorPrefix: string,
+    name: string,
     format: FrameFormat,
     filter: EventFilter | undefined,
     maxSliceBytes: number,
   ) {
     this.#history = history;
     this.#cursorPrefix = cursorPrefix;
+    this.name = name;
     this.format = format;
     this.filterId = filter?.id ?? "";
     this.#filter = filter;
+    this.#hasOwnFrames = format.namesChannel && filter !== undefined;
     this.#maxSliceBytes = maxSliceBytes;
   }
 
@@ -99,9 +106,10 @@ export class View {
     const { event, frames } = this.#history.entryAt(index);
     if (this.#filter !== undefined && !this.#filter.matches(event)) return undefined;
     let frame = frames.get(this.format);
-    if (frame === undefined) {
-      frame = this.format.event(event, this.#cursorPrefix + event.position);
-      frames.set(this.format, frame);
+    if (frame === undefined || this.#hasOwnFrames) {
+      frame = this.format.event(event, this.#cursorPrefix + event.position, this.name);
+      // Filters are for clients to invent: their frames are not kept with the history.
+      if (!this.#hasOwnFrames) frames.set(this.format, frame);
     }
     return frame;
   }

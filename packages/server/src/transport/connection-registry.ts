@@ -5,9 +5,11 @@ export interface ConnectionInfo {
   readonly id: string;
   readonly tenant: string;
   readonly keyId: string;
-  readonly transport: "sse";
-  readonly collection?: string;
-  readonly topic?: string;
+  readonly transport: "sse" | "websocket";
+  /** Those that it is subscribed to. */
+  readonly collections: readonly string[];
+  /** Topics and patterns that it is subscribed to. */
+  readonly topics: readonly string[];
   readonly remoteAddress: string;
   /** ISO 8601. */
   readonly openedAt: string;
@@ -18,6 +20,7 @@ export type DisconnectReason = "revoked" | "admin" | "draining";
 
 /** A connection, and how to end it. */
 export interface RegisteredConnection {
+  /** At the moment; its id and tenant never change. */
   readonly info: ConnectionInfo;
   end(reason: DisconnectReason): void;
 }

@@ -45,8 +45,8 @@ export const connectionSchema = z
     tenant: z.string(),
     keyId: z.string(),
     transport: z.string(),
-    collection: z.string().optional(),
-    topic: z.string().optional(),
+    collections: z.array(z.string()).readonly().describe("Those that it is subscribed to"),
+    topics: z.array(z.string()).readonly().describe("Topics and patterns that it is subscribed to"),
     remoteAddress: z.string(),
     openedAt: z.string().describe("ISO 8601, UTC"),
   })

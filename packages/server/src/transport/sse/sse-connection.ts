@@ -1,21 +1,17 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
-import type { DeliveryTarget, EndReason } from "../../hub/delivery.ts";
+import type { DeliveryTarget, EndReason, Greeting } from "../../hub/delivery.ts";
+import { SocketWriter, type SocketWriterEvents } from "../socket-writer.ts";
+import { readyFrame, resetFrame } from "./sse-frames.ts";
 
 /** The hub's side of a connection, told when the socket drains or closes. */
-export interface SseConnectionEvents {
-  /** All that was written is on its way: the peer keeps up. */
-  drained(): void;
-  /** A part of a large write is on its way: the peer reads, slowly. */
-  progressed(): void;
+export interface SseConnectionEvents extends SocketWriterEvents {
   closed(): void;
 }
 
 /** Headers that others have set on the response (CORS). */
 export type ResponseHeaders = Readonly<Record<string, string | number | readonly string[] | undefined>>;
 
-/** How much goes out before the peer is seen to have taken it. */
-const MAX_PART_BYTES = 65_536;
 const KEEP_ALIVE_PROBE_MS = 30_000;
 
 /**
@@ -26,64 +22,50 @@ const KEEP_ALIVE_PROBE_MS = 30_000;
  */
 export class SseConnection implements DeliveryTarget {
   readonly #socket: Socket;
-  readonly #events: SseConnectionEvents;
-  /** What is left of a large write. */
-  #rest: Buffer | undefined;
+  readonly #writer: SocketWriter;
 
   /** Writes the response's head. `request` must be answered by nobody else. */
   constructor(request: IncomingMessage, headers: ResponseHeaders, events: SseConnectionEvents) {
-    this.#socket = request.socket;
-    this.#events = events;
-    const socket = this.#socket;
+    const { socket } = request;
+    this.#socket = socket;
+    this.#writer = new SocketWriter(socket, events);
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_PROBE_MS);
     socket.setTimeout(0);
     // The HTTP parser must not queue further requests behind a response that does not end.
     socket.removeAllListeners("data");
     socket.on("data", () => socket.destroy());
-    socket.on("drain", () => this.#continue());
     socket.once("close", () => events.closed());
     socket.write(responseHead(headers));
   }
 
-  /** A large write goes out in parts, so that a peer that reads it slowly is seen to read. */
+  get keepsUp(): boolean {
+    return this.#writer.keepsUp;
+  }
+
   write(frames: Buffer): boolean {
-    if (this.#rest !== undefined) return false;
-    if (frames.length <= MAX_PART_BYTES) return this.#socket.write(frames);
-    this.#rest = frames;
-    return this.#writeRest();
+    return this.#writer.write(frames);
+  }
+
+  greet({ cursor, resumed, resetReason }: Greeting): boolean {
+    const reset = resetReason === undefined ? "" : resetFrame(resetReason);
+    return this.#writer.write(Buffer.from(reset + readyFrame(cursor, resumed)));
   }
 
   end(reason: EndReason): void {
     if (reason.kind === "slow_consumer") this.#socket.destroy();
-    else this.close();
+    else this.close(resetFrame(reason.detail));
   }
 
   /** Ends the response, after `lastFrame`; a peer that does not read is cut off. */
-  close(lastFrame?: Buffer): void {
-    const socket = this.#socket;
-    if (socket.writableNeedDrain || this.#rest !== undefined) {
-      socket.destroy();
+  close(lastFrame = ""): void {
+    if (!this.#writer.keepsUp) {
+      this.#socket.destroy();
       return;
     }
-    if (lastFrame !== undefined) socket.write(lastFrame);
+    if (lastFrame !== "") this.#socket.write(lastFrame);
     // Not end(): a peer that keeps its half open would keep ours too.
-    socket.destroySoon();
-  }
-
-  #continue(): void {
-    if (this.#writeRest()) this.#events.drained();
-    else this.#events.progressed();
-  }
-
-  /** Writes parts until the socket has enough; false when it will drain. */
-  #writeRest(): boolean {
-    while (this.#rest !== undefined) {
-      const part = this.#rest.subarray(0, MAX_PART_BYTES);
-      this.#rest = part.length < this.#rest.length ? this.#rest.subarray(part.length) : undefined;
-      if (!this.#socket.write(part)) return false;
-    }
-    return true;
+    this.#socket.destroySoon();
   }
 
   /** Cuts the connection. */

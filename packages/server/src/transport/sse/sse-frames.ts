@@ -6,17 +6,25 @@ import type { SourceEvent } from "../../source/change-source.ts";
  * (https://html.spec.whatwg.org/multipage/server-sent-events.html).
  */
 export const SSE_FRAMES: FrameFormat = {
+  namesChannel: false,
   event: (event, cursor) => Buffer.from(`id: ${cursor}\ndata: ${dataOf(event)}\n\n`),
-  ready: (cursor, resumed) =>
-    Buffer.from(`event: ready\nid: ${cursor}\ndata: ${JSON.stringify({ cursor, resumed })}\n\n`),
-  reset: (reason) => Buffer.from(`event: reset\ndata: ${JSON.stringify({ reason })}\n\n`),
   // Without data no event is dispatched, but EventSource remembers the id.
   heartbeat: (cursor) => Buffer.from(`id: ${cursor}\n\n`),
 };
 
+/** The stream is live at `cursor`. */
+export function readyFrame(cursor: string, resumed: boolean): string {
+  return `event: ready\nid: ${cursor}\ndata: ${JSON.stringify({ cursor, resumed })}\n\n`;
+}
+
+/** What the client holds is void. */
+export function resetFrame(reason: string): string {
+  return `event: reset\ndata: ${JSON.stringify({ reason })}\n\n`;
+}
+
 /** Tells EventSource how long to wait before it comes back. */
-export function retryFrame(delayMs: number): Buffer {
-  return Buffer.from(`retry: ${delayMs}\n\n`);
+export function retryFrame(delayMs: number): string {
+  return `retry: ${delayMs}\n\n`;
 }
 
 /** The documents are JSON text on one line already: nothing is parsed or escaped here. */

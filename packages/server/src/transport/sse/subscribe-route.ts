@@ -157,7 +157,8 @@ class SseSession {
       tenant: grant.tenant,
       keyId: grant.keyId,
       transport: "sse",
-      ...subject,
+      collections: "collection" in subject ? [subject.collection] : [],
+      topics: "topic" in subject ? [subject.topic] : [],
       remoteAddress: this.#request.ip,
       openedAt: new Date().toISOString(),
     };
