@@ -65,7 +65,7 @@ async function ask(key: string): Promise<string> {
 test("a database killed: known keys work for keyCacheMs, then 503, and all is well when it is back", async () => {
   const known = await tenants.store.createKey("a", "anon");
   const unseen = await tenants.store.createKey("a", "anon");
-  live.push({ keyId: known.id, tenant: "a" });
+  live.push({ keyId: known.id, tenant: "a", collections: [], topics: [">"] });
   expect(await ask(known.key)).toBe("a");
 
   await postgres.kill("SIGKILL");
@@ -84,7 +84,7 @@ test("a database killed: known keys work for keyCacheMs, then 503, and all is we
   await until(
     async () => {
       const { id } = await tenants.store.createKey("a", "anon");
-      live.push({ keyId: id, tenant: "a" });
+      live.push({ keyId: id, tenant: "a", collections: [], topics: [">"] });
       await tenants.store.deleteKey("a", id);
       return revoked.some(({ keyId }) => keyId === id);
     },

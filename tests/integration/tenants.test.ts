@@ -230,7 +230,7 @@ describe("changes made elsewhere", () => {
     ];
     await authenticator.authenticate(one.key);
     await authenticator.authenticate(two.key);
-    live = [one, two].map(({ id }) => ({ keyId: id, tenant: "a", collection: "todos" }));
+    live = [one, two].map(({ id }) => ({ keyId: id, tenant: "a", collections: ["todos"], topics: [] }));
     await database.query("delete from paperdb.keys where id = $1", [one.id]);
     await arrives({ keyId: one.id });
     expect(await codeOf(authenticator.authenticate(one.key))).toBe("key_revoked");
@@ -243,7 +243,7 @@ describe("changes made elsewhere", () => {
       await tenants.store.createTenant(id, "pro");
       const { id: keyId, key } = await tenants.store.createKey(id, "anon");
       await authenticator.authenticate(key);
-      live = [{ keyId, tenant: id }];
+      live = [{ keyId, tenant: id, collections: [], topics: [">"] }];
       await database.query("delete from paperdb.tenants where id = $1", [id]);
       await arrives({ keyId });
       expect(await codeOf(authenticator.authenticate(key))).toBe("key_revoked");
@@ -253,7 +253,7 @@ describe("changes made elsewhere", () => {
   test("a plan without realtime ends connections, another does not, both are seen by the next request", async () => {
     const { id, key } = await tenants.store.createKey("a", "anon");
     await authenticator.authenticate(key);
-    live = [{ keyId: id, tenant: "a" }];
+    live = [{ keyId: id, tenant: "a", collections: [], topics: [">"] }];
     await database.query("update paperdb.tenants set plan = 'team' where id = 'a'");
     await until(async () => (await authenticator.authenticate(key)).plan === "team", { timeoutMs: 1000 });
     expect(revoked).toEqual([]);
@@ -265,11 +265,11 @@ describe("changes made elsewhere", () => {
   test("a key whose collections change is taken back, and ends the connections that it does not grant any more", async () => {
     const { id, key } = await tenants.store.createKey("a", "anon", ["todos", "notes", "more"]);
     await authenticator.authenticate(key);
-    live = [{ keyId: id, tenant: "a", collection: "notes" }];
+    live = [{ keyId: id, tenant: "a", collections: ["notes"], topics: [] }];
     await database.query("update paperdb.keys set collections = '{todos,notes}' where id = $1", [id]);
     await until(async () => (await authenticator.authenticate(key)).collections?.length === 2);
     expect(revoked).toEqual([]);
-    live = [{ keyId: id, tenant: "a", collection: "todos" }];
+    live = [{ keyId: id, tenant: "a", collections: ["todos"], topics: [] }];
     await database.query("update paperdb.keys set collections = '{notes}' where id = $1", [id]);
     await arrives({ keyId: id });
     expect((await authenticator.authenticate(key)).collections).toEqual(["notes"]);
@@ -281,8 +281,8 @@ describe("changes made elsewhere", () => {
       await tenants.store.createKey("b", "anon"),
     ];
     live = [
-      { keyId: one.id, tenant: "a" },
-      { keyId: two.id, tenant: "b" },
+      { keyId: one.id, tenant: "a", collections: [], topics: [">"] },
+      { keyId: two.id, tenant: "b", collections: [], topics: [">"] },
     ];
     await database.query(
       "begin; set local session_replication_role = replica; delete from paperdb.keys where tenant_id = 'a'; commit",
@@ -297,8 +297,8 @@ describe("changes made elsewhere", () => {
     const { id, key } = await tenants.store.createKey("a", "anon");
     const { id: last } = await tenants.store.createKey("b", "anon");
     live = [
-      { keyId: id, tenant: "a" },
-      { keyId: last, tenant: "b" },
+      { keyId: id, tenant: "a", collections: [], topics: [">"] },
+      { keyId: last, tenant: "b", collections: [], topics: [">"] },
     ];
     for (const forged of [
       "garbage",
@@ -322,10 +322,10 @@ describe("changes made elsewhere", () => {
       await tenants.store.createKey("a", "secret"),
     ];
     live = [
-      { keyId: gone.id, tenant: "a" },
-      { keyId: downgraded.id, tenant: "b" },
-      { keyId: kept.id, tenant: "a" },
-      { keyId: kept.id, tenant: "a" },
+      { keyId: gone.id, tenant: "a", collections: [], topics: [">"] },
+      { keyId: downgraded.id, tenant: "b", collections: [], topics: [">"] },
+      { keyId: kept.id, tenant: "a", collections: [], topics: [">"] },
+      { keyId: kept.id, tenant: "a", collections: [], topics: [">"] },
     ];
     for (const { key } of [gone, downgraded, kept]) await authenticator.authenticate(key);
     const client = await database.pool.connect();

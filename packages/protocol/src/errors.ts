@@ -9,6 +9,8 @@ export type ErrorCode =
   | "key_malformed"
   | "key_revoked"
   | "secret_key_in_query"
+  | "token_invalid"
+  | "token_expired"
   | "forbidden"
   | "plan_required"
   | "not_found"
@@ -40,7 +42,9 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorDefinition>> = {
   key_malformed: { status: 401, retryable: false, title: "The key is malformed" },
   key_revoked: { status: 401, retryable: false, title: "The key is unknown or revoked" },
   secret_key_in_query: { status: 401, retryable: false, title: "A secret key must not be in a URL" },
-  forbidden: { status: 403, retryable: false, title: "The key does not grant this" },
+  token_invalid: { status: 401, retryable: false, title: "The realtime token is not valid" },
+  token_expired: { status: 401, retryable: false, title: "The realtime token has expired" },
+  forbidden: { status: 403, retryable: false, title: "The key or token does not grant this" },
   plan_required: { status: 403, retryable: false, title: "The tenant's plan has no realtime" },
   not_found: { status: 404, retryable: false, title: "There is nothing at this address" },
   collection_not_found: { status: 404, retryable: false, title: "The collection does not exist" },

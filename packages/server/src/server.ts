@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { RealtimeError } from "@paperdb/protocol";
 import type { Logger } from "pino";
-import { extractKey } from "./auth/extract-key.ts";
+import { extractCredential } from "./auth/credential.ts";
 import type { Grant } from "./auth/grant.ts";
 import { KeyAuthenticator } from "./auth/key-authenticator.ts";
 import { requireRealtime } from "./auth/plans.ts";
@@ -154,8 +154,12 @@ class Composition {
     const app = await createHttpServer({ corsOrigins: cors.origins, version: VERSION, log: this.#log });
     const authorize = async (request: FastifyRequest, allowQuery: boolean): Promise<Grant> => {
       this.#refuseWhileDraining();
-      const keyText = extractKey({ headers: request.headers, queryKey: queryKeyOf(request), allowQuery });
-      const grant = await authenticator.authenticate(keyText);
+      const { text } = extractCredential({
+        headers: request.headers,
+        queryKey: queryKeyOf(request),
+        allowQuery,
+      });
+      const grant = await authenticator.authenticate(text);
       requireRealtime(grant, plans);
       return grant;
     };

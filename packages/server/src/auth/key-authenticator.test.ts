@@ -79,6 +79,7 @@ describe("keys", () => {
       keyId: "key_0",
       role: "anon",
       collections: undefined,
+      topics: undefined,
     });
   });
 

@@ -19,8 +19,22 @@ export interface KeyAuthenticatorOptions {
   readonly now?: () => number;
 }
 
-interface CachedGrant {
+/** A key to look up: by its text's hash, or by its id. */
+interface Wanted {
+  /** What it is remembered by while it is looked up, or when it is unknown. */
+  readonly name: string;
+  /** Its id, where that is known. @param ids - hash → key id. */
+  keyId(ids: BoundedCache<string>): string | undefined;
+  /** Whether what is remembered of its id is this key: it may have got another text. */
+  isSame(cached: CachedKey): boolean;
+  find(store: KeyStore): Promise<StoredKey | undefined>;
+  /** For when there is none. */
+  revoked(): RealtimeError;
+}
+
+interface CachedKey {
   readonly grant: Grant;
+  readonly hash: Buffer;
   readonly checkedAtMs: number;
 }
 
@@ -46,8 +60,11 @@ const MAX_LOOKUP_ATTEMPTS = 5;
 export class KeyAuthenticator {
   readonly #options: KeyAuthenticatorOptions;
   readonly #now: () => number;
-  readonly #grants: BoundedCache<CachedGrant>;
-  /** Hash → when it was found to be unknown. */
+  /** By key id. */
+  readonly #keys: BoundedCache<CachedKey>;
+  /** Hash → key id. */
+  readonly #ids: BoundedCache<string>;
+  /** Name → when it was found to be unknown. */
   readonly #unknown: BoundedCache<number>;
   readonly #lookups = new Map<string, Lookup>();
   #announced = false;
@@ -55,13 +72,14 @@ export class KeyAuthenticator {
   constructor(options: KeyAuthenticatorOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
-    this.#grants = new BoundedCache(options.maxCachedKeys);
+    this.#keys = new BoundedCache(options.maxCachedKeys);
+    this.#ids = new BoundedCache(options.maxCachedKeys);
     this.#unknown = new BoundedCache(options.maxCachedKeys);
   }
 
   /** Keys remembered, for metrics and tests. */
   get cachedKeys(): number {
-    return this.#grants.size;
+    return this.#keys.size;
   }
 
   /**
@@ -77,20 +95,16 @@ export class KeyAuthenticator {
         "The key is not one of ours: it starts with flc_anon_ or flc_secret_. Copy it again, whole.",
       );
     }
-    const hash = hashKey(keyText);
-    const id = hash.toString("base64");
-    const cached = this.#grants.get(id);
-    const usable = cached !== undefined && this.#now() - cached.checkedAtMs < this.#options.keyCacheMs;
-    if (usable && this.#announced) return cached.grant;
-    if (this.#now() - (this.#unknown.get(id) ?? -Infinity) < UNKNOWN_KEY_CACHE_MS) throw revoked();
-    try {
-      return await this.#lookUp(id, hash);
-    } catch (error) {
-      const isOutage = error instanceof RealtimeError && error.code === "key_store_unavailable";
-      // Read again: a change may have arrived meanwhile.
-      if (usable && isOutage && this.#grants.get(id) === cached) return cached.grant;
-      throw error;
-    }
+    return this.#find(byHash(hashKey(keyText)));
+  }
+
+  /**
+   * What the key that minted a token allows, by its id; resolves like {@link authenticate}.
+   *
+   * @throws {RealtimeError} `key_revoked`, `key_store_unavailable`.
+   */
+  async findMintingKey(keyId: string): Promise<Grant> {
+    return this.#find(byId(keyId));
   }
 
   /** Whether changes are being announced at the moment. */
@@ -100,50 +114,96 @@ export class KeyAuthenticator {
 
   /** Takes back what is remembered of the grants that a change concerns. */
   forget(change: GrantChange): void {
-    this.#grants.deleteWhere(({ grant }) => matchesChange(grant, change));
+    this.#keys.deleteWhere(({ grant }) => matchesChange(grant, change));
     for (const lookup of this.#lookups.values()) lookup.changes.push(change);
   }
 
-  #lookUp(id: string, hash: Buffer): Promise<Grant> {
-    const underWay = this.#lookups.get(id);
+  async #find(wanted: Wanted): Promise<Grant> {
+    const cached = this.#cached(wanted);
+    const usable = cached !== undefined && this.#now() - cached.checkedAtMs < this.#options.keyCacheMs;
+    if (usable && this.#announced) return cached.grant;
+    if (this.#now() - (this.#unknown.get(wanted.name) ?? -Infinity) < UNKNOWN_KEY_CACHE_MS) {
+      throw wanted.revoked();
+    }
+    try {
+      return await this.#lookUp(wanted);
+    } catch (error) {
+      const isOutage = error instanceof RealtimeError && error.code === "key_store_unavailable";
+      // Read again: a change may have arrived meanwhile.
+      if (usable && isOutage && this.#keys.get(cached.grant.keyId) === cached) return cached.grant;
+      throw error;
+    }
+  }
+
+  #cached(wanted: Wanted): CachedKey | undefined {
+    const keyId = wanted.keyId(this.#ids);
+    const cached = keyId === undefined ? undefined : this.#keys.get(keyId);
+    return cached !== undefined && wanted.isSame(cached) ? cached : undefined;
+  }
+
+  #lookUp(wanted: Wanted): Promise<Grant> {
+    const underWay = this.#lookups.get(wanted.name);
     if (underWay !== undefined) return underWay.answer;
     if (this.#lookups.size >= (this.#options.maxLookups ?? DEFAULT_MAX_LOOKUPS)) {
-      throw new RealtimeError(
-        "key_store_unavailable",
-        "Too many keys are being checked at once: try again.",
-        {
-          retryAfterSeconds: 1,
-        },
-      );
+      throw unavailable("Too many keys are being checked at once: try again.");
     }
     const changes: GrantChange[] = [];
-    const answer = this.#fetchGrant(id, hash, changes).finally(() => this.#lookups.delete(id));
-    this.#lookups.set(id, { answer, changes });
+    const answer = this.#fetchGrant(wanted, changes).finally(() => this.#lookups.delete(wanted.name));
+    this.#lookups.set(wanted.name, { answer, changes });
     return answer;
   }
 
-  async #fetchGrant(id: string, hash: Buffer, changes: GrantChange[]): Promise<Grant> {
+  async #fetchGrant(wanted: Wanted, changes: GrantChange[]): Promise<Grant> {
     for (let attempt = 1; attempt <= MAX_LOOKUP_ATTEMPTS; attempt += 1) {
       changes.length = 0;
-      const key = await this.#options.store.findByHash(hash);
-      if (key === undefined || !timingSafeEqual(key.hash, hash)) {
-        this.#grants.delete(id);
-        this.#unknown.set(id, this.#now());
-        throw revoked();
+      const key = await wanted.find(this.#options.store);
+      if (key === undefined) {
+        const keyId = wanted.keyId(this.#ids);
+        if (keyId !== undefined) this.#keys.delete(keyId);
+        this.#unknown.set(wanted.name, this.#now());
+        throw wanted.revoked();
       }
       const grant = toGrant(key);
       if (changes.some((change) => matchesChange(grant, change))) continue;
-      this.#grants.set(id, { grant, checkedAtMs: this.#now() });
+      this.#keys.set(key.id, { grant, hash: key.hash, checkedAtMs: this.#now() });
+      this.#ids.set(key.hash.toString("base64"), key.id);
       return grant;
     }
-    throw new RealtimeError(
-      "key_store_unavailable",
-      "This key keeps changing while it is checked: try again.",
-      {
-        retryAfterSeconds: 1,
-      },
-    );
+    throw unavailable("This key keeps changing while it is checked: try again.");
   }
+}
+
+function byHash(hash: Buffer): Wanted {
+  return {
+    name: `hash ${hash.toString("base64")}`,
+    keyId: (ids) => ids.get(hash.toString("base64")),
+    isSame: (cached) => cached.hash.equals(hash),
+    async find(store) {
+      const key = await store.findByHash(hash);
+      return key !== undefined && timingSafeEqual(key.hash, hash) ? key : undefined;
+    },
+    revoked: () =>
+      new RealtimeError(
+        "key_revoked",
+        "This key is unknown or was revoked: use one that the tenant has now.",
+      ),
+  };
+}
+
+function byId(keyId: string): Wanted {
+  return {
+    name: `id ${keyId}`,
+    keyId: () => keyId,
+    isSame: () => true,
+    async find(store) {
+      return (await store.findByIds([keyId])).find(({ id }) => id === keyId);
+    },
+    revoked: () =>
+      new RealtimeError(
+        "key_revoked",
+        "The key that made this token was revoked: mint tokens with one that the tenant has now.",
+      ),
+  };
 }
 
 function toGrant(key: StoredKey): Grant {
@@ -153,12 +213,10 @@ function toGrant(key: StoredKey): Grant {
     keyId: key.id,
     role: key.role,
     collections: key.collections ?? undefined,
+    topics: key.collections === null ? undefined : [],
   };
 }
 
-function revoked(): RealtimeError {
-  return new RealtimeError(
-    "key_revoked",
-    "This key is unknown or was revoked: use one that the tenant has now.",
-  );
+function unavailable(sentence: string): RealtimeError {
+  return new RealtimeError("key_store_unavailable", sentence, { retryAfterSeconds: 1 });
 }

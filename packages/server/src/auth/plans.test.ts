@@ -6,7 +6,7 @@ import { hasRealtime, requireRealtime } from "./plans.ts";
 const PLANS = { free: { realtime: false }, pro: { realtime: true }, team: { realtime: true } };
 
 function grantOn(plan: string): Grant {
-  return { tenant: "t", plan, keyId: "k", role: "secret", collections: undefined };
+  return { tenant: "t", plan, keyId: "k", role: "secret", collections: undefined, topics: undefined };
 }
 
 test("a plan with realtime passes", () => {

@@ -31,10 +31,14 @@ export interface GrantWatcherOptions {
   readonly onRevoked: (revoked: Revoked) => void;
 }
 
-/** What a live connection was granted. */
+/** What a live connection uses of its key, or of the key that minted its token. */
 export interface LiveKey extends Pick<Grant, "keyId" | "tenant"> {
-  /** Absent on topics. */
-  readonly collection?: string;
+  /** Collections that it is subscribed to. */
+  readonly collections: readonly string[];
+  /** Topics and patterns that it is subscribed to. */
+  readonly topics: readonly string[];
+  /** What it may still subscribe to without being checked again; absent: nothing. */
+  readonly grant?: Pick<Grant, "collections" | "topics">;
 }
 
 const IDS_PER_QUERY = 1000;
@@ -159,8 +163,14 @@ export class GrantWatcher {
   }
 }
 
-function stillGrants({ collections }: StoredKey, { collection }: LiveKey): boolean {
-  return collections === null || (collection !== undefined && collections.includes(collection));
+function stillGrants(key: StoredKey, live: LiveKey): boolean {
+  if (key.tenant !== live.tenant) return false;
+  const granted = key.collections;
+  if (granted === null) return true;
+  const { collections, topics } = live.grant ?? {};
+  if (live.grant !== undefined && (collections === undefined || topics === undefined)) return false;
+  const named = [...live.collections, ...(collections ?? [])];
+  return live.topics.length + (topics ?? []).length === 0 && named.every((name) => granted.includes(name));
 }
 
 /** One look-up for each live key, however many changes there are. */

@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { RealtimeError } from "@paperdb/protocol";
 import type { FastifyRequest } from "fastify";
-import { readBearer } from "../../auth/extract-key.ts";
+import { readBearer } from "../../auth/credential.ts";
 
 /** A check that a request carries the admin key, which takes as long for a wrong key as for a nearly right one. */
 export function adminKeyCheck(adminKey: string): (request: FastifyRequest) => void {

@@ -3,7 +3,7 @@ import { RealtimeError } from "@paperdb/protocol";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { requireCollection, requireTopics, type Grant } from "../../auth/grant.ts";
+import { requireCollection, requireTopic, type Grant } from "../../auth/grant.ts";
 import { topicFilter } from "../../hub/topic-filter.ts";
 import type { Channel } from "../../hub/channel.ts";
 import type { EventFilter } from "../../hub/delivery.ts";
@@ -94,7 +94,7 @@ class SseSession {
   async open(grant: Grant, subject: SubscribeSubject, cursor: string | undefined): Promise<void> {
     const { connections, hub } = this.#dependencies;
     if ("collection" in subject) requireCollection(grant, subject.collection);
-    else requireTopics(grant);
+    else requireTopic(grant, subject.topic);
     // Registered before the first wait: a revocation meanwhile is not missed.
     connections.add(
       { info: this.#info(grant, subject), end: (reason) => this.#end(reason) },

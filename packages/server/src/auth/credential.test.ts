@@ -1,11 +1,11 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { RealtimeError } from "@paperdb/protocol";
 import { describe, expect, test } from "vitest";
-import { extractKey } from "./extract-key.ts";
+import { extractCredential } from "./credential.ts";
 
 function extract(headers: IncomingHttpHeaders, queryKey?: unknown, allowQuery = true): string {
   try {
-    return extractKey({ headers, queryKey, allowQuery });
+    return extractCredential({ headers, queryKey, allowQuery }).text;
   } catch (error) {
     if (error instanceof RealtimeError) return `${error.code}: ${error.message}`;
     throw error;

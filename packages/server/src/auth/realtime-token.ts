@@ -1,0 +1,188 @@
+import { createHash, createSecretKey, randomUUID, type KeyObject } from "node:crypto";
+import { isTopicPattern, RealtimeError } from "@paperdb/protocol";
+import { errors, jwtVerify, SignJWT, type JWTPayload } from "jose";
+import { z } from "zod";
+
+/** What a realtime token may allow. */
+export const TOKEN_PERMISSIONS = ["read"] as const;
+
+/** One of {@link TOKEN_PERMISSIONS}. */
+export type TokenPermission = (typeof TOKEN_PERMISSIONS)[number];
+
+/** What a token says of itself, once its signature was found to be good. */
+export interface TokenClaims {
+  /** Its own id. */
+  readonly id: string;
+  readonly tenant: string;
+  /** The key that minted it, and that it dies with. */
+  readonly keyId: string;
+  readonly collections: readonly string[];
+  /** Topics and patterns. */
+  readonly topics: readonly string[];
+  readonly permissions: readonly TokenPermission[];
+  /** In ms since 1970. */
+  readonly issuedAtMs: number;
+  /** In ms since 1970. */
+  readonly expiresAtMs: number;
+}
+
+/** What a token is to say. */
+export interface MintRequest extends Omit<TokenClaims, "id" | "issuedAtMs" | "expiresAtMs"> {
+  readonly lifetimeSeconds: number;
+}
+
+/** A token, and when it ends. */
+export interface MintedToken {
+  readonly token: string;
+  readonly expiresAt: Date;
+}
+
+/** How tokens are signed and checked. */
+export interface RealtimeTokensOptions {
+  /** The first one signs, all are accepted. */
+  readonly secrets: readonly string[];
+  readonly now?: () => number;
+}
+
+interface SigningSecret {
+  readonly id: string;
+  readonly key: KeyObject;
+}
+
+const ALGORITHM = "HS256";
+const ISSUER = "paperdb-realtime";
+const AUDIENCE = "paperdb-realtime";
+/** A token whose issue time is later than our clock by more than this is not ours. */
+const ISSUE_TOLERANCE_MS = 5000;
+/** Ends fall on eighths of a second: exact as numbers, and a token of one second lasts about that. */
+const TICKS_PER_SECOND = 8;
+
+const claimsSchema = z
+  .object({
+    jti: z.string().min(1),
+    tenant: z.string().min(1),
+    key: z.string().min(1),
+    collections: z.array(z.string()),
+    topics: z.array(z.string().refine(isTopicPattern)),
+    permissions: z.array(z.enum(TOKEN_PERMISSIONS)),
+    iat: z.number(),
+    exp: z.number(),
+  })
+  .transform(({ jti, tenant, key, collections, topics, permissions, iat, exp }): TokenClaims => ({
+    id: jti,
+    tenant,
+    keyId: key,
+    collections,
+    topics,
+    permissions,
+    issuedAtMs: iat * 1000,
+    expiresAtMs: exp * 1000,
+  }));
+
+/** Mints and checks realtime tokens: JWTs, signed by HMAC-SHA-256 with a secret that all servers share. */
+export class RealtimeTokens {
+  readonly #secrets: readonly [SigningSecret, ...SigningSecret[]];
+  readonly #now: () => number;
+
+  constructor({ secrets, now = Date.now }: RealtimeTokensOptions) {
+    const [first, ...others] = secrets.map(signingSecret);
+    if (first === undefined) throw new Error("no secret to sign with");
+    this.#secrets = [first, ...others];
+    this.#now = now;
+  }
+
+  /** A new token, valid from now. */
+  async mint({
+    tenant,
+    keyId,
+    collections,
+    topics,
+    permissions,
+    lifetimeSeconds,
+  }: MintRequest): Promise<MintedToken> {
+    const issuedAt = Math.floor((this.#now() / 1000) * TICKS_PER_SECOND) / TICKS_PER_SECOND;
+    const expiresAt = issuedAt + lifetimeSeconds;
+    const [{ id, key }] = this.#secrets;
+    const token = await new SignJWT({ tenant, key: keyId, collections, topics, permissions })
+      .setProtectedHeader({ alg: ALGORITHM, typ: "JWT", kid: id })
+      .setIssuer(ISSUER)
+      .setAudience(AUDIENCE)
+      .setJti(randomUUID())
+      .setIssuedAt(issuedAt)
+      .setExpirationTime(expiresAt)
+      .sign(key);
+    return { token, expiresAt: new Date(expiresAt * 1000) };
+  }
+
+  /** @throws {RealtimeError} `token_invalid`, `token_expired`. */
+  async verify(token: string): Promise<TokenClaims> {
+    const payload = await this.#verifySignature(token);
+    const nowMs = this.#now();
+    const claims = claimsSchema.safeParse(payload);
+    if (!claims.success) throw invalid("its claims are not those of a realtime token");
+    if (claims.data.issuedAtMs > nowMs + ISSUE_TOLERANCE_MS) {
+      throw invalid("it was issued in the future; if your servers made it, set their clocks");
+    }
+    if (claims.data.expiresAtMs <= nowMs) throw expired();
+    return claims.data;
+  }
+
+  async #verifySignature(token: string): Promise<JWTPayload> {
+    const options = {
+      algorithms: [ALGORITHM],
+      issuer: ISSUER,
+      audience: AUDIENCE,
+      requiredClaims: ["jti", "iat", "exp"],
+      currentDate: new Date(this.#now()),
+    };
+    // A token that names its secret is checked with that one, another with each in turn.
+    for (const { id, key } of this.#secrets) {
+      try {
+        const { payload } = await jwtVerify(token, ({ kid = id }) => keyNamed(kid, id, key), options);
+        return payload;
+      } catch (error) {
+        if (isOtherSecret(error)) continue;
+        if (error instanceof errors.JWTExpired) throw expired();
+        if (error instanceof errors.JOSEError) throw invalid(explain(error), error);
+        throw error;
+      }
+    }
+    throw invalid("none of this server's secrets has signed it");
+  }
+}
+
+function signingSecret(secret: string): SigningSecret {
+  const id = createHash("sha256")
+    .update(`paperdb-realtime token secret ${secret}`)
+    .digest("base64url")
+    .slice(0, 12);
+  return { id, key: createSecretKey(Buffer.from(secret)) };
+}
+
+function keyNamed(wanted: string, id: string, key: KeyObject): KeyObject {
+  if (wanted === id) return key;
+  throw new errors.JWKSNoMatchingKey();
+}
+
+function isOtherSecret(error: unknown): boolean {
+  return error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWSSignatureVerificationFailed;
+}
+
+function explain(error: errors.JOSEError): string {
+  if (error instanceof errors.JOSEAlgNotAllowed) return `it is not signed by ${ALGORITHM}`;
+  if (error instanceof errors.JWTClaimValidationFailed)
+    return `its claim "${error.claim}" is missing or wrong`;
+  return "it is no JWT, or a damaged one";
+}
+
+function invalid(why: string, cause?: unknown): RealtimeError {
+  return new RealtimeError(
+    "token_invalid",
+    `The token is not valid: ${why}. Fetch a fresh token from your backend.`,
+    { cause },
+  );
+}
+
+function expired(): RealtimeError {
+  return new RealtimeError("token_expired", "The token has expired: fetch a fresh token from your backend.");
+}
