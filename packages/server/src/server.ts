@@ -1,10 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { RealtimeError } from "@paperdb/protocol";
 import type { Logger } from "pino";
-import { extractCredential } from "./auth/credential.ts";
 import type { Grant } from "./auth/grant.ts";
-import { KeyAuthenticator } from "./auth/key-authenticator.ts";
-import { requireRealtime } from "./auth/plans.ts";
 import { EVENT_BUS, EventBus } from "./bus/event-bus.ts";
 import { IdempotencyKeys } from "./bus/idempotency.ts";
 import { PublishRate } from "./bus/publish-rate.ts";
@@ -16,8 +13,10 @@ import { createHttpServer } from "./http/http-server.ts";
 import { listen, requireFreePort } from "./http/listen.ts";
 import { operationsRoutes, type Readiness } from "./http/operations-routes.ts";
 import { publishRoute } from "./http/publish-route.ts";
+import { tokenRoute } from "./http/token-route.ts";
 import { Hub } from "./hub/hub.ts";
 import { MemoryLog } from "./log/memory/memory-log.ts";
+import { openAccess, type Access } from "./open-access.ts";
 import { openSources, type RunningSource } from "./open-sources.ts";
 import type { ChangeSink } from "./source/change-source.ts";
 import { SourceDirectory } from "./source/source-directory.ts";
@@ -25,7 +24,7 @@ import { countingSink } from "./telemetry/counting-sink.ts";
 import { createLogger } from "./telemetry/logger.ts";
 import { Metrics } from "./telemetry/metrics.ts";
 import { createDemo, type Demo } from "./tenants/demo.ts";
-import { GrantWatcher, type Revoked } from "./tenants/grant-watcher.ts";
+import type { Revoked } from "./tenants/grant-watcher.ts";
 import { openTenantDatabase, type TenantDatabase } from "./tenants/tenant-database.ts";
 import { ConnectionRegistry } from "./transport/connection-registry.ts";
 import { subscribeRoute } from "./transport/sse/subscribe-route.ts";
@@ -111,8 +110,8 @@ class Composition {
     this.#closers.add(() => tenants.close());
     const demo = hasDemo(this.#config) ? await createDemo(tenants.pool) : undefined;
     this.#sources = await this.#openSources(databases.urls);
-    const authenticator = await this.#openAuthenticator(databaseUrl, tenants);
-    const app = await this.#createApp(authenticator, tenants);
+    const access = await this.#openAccess(databaseUrl, tenants);
+    const app = await this.#createApp(access, tenants);
     this.#closers.add(() => this.#drain(app));
     const url = await listen(app, this.#config.host, this.#config.port);
     return { url, databaseUrl, demo, close: () => this.#closers.close() };
@@ -132,41 +131,30 @@ class Composition {
     });
   }
 
-  async #openAuthenticator(url: string, { store }: TenantDatabase): Promise<KeyAuthenticator> {
-    const { keyCacheMs, maxCachedKeys, plans } = this.#config;
-    const authenticator = new KeyAuthenticator({ store, keyCacheMs, maxCachedKeys });
-    const watcher = new GrantWatcher({
-      url,
+  #openAccess(url: string, { store }: TenantDatabase): Promise<Access> {
+    return openAccess({
+      config: this.#config,
       log: this.#log,
+      url,
       store,
-      authenticator,
-      plans,
       liveKeys: () => this.#connections.list(),
       onRevoked: (revoked) => this.#disconnectRevoked(revoked),
+      onClose: (close) => this.#closers.add(close),
     });
-    this.#closers.add(() => watcher.close());
-    await watcher.open();
-    return authenticator;
   }
 
-  async #createApp(authenticator: KeyAuthenticator, { store }: TenantDatabase): Promise<FastifyInstance> {
-    const { cors, plans, publish, dataDir } = this.#config;
+  async #createApp(access: Access, { store }: TenantDatabase): Promise<FastifyInstance> {
+    const { cors, plans, publish, tokens, dataDir } = this.#config;
     const app = await createHttpServer({ corsOrigins: cors.origins, version: VERSION, log: this.#log });
+    const directory = new SourceDirectory(this.#sources.map(({ source }) => source));
     const authorize = async (request: FastifyRequest, allowQuery: boolean): Promise<Grant> => {
       this.#refuseWhileDraining();
-      const { text } = extractCredential({
-        headers: request.headers,
-        queryKey: queryKeyOf(request),
-        allowQuery,
-      });
-      const grant = await authenticator.authenticate(text);
-      requireRealtime(grant, plans);
-      return grant;
+      return access.authorize(request, allowQuery);
     };
     const rate = new PublishRate();
     subscribeRoute(app, {
       hub: this.#hub,
-      directory: new SourceDirectory(this.#sources.map(({ source }) => source)),
+      directory,
       bus: this.#bus,
       connections: this.#connections,
       authorize: (request) => authorize(request, true),
@@ -179,6 +167,13 @@ class Composition {
       maxBodyBytes: publish.maxBodyBytes,
       authorize: (request) => authorize(request, false),
       takePublish: ({ tenant, plan }) => rate.take(tenant, planOf(plans, plan)?.publishesPerSecond),
+    });
+    tokenRoute(app, {
+      tokens: access.tokens,
+      directory,
+      maxGrants: tokens.maxGrants,
+      authorize: (request) => authorize(request, false),
+      maxTokenSeconds: ({ plan }) => planOf(plans, plan)?.maxTokenSeconds ?? 1,
     });
     adminRoutes(app, {
       store,
@@ -251,11 +246,6 @@ class Composition {
 /** Only where changes of the embedded database are delivered: a table that nobody can watch is no demo. */
 function hasDemo({ sources, tenantsUrl }: Config): boolean {
   return tenantsUrl === "embedded" && sources.some(({ url }) => url === "embedded");
-}
-
-/** Before the query is validated: whether there is a key comes first. */
-function queryKeyOf({ query }: FastifyRequest): unknown {
-  return typeof query === "object" && query !== null && "apikey" in query ? query.apikey : undefined;
 }
 
 function planOf(plans: Config["plans"], name: string): PlanConfig | undefined {

@@ -41,6 +41,8 @@ export interface MintedToken {
 export interface RealtimeTokensOptions {
   /** The first one signs, all are accepted. */
   readonly secrets: readonly string[];
+  /** Characters of a token at most. */
+  readonly maxLength: number;
   readonly now?: () => number;
 }
 
@@ -82,16 +84,18 @@ const claimsSchema = z
 /** Mints and checks realtime tokens: JWTs, signed by HMAC-SHA-256 with a secret that all servers share. */
 export class RealtimeTokens {
   readonly #secrets: readonly [SigningSecret, ...SigningSecret[]];
+  readonly #maxLength: number;
   readonly #now: () => number;
 
-  constructor({ secrets, now = Date.now }: RealtimeTokensOptions) {
+  constructor({ secrets, maxLength, now = Date.now }: RealtimeTokensOptions) {
     const [first, ...others] = secrets.map(signingSecret);
     if (first === undefined) throw new Error("no secret to sign with");
     this.#secrets = [first, ...others];
+    this.#maxLength = maxLength;
     this.#now = now;
   }
 
-  /** A new token, valid from now. */
+  /** A new token, valid from now. @throws {RealtimeError} `invalid_request`, when it names so much that it is too long. */
   async mint({
     tenant,
     keyId,
@@ -111,11 +115,18 @@ export class RealtimeTokens {
       .setIssuedAt(issuedAt)
       .setExpirationTime(expiresAt)
       .sign(key);
+    if (token.length > this.#maxLength) {
+      throw new RealtimeError(
+        "invalid_request",
+        `"collections" and "topics" make a token of ${token.length} characters, and ${this.#maxLength} are the limit: name fewer.`,
+      );
+    }
     return { token, expiresAt: new Date(expiresAt * 1000) };
   }
 
   /** @throws {RealtimeError} `token_invalid`, `token_expired`. */
   async verify(token: string): Promise<TokenClaims> {
+    if (token.length > this.#maxLength) throw invalid("it is too long");
     const payload = await this.#verifySignature(token);
     const nowMs = this.#now();
     const claims = claimsSchema.safeParse(payload);
@@ -123,7 +134,7 @@ export class RealtimeTokens {
     if (claims.data.issuedAtMs > nowMs + ISSUE_TOLERANCE_MS) {
       throw invalid("it was issued in the future; if your servers made it, set their clocks");
     }
-    if (claims.data.expiresAtMs <= nowMs) throw expired();
+    if (claims.data.expiresAtMs <= nowMs) throw tokenExpired();
     return claims.data;
   }
 
@@ -142,7 +153,7 @@ export class RealtimeTokens {
         return payload;
       } catch (error) {
         if (isOtherSecret(error)) continue;
-        if (error instanceof errors.JWTExpired) throw expired();
+        if (error instanceof errors.JWTExpired) throw tokenExpired();
         if (error instanceof errors.JOSEError) throw invalid(explain(error), error);
         throw error;
       }
@@ -183,6 +194,7 @@ function invalid(why: string, cause?: unknown): RealtimeError {
   );
 }
 
-function expired(): RealtimeError {
+/** For a token whose time is over. */
+export function tokenExpired(): RealtimeError {
   return new RealtimeError("token_expired", "The token has expired: fetch a fresh token from your backend.");
 }

@@ -73,7 +73,7 @@ describe("what applies", () => {
   });
 
   test("the variables of later versions that do no harm are ignored", () => {
-    const config = loadConfig({ NATS_URL: "nats://x", PAPERDB_TOKEN_SECRET: "x", SOMETHING: "x" }, cwd);
+    const config = loadConfig({ NATS_URL: "nats://x", SOMETHING: "x" }, cwd);
     expect(config.port).toBe(4000);
   });
 
@@ -86,7 +86,7 @@ describe("what applies", () => {
   test("a group in the file keeps the defaults of what it does not name", () => {
     write({ plans: { pro: { maxConnections: 7 } }, history: { maxAgeMs: 5000 } });
     const config = loadConfig({}, cwd);
-    expect(config.plans.pro).toEqual({ realtime: true, maxConnections: 7 });
+    expect(config.plans.pro).toEqual({ realtime: true, maxConnections: 7, maxTokenSeconds: 86_400 });
     expect(config.plans.team.maxConnections).toBe(100_000);
     expect(config.history).toMatchObject({ maxAgeMs: 5000, maxEventsPerChannel: 50_000 });
   });

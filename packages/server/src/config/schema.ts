@@ -16,7 +16,10 @@ const milliseconds = (fallback: number, minimum = 1): z.ZodDefault<z.ZodInt> =>
 const planSchema = (realtime: boolean, maxConnections: number) =>
   z
     .strictObject({
-      realtime: z.boolean().default(realtime).describe("Whether its tenants may subscribe and publish."),
+      realtime: z
+        .boolean()
+        .default(realtime)
+        .describe("Whether its tenants may subscribe, publish and mint tokens."),
       maxConnections: count(maxConnections, 0).describe("Connections of one tenant at a time, per server."),
       publishesPerSecond: z
         .int()
@@ -24,6 +27,7 @@ const planSchema = (realtime: boolean, maxConnections: number) =>
         .max(MAX_COUNT)
         .optional()
         .describe("Events that one tenant may publish each second. Default: no limit."),
+      maxTokenSeconds: count(86_400).describe("The longest life of a realtime token, in seconds."),
     })
     .prefault({});
 
@@ -64,6 +68,18 @@ export const configSchema = z.strictObject({
       env: "PAPERDB_ADMIN_KEY",
       description:
         "The key of the admin API, best 32 random characters or more. Default: made and kept in `dataDir`.",
+    }),
+  tokenSecret: z
+    .string()
+    .refine((text) => text.split(",").every((secret) => secret.trim() !== ""), {
+      error: "must be a secret, or several separated by commas, none of them empty",
+    })
+    .optional()
+    .meta({
+      env: "PAPERDB_TOKEN_SECRET",
+      description:
+        "The secret that realtime tokens are signed with, the same on every server, best 32 random characters or more. Several are separated " +
+        "by commas: the first one signs, all are accepted. Default: made and kept in `dataDir`.",
     }),
   pgPassword: z.string().min(1).optional().meta({
     env: "PAPERDB_PG_PASSWORD",
@@ -151,6 +167,18 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe("The event bus."),
+  tokens: z
+    .strictObject({
+      maxGrants: count(100).describe("Collections and topics that one token may name."),
+      maxLength: z
+        .int()
+        .min(512)
+        .max(14_000)
+        .default(8192)
+        .describe("Characters of a token at most: it has to fit into a URL."),
+    })
+    .prefault({})
+    .describe("Realtime tokens."),
   keyCacheMs: milliseconds(30_000, 0).describe(
     "How long a checked key is trusted without asking the database again, in ms. Revocations arrive at once nevertheless.",
   ),

@@ -7,7 +7,7 @@ import { errorCode } from "./error-code.ts";
 const SECRET_BYTES = 32;
 
 /** A secret that is kept in the data folder. */
-export type SecretName = "admin-key" | "pg-password";
+export type SecretName = "admin-key" | "pg-password" | "token-secret";
 
 /** Makes the data folder, for its owner only, unless it exists. */
 export async function ensureDataDir(dataDir: string): Promise<void> {

@@ -14,6 +14,7 @@ export const subscribeQuerySchema = z.object({
   topic: once("The topic or pattern whose events to receive: `order.*` one segment, `order.>` the rest"),
   cursor: once("Where to go on; the `Last-Event-ID` header wins"),
   apikey: once("An anon key, for clients that cannot set headers"),
+  token: once("A realtime token, likewise"),
   where: once("Not available yet"),
   snapshot: z
     .enum(["true", "false"], { error: 'must be "true" or "false", once' })

@@ -4,6 +4,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { requireCollection, requireTopic, type Grant } from "../../auth/grant.ts";
+import { tokenExpired } from "../../auth/realtime-token.ts";
+import { onTokenExpiry } from "../../auth/token-expiry.ts";
 import { topicFilter } from "../../hub/topic-filter.ts";
 import type { Channel } from "../../hub/channel.ts";
 import type { EventFilter } from "../../hub/delivery.ts";
@@ -31,6 +33,9 @@ export interface SubscribeRouteDependencies {
   /** Connections that the grant's plan allows. */
   maxConnections(grant: Grant): number;
 }
+
+/** Why a connection ends; `expired`: its token's time is over. */
+type SessionEnd = DisconnectReason | "expired";
 
 /** A client told to come back waits this long, so that not all come at once. */
 const RETRY_MIN_MS = 500;
@@ -83,7 +88,8 @@ class SseSession {
   #connection: SseConnection | undefined;
   #subscription: Subscription | undefined;
   /** Set when the connection was ended before it was open. */
-  #endedEarly: DisconnectReason | undefined;
+  #endedEarly: SessionEnd | undefined;
+  #cancelExpiry: (() => void) | undefined;
 
   constructor(dependencies: SubscribeRouteDependencies, request: FastifyRequest, reply: FastifyReply) {
     this.#dependencies = dependencies;
@@ -100,18 +106,19 @@ class SseSession {
       { info: this.#info(grant, subject), end: (reason) => this.#end(reason) },
       this.#dependencies.maxConnections(grant),
     );
+    this.#cancelExpiry = onTokenExpiry(grant, () => this.#end("expired"));
     let channel: Channel;
     try {
       channel = await this.#openChannel(grant, subject, cursor);
     } catch (error) {
-      connections.delete(this.#id);
+      this.#leave();
       throw error;
     }
     // The turn of a pipelined request may never come, and its stream must not enter another answer.
     if (this.#reply.raw.socket === null) this.#request.raw.socket.destroy();
     if (this.#endedEarly !== undefined || this.#request.raw.socket.destroyed) {
       hub.release(channel);
-      connections.delete(this.#id);
+      this.#leave();
       throw endedError(this.#endedEarly);
     }
     const filter = "topic" in subject ? topicFilter(subject.topic) : undefined;
@@ -126,7 +133,7 @@ class SseSession {
   }
 
   #start(channel: Channel, filter: EventFilter | undefined, cursor: string | undefined): void {
-    const { hub, connections } = this.#dependencies;
+    const { hub } = this.#dependencies;
     this.#reply.hijack();
     const connection = new SseConnection(this.#request.raw, this.#reply.getHeaders(), {
       drained: () => {
@@ -136,7 +143,7 @@ class SseSession {
         if (this.#subscription !== undefined) hub.progressed(this.#subscription);
       },
       closed: () => {
-        connections.delete(this.#id);
+        this.#leave();
         if (this.#subscription !== undefined) hub.unsubscribe(this.#subscription);
       },
     });
@@ -145,8 +152,15 @@ class SseSession {
     this.#subscription = hub.subscribe(channel, { target: connection, format: SSE_FRAMES, filter, cursor });
   }
 
-  #end(reason: DisconnectReason): void {
+  #leave(): void {
+    this.#cancelExpiry?.();
+    this.#dependencies.connections.delete(this.#id);
+  }
+
+  #end(reason: SessionEnd): void {
     if (this.#connection === undefined) this.#endedEarly = reason;
+    // The client comes back by itself, and learns why from the answer.
+    else if (reason === "expired") this.#connection.close();
     else if (reason === "draining") this.#connection.close(retryFrame(jitteredRetryMs()));
     else this.#connection.destroy();
   }
@@ -176,9 +190,10 @@ function jitteredRetryMs(): number {
   return Math.round(RETRY_MIN_MS + Math.random() * (RETRY_MAX_MS - RETRY_MIN_MS));
 }
 
-function endedError(reason: DisconnectReason | undefined): RealtimeError {
+function endedError(reason: SessionEnd | undefined): RealtimeError {
   if (reason === "draining") {
     return new RealtimeError("draining", "The server is shutting down. Try again.", { retryAfterSeconds: 1 });
   }
+  if (reason === "expired") return tokenExpired();
   return new RealtimeError("key_revoked", "The key was revoked or the connection ended while it was opened.");
 }
