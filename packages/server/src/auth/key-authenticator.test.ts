@@ -1,6 +1,7 @@
 import { EventEmitter, once } from "node:events";
 import { RealtimeError } from "@paperdb/protocol";
 import { beforeEach, describe, expect, test } from "vitest";
+import type { Grant } from "./grant.ts";
 import { KeyAuthenticator } from "./key-authenticator.ts";
 import type { KeyStore, StoredKey } from "./key-store.ts";
 import { createKeyText, hashKey } from "./key-text.ts";
@@ -32,8 +33,13 @@ class ControlledStore implements KeyStore {
     return found;
   }
 
-  async findByIds(): Promise<readonly StoredKey[]> {
-    return Promise.reject(new Error("not asked here"));
+  async findByIds(ids: readonly string[]): Promise<readonly StoredKey[]> {
+    this.queries += 1;
+    const found = Array.from(this.keys.values()).filter(({ id }) => ids.includes(id));
+    const { reachable } = this;
+    await this.gate;
+    if (!reachable) throw new RealtimeError("key_store_unavailable", "down");
+    return found;
   }
 }
 
@@ -61,9 +67,18 @@ function make(options: { readonly maxCachedKeys?: number; readonly maxLookups?: 
 }
 
 /** The tenant that a key is found to belong to, or the error's code. */
-async function ask(key: string): Promise<string> {
+function ask(key: string): Promise<string> {
+  return tenantOf(authenticator.authenticate(key));
+}
+
+/** The same for the key of an id, as tokens name it. */
+function askById(id: string): Promise<string> {
+  return tenantOf(authenticator.findMintingKey(id));
+}
+
+async function tenantOf(answer: Promise<Grant>): Promise<string> {
   try {
-    return (await authenticator.authenticate(key)).tenant;
+    return (await answer).tenant;
   } catch (error) {
     if (error instanceof RealtimeError) return error.code;
     throw error;
@@ -220,5 +235,85 @@ describe("an outage", () => {
     store.reachable = false;
     nowMs += 2000;
     expect(await ask(key)).toBe("key_store_unavailable");
+  });
+});
+
+describe("by id, for tokens", () => {
+  test("the key's grant, from the same memory", async () => {
+    const key = store.add("a", "team");
+    const grant = await authenticator.authenticate(key);
+    expect(await authenticator.findMintingKey("key_0")).toEqual(grant);
+    expect(store.queries).toBe(1);
+    authenticator.forget({ kind: "key", keyId: "key_0" });
+    expect(await askById("key_0")).toBe("a");
+    expect(await ask(key)).toBe("a");
+    expect([store.queries, authenticator.cachedKeys]).toEqual([2, 1]);
+  });
+
+  test("asks again after keyCacheMs, not before", async () => {
+    store.add("a");
+    await askById("key_0");
+    nowMs += KEY_CACHE_MS - 1;
+    await askById("key_0");
+    expect(store.queries).toBe(1);
+    nowMs += 1;
+    await askById("key_0");
+    expect(store.queries).toBe(2);
+  });
+
+  test("an unknown id is asked for once a second, and the sentence is about the token", async () => {
+    await expect(authenticator.findMintingKey("key_9")).rejects.toMatchObject({
+      code: "key_revoked",
+      message: expect.stringMatching(/made this token/) as unknown,
+    });
+    nowMs += 999;
+    expect(await askById("key_9")).toBe("key_revoked");
+    expect(store.queries).toBe(1);
+    nowMs += 1;
+    await askById("key_9");
+    expect(store.queries).toBe(2);
+  });
+
+  test("a key that got another text is not to be had by the old one", async () => {
+    const old = store.add("a");
+    await ask(old);
+    const [stored] = store.keys.values();
+    if (stored === undefined) throw new Error("no key");
+    const hash = hashKey(createKeyText("anon"));
+    store.keys.clear();
+    store.keys.set(hash.toString("hex"), { ...stored, hash });
+    authenticator.forget({ kind: "key", keyId: "key_0" });
+    expect(await askById("key_0")).toBe("a");
+    expect(await ask(old)).toBe("key_revoked");
+  });
+
+  test("a change during the look-up: the answer from before it is not used", async () => {
+    store.add("a");
+    const gate = new EventEmitter();
+    store.gate = once(gate, "open");
+    const answer = askById("key_0");
+    store.keys.clear();
+    authenticator.forget({ kind: "tenant", tenant: "a" });
+    gate.emit("open");
+    expect(await answer).toBe("key_revoked");
+  });
+
+  test("an outage: known ones for keyCacheMs, then 503; one found to be gone, never", async () => {
+    store.add("a");
+    store.add("b");
+    await askById("key_0");
+    store.reachable = false;
+    authenticator.setAnnounced(false);
+    nowMs += KEY_CACHE_MS - 1;
+    expect([await askById("key_0"), await askById("key_1")]).toEqual(["a", "key_store_unavailable"]);
+    nowMs += 1;
+    expect(await askById("key_0")).toBe("key_store_unavailable");
+    store.reachable = true;
+    expect(await askById("key_0")).toBe("a");
+    store.keys.clear();
+    expect(await askById("key_0")).toBe("key_revoked");
+    store.reachable = false;
+    nowMs += 2000;
+    expect(await askById("key_0")).toBe("key_store_unavailable");
   });
 });
