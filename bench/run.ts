@@ -5,6 +5,7 @@ import { idleMemory } from "./idle-memory.ts";
 import { latency } from "./latency.ts";
 import { mongoJoins } from "./mongo-joins.ts";
 import { mongoStreams } from "./mongo-streams.ts";
+import { reconnectStorm } from "./reconnect-storm.ts";
 import { startup } from "./startup.ts";
 import { writeReport } from "./support/document.ts";
 import { describeMachine } from "./support/machine.ts";
@@ -17,6 +18,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   writers,
   idleMemory,
   fanOut,
+  reconnectStorm,
   mongoStreams,
   mongoJoins,
 ];
