@@ -12,15 +12,19 @@ export type ErrorCode =
   | "token_invalid"
   | "token_expired"
   | "forbidden"
+  | "origin_not_allowed"
   | "plan_required"
   | "not_found"
   | "collection_not_found"
   | "tenant_not_found"
   | "conflict"
   | "idempotency_conflict"
+  | "duplicate_subscription"
   | "payload_too_large"
   | "unsupported_media_type"
+  | "upgrade_required"
   | "too_many_connections"
+  | "too_many_subscriptions"
   | "headers_too_large"
   | "rate_limited"
   | "internal"
@@ -45,6 +49,7 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorDefinition>> = {
   token_invalid: { status: 401, retryable: false, title: "The realtime token is not valid" },
   token_expired: { status: 401, retryable: false, title: "The realtime token has expired" },
   forbidden: { status: 403, retryable: false, title: "The key or token does not grant this" },
+  origin_not_allowed: { status: 403, retryable: false, title: "Pages of this origin may not connect" },
   plan_required: { status: 403, retryable: false, title: "The tenant's plan has no realtime" },
   not_found: { status: 404, retryable: false, title: "There is nothing at this address" },
   collection_not_found: { status: 404, retryable: false, title: "The collection does not exist" },
@@ -55,9 +60,20 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorDefinition>> = {
     retryable: false,
     title: "The idempotency key was used for another body",
   },
+  duplicate_subscription: {
+    status: 409,
+    retryable: false,
+    title: "The connection has this subscription already",
+  },
   payload_too_large: { status: 413, retryable: false, title: "The body is too large" },
   unsupported_media_type: { status: 415, retryable: false, title: "The content type is not supported" },
+  upgrade_required: { status: 426, retryable: false, title: "This address serves WebSockets" },
   too_many_connections: { status: 429, retryable: true, title: "The tenant has too many connections" },
+  too_many_subscriptions: {
+    status: 429,
+    retryable: false,
+    title: "The connection has too many subscriptions",
+  },
   headers_too_large: { status: 431, retryable: false, title: "The request line and headers are too large" },
   rate_limited: { status: 429, retryable: true, title: "The tenant publishes too fast" },
   internal: { status: 500, retryable: true, title: "The server failed" },

@@ -28,6 +28,7 @@ import type { Revoked } from "./tenants/grant-watcher.ts";
 import { openTenantDatabase, type TenantDatabase } from "./tenants/tenant-database.ts";
 import { ConnectionRegistry } from "./transport/connection-registry.ts";
 import { subscribeRoute } from "./transport/sse/subscribe-route.ts";
+import { WebSocketEndpoint } from "./transport/websocket/websocket-endpoint.ts";
 import { VERSION } from "./version.ts";
 
 /** A server that accepts connections. */
@@ -112,7 +113,8 @@ class Composition {
     this.#sources = await this.#openSources(databases.urls);
     const access = await this.#openAccess(databaseUrl, tenants);
     const app = await this.#createApp(access, tenants);
-    this.#closers.add(() => this.#drain(app));
+    const webSockets = this.#openWebSockets(app, access);
+    this.#closers.add(() => this.#drain(app, webSockets));
     const url = await listen(app, this.#config.host, this.#config.port);
     return { url, databaseUrl, demo, close: () => this.#closers.close() };
   }
@@ -146,7 +148,7 @@ class Composition {
   async #createApp(access: Access, { store }: TenantDatabase): Promise<FastifyInstance> {
     const { cors, plans, publish, tokens, dataDir } = this.#config;
     const app = await createHttpServer({ corsOrigins: cors.origins, version: VERSION, log: this.#log });
-    const directory = new SourceDirectory(this.#sources.map(({ source }) => source));
+    const directory = this.#directory();
     const authorize = async (request: FastifyRequest, allowQuery: boolean): Promise<Grant> => {
       this.#refuseWhileDraining();
       return access.authorize(request, allowQuery);
@@ -191,6 +193,26 @@ class Composition {
     return app;
   }
 
+  #openWebSockets(app: FastifyInstance, access: Access): WebSocketEndpoint {
+    const { connections, cors, plans, websocket } = this.#config;
+    return new WebSocketEndpoint(app, {
+      channels: { hub: this.#hub, directory: this.#directory(), bus: this.#bus },
+      connections: this.#connections,
+      settings: { ...connections, ...websocket },
+      origins: cors.origins,
+      authenticateToken: async (token) => {
+        this.#refuseWhileDraining();
+        return access.authenticateToken(token);
+      },
+      onOpened: () => this.#metrics.connectionOpened(),
+      maxConnections: ({ plan }) => planOf(plans, plan)?.maxConnections ?? 0,
+    });
+  }
+
+  #directory(): SourceDirectory {
+    return new SourceDirectory(this.#sources.map(({ source }) => source));
+  }
+
   #readiness(): readonly Readiness[] {
     const sources = this.#sources.map(({ source }) => ({ name: source.name, state: source.state() }));
     if (!this.#draining) return sources;
@@ -228,12 +250,16 @@ class Composition {
   }
 
   /** Streams are told to come back, requests under way are answered; then what is left is cut. */
-  async #drain(app: FastifyInstance): Promise<void> {
+  async #drain(app: FastifyInstance, webSockets: WebSocketEndpoint): Promise<void> {
     this.#draining = true;
     this.#connections.endWhere(() => true, "draining");
-    const cut = setTimeout(() => app.server.closeAllConnections(), this.#config.connections.drainTimeoutMs);
+    const cut = setTimeout(() => {
+      webSockets.close();
+      app.server.closeAllConnections();
+    }, this.#config.connections.drainTimeoutMs);
     await app.close();
     clearTimeout(cut);
+    webSockets.close();
   }
 
   #abandon(error: Error): void {

@@ -155,6 +155,30 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe("Connections of clients."),
+  websocket: z
+    .strictObject({
+      handshakeTimeoutMs: milliseconds(20_000, 100).describe(
+        "How long a client waits at most until its WebSocket is open, in ms.",
+      ),
+      maxMessageBytes: z
+        .int()
+        .min(1024)
+        .max(16 * MEBIBYTE)
+        .default(65_536)
+        .describe("The largest message of a client, in bytes."),
+      maxMessagesPerSecond: count(100).describe(
+        "Messages of one client that are handled each second; the next ones wait, unread.",
+      ),
+      maxSubscriptions: count(100).describe("Subscriptions of one connection at a time."),
+      closeTimeoutMs: milliseconds(5_000, 100).describe(
+        "How long a client may take to answer a close frame before its connection is cut, in ms.",
+      ),
+      peerTimeoutMs: milliseconds(45_000, 100).describe(
+        "A client of which nothing is heard for so long is cut, in ms; at least two and a half `connections.heartbeatIntervalMs`.",
+      ),
+    })
+    .prefault({})
+    .describe("WebSockets, besides what `connections` says."),
   publish: z
     .strictObject({
       maxBodyBytes: bytes(MEBIBYTE).describe("The largest body of a publish request, in bytes."),

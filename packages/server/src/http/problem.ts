@@ -16,6 +16,8 @@ export const problemSchema = z
   })
   .meta({ id: "Problem" });
 
+const CHALLENGE = 'Bearer realm="paperdb"';
+
 /** The body of an error answer, as text. */
 function problemBody(error: RealtimeError): string {
   const { title, status, retryable } = ERRORS[error.code];
@@ -52,7 +54,7 @@ function sendProblem(reply: FastifyReply, problem: RealtimeError): FastifyReply 
   if (problem.retryAfterSeconds !== undefined) {
     reply.header("retry-after", String(Math.ceil(problem.retryAfterSeconds)));
   }
-  if (problem.status === 401) reply.header("www-authenticate", 'Bearer realm="paperdb"');
+  if (problem.status === 401) reply.header("www-authenticate", CHALLENGE);
   return reply
     .code(problem.status)
     .type("application/problem+json")
@@ -105,12 +107,27 @@ export function malformedRequestAnswer(status: number): string {
     status === 431
       ? new RealtimeError("headers_too_large", "The limit is 16 KiB: shorten the URL or the headers.")
       : new RealtimeError("invalid_request", "The request is not valid HTTP.");
+  return problemAnswer(problem);
+}
+
+/** A whole HTTP answer, for a socket that no response belongs to. */
+export function problemAnswer(
+  problem: RealtimeError,
+  headers: Readonly<Record<string, string>> = {},
+): string {
   const body = problemBody(problem);
+  const { status, retryAfterSeconds } = problem;
+  const fields = {
+    ...headers,
+    ...(status === 401 ? { "www-authenticate": CHALLENGE } : {}),
+    ...(retryAfterSeconds === undefined ? {} : { "retry-after": String(Math.ceil(retryAfterSeconds)) }),
+    "content-type": "application/problem+json",
+    "content-length": String(Buffer.byteLength(body)),
+    connection: headers["upgrade"] === undefined ? "close" : "close, upgrade",
+  };
   return [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Bad Request"}`,
-    "content-type: application/problem+json",
-    `content-length: ${Buffer.byteLength(body)}`,
-    "connection: close",
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Error"}`,
+    ...Object.entries(fields).map(([name, value]) => `${name}: ${value}`),
     "",
     body,
   ].join("\r\n");

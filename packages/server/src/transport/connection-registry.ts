@@ -10,6 +10,11 @@ export interface ConnectionInfo {
   readonly collections: readonly string[];
   /** Topics and patterns that it is subscribed to. */
   readonly topics: readonly string[];
+  /** What it may still subscribe to without being checked again; absent: nothing. */
+  readonly grant?: {
+    readonly collections: readonly string[] | undefined;
+    readonly topics: readonly string[] | undefined;
+  };
   readonly remoteAddress: string;
   /** ISO 8601. */
   readonly openedAt: string;

@@ -1,0 +1,78 @@
+import { RealtimeError } from "@paperdb/protocol";
+import type { DeliveryTarget } from "../../hub/delivery.ts";
+import type { ConnectionInfo } from "../connection-registry.ts";
+import { ChannelSubscription, type Channels } from "./channel-subscription.ts";
+import { ConnectionTarget } from "./connection-target.ts";
+import { WebSocketConnection, type ConnectionOptions } from "./connection.ts";
+import { RAW_EVENTS } from "./event-frames.ts";
+
+/**
+ * A WebSocket without a subprotocol: it receives the changes of every
+ * collection that its token grants, and nothing else.
+ */
+export class RawConnection extends WebSocketConnection {
+  readonly #collections: readonly string[];
+  readonly #subscriptions: readonly ChannelSubscription[];
+
+  /** @throws {RealtimeError} `forbidden`, when the token grants no collection. */
+  constructor(channels: Channels, options: ConnectionOptions) {
+    const { tenant, collections = [] } = options.grant;
+    if (collections.length === 0) {
+      throw new RealtimeError(
+        "forbidden",
+        'This token grants no collection, and without a subprotocol there are no topics: mint one with "collections", or use the subprotocol "paperdb.v1".',
+      );
+    }
+    super(options);
+    this.#collections = collections;
+    this.#subscriptions = collections.map(
+      (collection) =>
+        new ChannelSubscription(channels, { tenant, subject: { kind: "collection", collection } }),
+    );
+  }
+
+  override async open(): Promise<void> {
+    await Promise.all(this.#subscriptions.map((subscription) => subscription.open()));
+  }
+
+  protected override get subjects(): Pick<ConnectionInfo, "collections" | "topics"> {
+    return { collections: this.#collections, topics: [] };
+  }
+
+  protected override started(): void {
+    const target = this.#target();
+    for (const subscription of this.#subscriptions) subscription.start(target, RAW_EVENTS);
+  }
+
+  protected override release(): void {
+    for (const subscription of this.#subscriptions) subscription.end();
+  }
+
+  override received(): void {
+    this.close("protocol_error", 'Without the subprotocol "paperdb.v1" nothing may be sent.');
+  }
+
+  override pinged(): void {
+    // Answered by the peer; there is no inbox to count it.
+  }
+
+  override drained(): void {
+    for (const subscription of this.#subscriptions) subscription.resume();
+  }
+
+  override progressed(): void {
+    for (const subscription of this.#subscriptions) subscription.progressed();
+  }
+
+  #target(): DeliveryTarget {
+    return new ConnectionTarget(this, {
+      greet: ({ resetReason }) => {
+        // There is no cursor to go on from: the client loads its data again, and is told so by the close.
+        if (resetReason !== undefined)
+          this.close("events_missed", "Events were missed: load the data again.");
+        return this.keepsUp;
+      },
+      dropped: () => this.close("events_missed", "A collection was dropped."),
+    });
+  }
+}

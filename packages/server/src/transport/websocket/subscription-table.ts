@@ -1,0 +1,97 @@
+import { RealtimeError } from "@paperdb/protocol";
+import type { ConnectionInfo } from "../connection-registry.ts";
+import type { ChannelSubscription } from "./channel-subscription.ts";
+import { subjectKey, type Subject } from "./subject.ts";
+
+/** The subscriptions of one connection, by the ids that its client has chosen. */
+export class SubscriptionTable {
+  readonly #maxSubscriptions: number;
+  readonly #byId = new Map<string, ChannelSubscription>();
+  /** The ids, by what they are subscribed to. */
+  readonly #idBySubject = new Map<string, string>();
+  /** Which one is resumed first: another one each time, so that none starves. */
+  #firstToResume = 0;
+
+  constructor(maxSubscriptions: number) {
+    this.#maxSubscriptions = maxSubscriptions;
+  }
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  get hasLive(): boolean {
+    return Array.from(this.#byId.values()).some(({ isLive }) => isLive);
+  }
+
+  get subjects(): Pick<ConnectionInfo, "collections" | "topics"> {
+    const collections: string[] = [];
+    const topics: string[] = [];
+    for (const { subject } of this.#byId.values()) {
+      if (subject.kind === "collection") collections.push(subject.collection);
+      else topics.push(subject.pattern);
+    }
+    return { collections, topics };
+  }
+
+  /** @throws {RealtimeError} `duplicate_subscription`, `too_many_subscriptions`. */
+  requireRoom(id: string, subject: Subject): void {
+    if (this.#byId.has(id)) {
+      throw new RealtimeError(
+        "duplicate_subscription",
+        `The id "${id}" is in use on this connection: unsubscribe it first, or choose another.`,
+      );
+    }
+    const other = this.#idBySubject.get(subjectKey(subject));
+    if (other !== undefined) {
+      const what =
+        subject.kind === "collection" ? `collection "${subject.collection}"` : `topic "${subject.pattern}"`;
+      throw new RealtimeError(
+        "duplicate_subscription",
+        `This connection is subscribed to the ${what} already, by the id "${other}": share its events.`,
+      );
+    }
+    if (this.#byId.size >= this.#maxSubscriptions) {
+      throw new RealtimeError(
+        "too_many_subscriptions",
+        `A connection has ${this.#maxSubscriptions} subscriptions at most: unsubscribe some, or raise "websocket.maxSubscriptions".`,
+      );
+    }
+  }
+
+  add(id: string, subscription: ChannelSubscription): void {
+    this.#byId.set(id, subscription);
+    this.#idBySubject.set(subjectKey(subscription.subject), id);
+  }
+
+  /** Ends one; false when there is none of this id. */
+  end(id: string): boolean {
+    const subscription = this.#byId.get(id);
+    if (subscription === undefined) return false;
+    this.#byId.delete(id);
+    this.#idBySubject.delete(subjectKey(subscription.subject));
+    subscription.end();
+    return true;
+  }
+
+  endAll(): void {
+    for (const id of this.#byId.keys()) this.end(id);
+  }
+
+  entries(): readonly (readonly [id: string, subscription: ChannelSubscription])[] {
+    return [...this.#byId];
+  }
+
+  /** The peer keeps up again. */
+  resume(): void {
+    const all = [...this.#byId.values()];
+    this.#firstToResume = all.length === 0 ? 0 : (this.#firstToResume + 1) % all.length;
+    for (const subscription of all.slice(this.#firstToResume)) subscription.resume();
+    for (const subscription of all.slice(0, this.#firstToResume)) subscription.resume();
+  }
+
+  /** The peer reads, but does not keep up yet. */
+  progressed(): void {
+    for (const subscription of this.#byId.values()) subscription.progressed();
+  }
+}
