@@ -2,10 +2,11 @@ import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decodeJwt } from "jose";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { pino } from "pino";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { loadConfig } from "../../packages/server/src/config/load-config.ts";
 import { startServer } from "../../packages/server/src/server.ts";
-import { createDatabase } from "../support/postgres.ts";
+import { createDatabase, type TestDatabase } from "../support/postgres.ts";
 import { startTestServer, type TestServer, type TestTenant } from "../support/realtime-server.ts";
 import { mintToken, requestToken, type TokenAnswer } from "../support/realtime-token.ts";
 import { createTenant } from "../support/tenant.ts";
@@ -241,30 +242,70 @@ describe("who may mint", () => {
   });
 });
 
-it("without PAPERDB_TOKEN_SECRET the secret is made, kept for its owner only, and good after a restart", async () => {
-  const database = await createDatabase();
-  const dataDir = await mkdtemp(join(tmpdir(), "paperdb-test-tokens-"));
-  const env = { DATABASE_URL: database.url, PAPERDB_DATA_DIR: dataDir, PAPERDB_ADMIN_KEY: "admin" };
-  const start = () => startServer(loadConfig(env, dataDir, { port: 0, logLevel: "silent" }));
-  const first = await start();
-  let token: string;
-  try {
-    const tenant = await createTenant(first.url, "admin", "acme");
-    token = await mintToken(first.url, tenant.secretKey, { topics: ["a"] });
-  } finally {
-    await first.close();
-  }
-  const file = join(dataDir, "token-secret");
-  expect((await stat(file)).mode & 0o777).toBe(0o600);
-  expect((await readFile(file, "utf8")).length).toBeGreaterThanOrEqual(32);
-  const second = await start();
-  try {
-    const response = await fetch(`${second.url}/v1/events/subscribe?topic=a&token=${token}`);
-    expect(response.status).toBe(200);
-    await response.body?.cancel();
-  } finally {
-    await second.close();
+describe("the secret", () => {
+  let database: TestDatabase;
+  let dataDir: string;
+  let lines: string[];
+
+  beforeEach(async () => {
+    lines = [];
+    dataDir = await mkdtemp(join(tmpdir(), "paperdb-test-tokens-"));
+    database = await createDatabase();
+  });
+
+  afterEach(async () => {
     await database.drop();
     await rm(dataDir, { recursive: true });
+  });
+
+  /** Runs a server that logs everything into `lines`. */
+  async function withServer(env: Record<string, string>, use: (url: string) => Promise<void>): Promise<void> {
+    const all = { DATABASE_URL: database.url, PAPERDB_DATA_DIR: dataDir, PAPERDB_ADMIN_KEY: "admin", ...env };
+    const log = pino({ level: "trace" }, { write: (line) => lines.push(line) });
+    const running = await startServer(loadConfig(all, dataDir, { port: 0 }), log);
+    try {
+      await use(running.url);
+    } finally {
+      await running.close();
+    }
   }
+
+  async function requireStream(url: string, token: string): Promise<void> {
+    const response = await fetch(`${url}/v1/events/subscribe?topic=a&token=${token}`);
+    expect(response.status).toBe(200);
+    await response.body?.cancel();
+  }
+
+  it("is made where there is none, kept for its owner only, and good after a restart", async () => {
+    let token = "";
+    await withServer({}, async (url) => {
+      const tenant = await createTenant(url, "admin", "acme");
+      token = await mintToken(url, tenant.secretKey, { topics: ["a"] });
+    });
+    const file = join(dataDir, "token-secret");
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+    expect((await readFile(file, "utf8")).length).toBeGreaterThanOrEqual(32);
+    await withServer({}, (url) => requireStream(url, token));
+    expect(lines.join("")).not.toMatch(/TOKEN_SECRET/);
+  });
+
+  it("is accepted when it is short, with a warning; neither it nor a token is ever logged", async () => {
+    const secret = "short-hunter2";
+    let token = "";
+    await withServer({ PAPERDB_TOKEN_SECRET: secret }, async (url) => {
+      const tenant = await createTenant(url, "admin", "acme");
+      token = await mintToken(url, tenant.secretKey, { topics: ["a"] });
+      await requireStream(url, token);
+      const refused = await fetch(`${url}/v1/events/subscribe?topic=b&token=${token}`);
+      expect(refused.status).toBe(403);
+      const damaged = await fetch(`${url}/v1/events/subscribe?topic=a&token=${token}x`);
+      expect(damaged.status).toBe(401);
+    });
+    expect(lines.filter((line) => line.includes("PAPERDB_TOKEN_SECRET"))).toEqual([
+      expect.stringMatching(/"level":40.*32 characters/),
+    ]);
+    const logged = lines.join("");
+    expect(logged).toContain("/realtime/token");
+    for (const part of [secret, ...token.split(".")]) expect(logged).not.toContain(part);
+  });
 });

@@ -77,6 +77,10 @@ describe("what applies", () => {
     expect(config.port).toBe(4000);
   });
 
+  test.each(["short", "new, old", "with spaces", "a,b,c"])("token secrets may be %j", (secret) => {
+    expect(loadConfig({ PAPERDB_TOKEN_SECRET: secret }, cwd).tokenSecret).toBe(secret);
+  });
+
   test("PAPERDB_CONFIG names another file, relative to the working folder", () => {
     write({ port: 1 });
     write({ port: 2 }, "other.json");
@@ -290,6 +294,11 @@ describe("what is refused, in one line that names the key and the fix", () => {
       "DATABASE_URL",
       { DATABASE_URL: "localhost" },
       /^The environment variable DATABASE_URL must be postgres:/,
+    ],
+    [
+      "PAPERDB_TOKEN_SECRET",
+      { PAPERDB_TOKEN_SECRET: "hunter2,,old" },
+      /^The environment variable PAPERDB_TOKEN_SECRET must be a secret, or several(?!.*hunter2)/,
     ],
     ["PAPERDB_ADMIN_KEY", { PAPERDB_ADMIN_KEY: "two words" }, /PAPERDB_ADMIN_KEY must be printable ASCII/],
     ["MONGODB_URL", { MONGODB_URL: "localhost" }, /^The environment variable MONGODB_URL must be mongodb:/],
