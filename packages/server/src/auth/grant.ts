@@ -21,7 +21,7 @@ export interface Grant {
 }
 
 /** The token that a grant comes from. */
-export interface GrantToken {
+interface GrantToken {
   readonly id: string;
   /** When the grant ends, in ms since 1970. */
   readonly expiresAtMs: number;

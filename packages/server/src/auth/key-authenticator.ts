@@ -1,4 +1,3 @@
-import { timingSafeEqual } from "node:crypto";
 import { RealtimeError } from "@paperdb/protocol";
 import { hashKey, isKeyText } from "./key-text.ts";
 import { BoundedCache } from "./bounded-cache.ts";
@@ -6,6 +5,8 @@ import type { Grant } from "./grant.ts";
 import { matchesChange } from "./grant-change.ts";
 import type { GrantChange } from "./grant-change.ts";
 import type { KeyStore, StoredKey } from "./key-store.ts";
+import { byHash, byId } from "./wanted-key.ts";
+import type { RememberedKey, WantedKey } from "./wanted-key.ts";
 
 /** How keys are checked and remembered. */
 export interface KeyAuthenticatorOptions {
@@ -19,22 +20,8 @@ export interface KeyAuthenticatorOptions {
   readonly now?: () => number;
 }
 
-/** A key to look up: by its text's hash, or by its id. */
-interface Wanted {
-  /** What it is remembered by while it is looked up, or when it is unknown. */
-  readonly name: string;
-  /** Its id, where that is known. @param ids - hash → key id. */
-  keyId(ids: BoundedCache<string>): string | undefined;
-  /** Whether what is remembered of its id is this key: it may have got another text. */
-  isSame(cached: CachedKey): boolean;
-  find(store: KeyStore): Promise<StoredKey | undefined>;
-  /** For when there is none. */
-  revoked(): RealtimeError;
-}
-
-interface CachedKey {
+interface CachedKey extends RememberedKey {
   readonly grant: Grant;
-  readonly hash: Buffer;
   readonly checkedAtMs: number;
 }
 
@@ -118,7 +105,7 @@ export class KeyAuthenticator {
     for (const lookup of this.#lookups.values()) lookup.changes.push(change);
   }
 
-  async #find(wanted: Wanted): Promise<Grant> {
+  async #find(wanted: WantedKey): Promise<Grant> {
     const cached = this.#cached(wanted);
     const usable = cached !== undefined && this.#now() - cached.checkedAtMs < this.#options.keyCacheMs;
     if (usable && this.#announced) return cached.grant;
@@ -135,13 +122,13 @@ export class KeyAuthenticator {
     }
   }
 
-  #cached(wanted: Wanted): CachedKey | undefined {
+  #cached(wanted: WantedKey): CachedKey | undefined {
     const keyId = wanted.keyId(this.#ids);
     const cached = keyId === undefined ? undefined : this.#keys.get(keyId);
     return cached !== undefined && wanted.isSame(cached) ? cached : undefined;
   }
 
-  #lookUp(wanted: Wanted): Promise<Grant> {
+  #lookUp(wanted: WantedKey): Promise<Grant> {
     const underWay = this.#lookups.get(wanted.name);
     if (underWay !== undefined) return underWay.answer;
     if (this.#lookups.size >= (this.#options.maxLookups ?? DEFAULT_MAX_LOOKUPS)) {
@@ -153,7 +140,7 @@ export class KeyAuthenticator {
     return answer;
   }
 
-  async #fetchGrant(wanted: Wanted, changes: GrantChange[]): Promise<Grant> {
+  async #fetchGrant(wanted: WantedKey, changes: GrantChange[]): Promise<Grant> {
     for (let attempt = 1; attempt <= MAX_LOOKUP_ATTEMPTS; attempt += 1) {
       changes.length = 0;
       const key = await wanted.find(this.#options.store);
@@ -171,39 +158,6 @@ export class KeyAuthenticator {
     }
     throw unavailable("This key keeps changing while it is checked: try again.");
   }
-}
-
-function byHash(hash: Buffer): Wanted {
-  return {
-    name: `hash ${hash.toString("base64")}`,
-    keyId: (ids) => ids.get(hash.toString("base64")),
-    isSame: (cached) => cached.hash.equals(hash),
-    async find(store) {
-      const key = await store.findByHash(hash);
-      return key !== undefined && timingSafeEqual(key.hash, hash) ? key : undefined;
-    },
-    revoked: () =>
-      new RealtimeError(
-        "key_revoked",
-        "This key is unknown or was revoked: use one that the tenant has now.",
-      ),
-  };
-}
-
-function byId(keyId: string): Wanted {
-  return {
-    name: `id ${keyId}`,
-    keyId: () => keyId,
-    isSame: () => true,
-    async find(store) {
-      return (await store.findByIds([keyId])).find(({ id }) => id === keyId);
-    },
-    revoked: () =>
-      new RealtimeError(
-        "key_revoked",
-        "The key that made this token was revoked: mint tokens with one that the tenant has now.",
-      ),
-  };
 }
 
 function toGrant(key: StoredKey): Grant {

@@ -7,7 +7,7 @@ import { z } from "zod";
 export const TOKEN_PERMISSIONS = ["read"] as const;
 
 /** One of {@link TOKEN_PERMISSIONS}. */
-export type TokenPermission = (typeof TOKEN_PERMISSIONS)[number];
+type TokenPermission = (typeof TOKEN_PERMISSIONS)[number];
 
 /** What a token says of itself, once its signature was found to be good. */
 export interface TokenClaims {
@@ -154,7 +154,7 @@ export class RealtimeTokens {
       } catch (error) {
         if (isOtherSecret(error)) continue;
         if (error instanceof errors.JWTExpired) throw tokenExpired();
-        if (error instanceof errors.JOSEError) throw invalid(explain(error), error);
+        if (error instanceof errors.JOSEError) throw invalid(explain(error));
         throw error;
       }
     }
@@ -186,11 +186,11 @@ function explain(error: errors.JOSEError): string {
   return "it is no JWT, or a damaged one";
 }
 
-function invalid(why: string, cause?: unknown): RealtimeError {
+/** Without a cause: that of `jose` carries the claims. */
+function invalid(why: string): RealtimeError {
   return new RealtimeError(
     "token_invalid",
     `The token is not valid: ${why}. Fetch a fresh token from your backend.`,
-    { cause },
   );
 }
 
