@@ -5,6 +5,7 @@ import type { FastifyInstance } from "fastify";
 import { WebSocketServer, type Server } from "ws";
 import type { Grant } from "../../auth/grant.ts";
 import type { ConnectionRegistry } from "../connection-registry.ts";
+import { renderAsyncApi } from "./asyncapi.ts";
 import type { Channels } from "./channel-subscription.ts";
 import type { ConnectionOptions, WebSocketConnection } from "./connection.ts";
 import { Handshake, refuseUpgrade } from "./handshake.ts";
@@ -78,6 +79,8 @@ export class WebSocketEndpoint {
       socket.once("close", () => this.#sockets.delete(socket));
       void this.#upgrade(new Handshake(request, socket, head, dependencies.settings.handshakeTimeoutMs));
     });
+    const description = renderAsyncApi();
+    app.get("/asyncapi.json", { schema: { hide: true } }, (_request, reply) => reply.send(description));
     for (const url of ["/", "/realtime"]) {
       app.get(url, { schema: { hide: true } }, (_request, reply) => {
         reply.header("upgrade", "websocket");

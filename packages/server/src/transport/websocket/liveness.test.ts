@@ -1,0 +1,89 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { Liveness, type LivePeer } from "./liveness.ts";
+
+class TestPeer implements LivePeer {
+  signsOfLife = 0;
+  beats = 0;
+  cuts = 0;
+  readonly #answers: boolean;
+
+  constructor(answers: boolean) {
+    this.#answers = answers;
+  }
+
+  beat(): void {
+    this.beats += 1;
+    if (this.#answers) this.signsOfLife += 1;
+  }
+
+  cut(): void {
+    this.cuts += 1;
+  }
+}
+
+let liveness: Liveness;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  liveness = new Liveness({ heartbeatIntervalMs: 15_000, peerTimeoutMs: 45_000 });
+});
+
+afterEach(() => {
+  liveness.close();
+  vi.useRealTimers();
+});
+
+describe("a peer", () => {
+  it("that answers is asked at each interval, and never cut", () => {
+    const peer = new TestPeer(true);
+    liveness.add(peer);
+    vi.advanceTimersByTime(150_000);
+    expect(peer.beats).toBe(10);
+    expect(peer.cuts).toBe(0);
+  });
+
+  it("that is silent is cut once the time is up, not before", () => {
+    const peer = new TestPeer(false);
+    liveness.add(peer);
+    vi.advanceTimersByTime(44_999);
+    expect(peer.cuts).toBe(0);
+    vi.advanceTimersByTime(15_001);
+    expect(peer.cuts).toBeGreaterThan(0);
+  });
+
+  it("that gives a sign starts anew", () => {
+    const peer = new TestPeer(false);
+    liveness.add(peer);
+    vi.advanceTimersByTime(40_000);
+    peer.signsOfLife += 1;
+    vi.advanceTimersByTime(40_000);
+    expect(peer.cuts).toBe(0);
+  });
+
+  it("that is gone is not asked", () => {
+    const peer = new TestPeer(false);
+    liveness.add(peer);
+    liveness.delete(peer);
+    liveness.delete(peer);
+    vi.advanceTimersByTime(60_000);
+    expect(peer.beats).toBe(0);
+  });
+
+  it("is asked more than once before it is cut, however short the time", () => {
+    liveness.close();
+    liveness = new Liveness({ heartbeatIntervalMs: 15_000, peerTimeoutMs: 100 });
+    const peer = new TestPeer(false);
+    liveness.add(peer);
+    vi.advanceTimersByTime(37_500);
+    expect(peer).toMatchObject({ beats: 2, cuts: 0 });
+    vi.advanceTimersByTime(8_000);
+    expect(peer.cuts).toBe(1);
+  });
+});
+
+it("one timer serves all, and is gone after close", () => {
+  for (let index = 0; index < 100; index += 1) liveness.add(new TestPeer(true));
+  expect(vi.getTimerCount()).toBe(1);
+  liveness.close();
+  expect(vi.getTimerCount()).toBe(0);
+});
