@@ -1,0 +1,285 @@
+import { backoffMs } from "./backoff.ts";
+import { closeKind, type CloseKind } from "./close-code.ts";
+import {
+  HOLDERS,
+  TRANSITIONS,
+  type ConnectionEffect,
+  type ConnectionEvent,
+  type ConnectionState,
+} from "./connection-table.ts";
+import { PaperDBError } from "./paperdb-error.ts";
+import type { Platform } from "./platform.ts";
+import { Session, type RefusalListener } from "./session.ts";
+import type { Settings } from "./settings.ts";
+import type { Socket } from "./socket.ts";
+import { StatusListeners } from "./status-listeners.ts";
+import { Subscriptions } from "./subscriptions.ts";
+import { TokenKeeper } from "./token-keeper.ts";
+import type { ConnectionStatus } from "./types.ts";
+
+/** A connection that lasted so long was a good one: the next attempt does not wait long. */
+const STABLE_MS = 5_000;
+/** So many fresh tokens may be rejected in a row. */
+const MAX_REJECTIONS = 5;
+
+const STATUS: Readonly<Partial<Record<ConnectionState, ConnectionStatus>>> = {
+  idle: "idle",
+  lingering: "idle",
+  open: "live",
+  failed: "closed",
+  closed: "closed",
+};
+
+/** The one connection of a client: does what the table of its life says. */
+export class Connection {
+  readonly subscriptions: Subscriptions = new Subscriptions(() => {
+    this.#reconcile();
+  });
+  readonly statusListeners: StatusListeners = new StatusListeners();
+  readonly #settings: Settings;
+  readonly #platform: Platform;
+  readonly #tokens: TokenKeeper;
+  readonly #queue: ConnectionEvent[] = [];
+  #isDispatching = false;
+  #state: ConnectionState = "idle";
+  #lastServerError: PaperDBError | undefined;
+  #socket: Socket | undefined;
+  #session: Session | undefined;
+  #stopTimer: (() => void) | undefined;
+  #stopWakeWatch: (() => void) | undefined;
+  #openedAtMs = 0;
+  #heardAtMs = 0;
+  #renewAtMs = 0;
+  #resubscribeAtMs = 0;
+  #failures = 0;
+  #rejections = 0;
+
+  constructor(settings: Settings, platform: Platform) {
+    this.#settings = settings;
+    this.#platform = platform;
+    this.#tokens = new TokenKeeper(platform, {
+      onFetched: (refused) => {
+        for (const subscription of [...this.subscriptions]) {
+          const error = refused.get(subscription.target);
+          if (error !== undefined) this.subscriptions.end(subscription, error);
+        }
+        this.#reconcile();
+        if (this.#tokens.token !== undefined) this.#dispatch({ type: "token" });
+      },
+      onFailed: (error) => {
+        this.#dispatch({ type: error.retryable ? "tokenFailed" : "refused", error });
+      },
+    });
+  }
+
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  /** Ends everything, for good. */
+  close(): void {
+    this.#dispatch({ type: "stop" });
+  }
+
+  /** What effects cause comes after them. */
+  #dispatch(event: ConnectionEvent): void {
+    this.#queue.push(event);
+    if (this.#isDispatching) return;
+    this.#isDispatching = true;
+    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+      const error = "error" in next ? next.error : undefined;
+      const [state = this.#state, ...effects] = TRANSITIONS[this.#state][next.type];
+      if (state !== this.#state) this.#enter(state, error);
+      for (const effect of effects) this.#effects[effect](error);
+    }
+    this.#isDispatching = false;
+  }
+
+  #enter(state: ConnectionState, error: PaperDBError | undefined): void {
+    this.#state = state;
+    this.#stopTimer?.();
+    this.#stopWakeWatch?.();
+    this.#stopWakeWatch = HOLDERS.wakeWatch.includes(state)
+      ? this.#platform.watchWake(this.#onDue)
+      : undefined;
+    if (!HOLDERS.tokenRequest.includes(state)) this.#tokens.abort();
+    if (!HOLDERS.socket.includes(state)) this.#closeSocket();
+    const { status } = this.statusListeners;
+    const wasLive = status === "live" || status === "reconnecting";
+    this.statusListeners.set(STATUS[state] ?? (wasLive ? "reconnecting" : "connecting"), error);
+  }
+
+  readonly #effects: Readonly<Record<ConnectionEffect, (error: PaperDBError | undefined) => void>> = {
+    authorize: () => {
+      this.#after(this.#settings.connectTimeoutMs, this.#onTimeOut);
+      const { token } = this.#tokens;
+      const isGood =
+        token !== undefined &&
+        this.#now() < token.renewAtMs &&
+        this.subscriptions.wanted.every(({ target }) => token.covers(target));
+      if (isGood) this.#dispatch({ type: "token" });
+      else this.#fetchToken();
+    },
+    connect: () => {
+      this.#after(this.#settings.connectTimeoutMs, this.#onTimeOut);
+      this.#socket = this.#platform.openSocket(this.#tokens.token?.text ?? "", {
+        onOpen: () => {
+          this.#dispatch({ type: "opened" });
+        },
+        onMessage: ({ data }) => {
+          this.#receive(data);
+        },
+        onClose: ({ code, reason }) => {
+          const type = this.#closeEvent(code);
+          const error =
+            this.#lastServerError ??
+            new PaperDBError(
+              "connection_closed",
+              reason === "" ? `Closed with code ${String(code)}.` : reason,
+              {
+                status: code,
+                retryable: type !== "refused",
+              },
+            );
+          this.#dispatch({ type, error });
+        },
+        onUnavailable: (error) => {
+          this.#dispatch({ type: "refused", error });
+        },
+      });
+    },
+    begin: () => {
+      this.#openedAtMs = this.#heardAtMs = this.#now();
+      this.#resubscribeAtMs = this.#openedAtMs;
+      this.#renewInTime();
+      this.#session = new Session((text) => this.#socket?.send(text), this.#onRefusal);
+    },
+    authenticate: () => {
+      this.#session?.send({ type: "auth", token: this.#tokens.token?.text ?? "" });
+      this.#renewInTime();
+    },
+    synchronize: () => {
+      for (const subscription of this.subscriptions.wanted) {
+        if (subscription.id !== undefined || subscription.isHeld) continue;
+        if (this.#tokens.token?.covers(subscription.target) === true) this.#session?.subscribe(subscription);
+        else this.#fetchToken();
+      }
+    },
+    check: () => {
+      const now = this.#now();
+      const silentAtMs = this.#heardAtMs + this.#settings.heartbeatTimeoutMs;
+      if (now >= silentAtMs) this.#onTimeOut();
+      if (now >= this.#resubscribeAtMs) {
+        this.#resubscribeAtMs = Infinity;
+        for (const subscription of this.subscriptions) subscription.isHeld = false;
+      }
+      if (now >= this.#renewAtMs) {
+        this.#renewAtMs = Infinity;
+        this.#fetchToken();
+      }
+      this.#after(Math.min(silentAtMs, this.#resubscribeAtMs, this.#renewAtMs) - now, this.#onDue);
+    },
+    forgetToken: () => {
+      this.#tokens.token = undefined;
+    },
+    retryToken: () => {
+      this.#failures += 1;
+      this.#renewAtMs = this.#now() + this.#backoffMs(this.#failures);
+    },
+    wait: () => {
+      this.#failures += 1;
+      this.#after(this.#backoffMs(this.#failures), this.#onDue);
+    },
+    linger: () => {
+      this.#after(this.#settings.lingerMs, this.#onDue);
+    },
+    end: (error) => {
+      this.subscriptions.endAll(error);
+    },
+  };
+
+  /** Brings the connection in line with what is subscribed to. */
+  #reconcile(): void {
+    const { wanted } = this.subscriptions;
+    this.#session?.prune(wanted);
+    this.#dispatch({ type: wanted.length === 0 ? "unwanted" : "wanted" });
+  }
+
+  #receive(text: unknown): void {
+    this.#heardAtMs = this.#now();
+    try {
+      this.#session?.receive(JSON.parse(String(text)));
+    } catch (cause) {
+      const error = new PaperDBError("protocol_error", "The server sent no message.", { cause });
+      this.#dispatch({ type: "lost", error });
+    }
+  }
+
+  readonly #onRefusal: RefusalListener = (error, subscription) => {
+    if (subscription === undefined) {
+      this.#lastServerError = error;
+      if (error.retryable) this.#dispatch({ type: "tokenFailed", error });
+    } else if (error.retryable) {
+      subscription.isHeld = true;
+      subscription.refusals += 1;
+      this.#resubscribeAtMs = this.#now() + this.#backoffMs(subscription.refusals);
+      this.#dispatch({ type: "due" });
+    } else if (error.code === "forbidden" && !subscription.hasFreshToken) {
+      subscription.hasFreshToken = true;
+      this.#tokens.token = undefined;
+      this.#reconcile();
+    } else this.subscriptions.end(subscription, error);
+  };
+
+  /** A fresh token that is rejected is no end of a token: the next attempt waits, and after some there is none. */
+  #closeEvent(code: number): CloseKind {
+    const kind = closeKind(code);
+    if (kind !== "expired") return kind;
+    const wasOver = this.#now() >= (this.#tokens.token?.endsAtMs ?? 0);
+    this.#tokens.token = undefined;
+    if (wasOver || this.#session?.hasBeenReady === true) return kind;
+    this.#rejections += 1;
+    return this.#rejections > MAX_REJECTIONS ? "refused" : "lost";
+  }
+
+  #closeSocket(): void {
+    this.#socket?.close();
+    this.#socket = undefined;
+    if (this.#session === undefined) return;
+    if (this.#now() - this.#openedAtMs >= STABLE_MS) this.#failures = 0;
+    if (this.#session.hasBeenReady) this.#rejections = 0;
+    this.#session.end();
+    this.#session = this.#lastServerError = undefined;
+  }
+
+  #fetchToken(): void {
+    this.#tokens.fetch(this.subscriptions.wanted.map(({ target }) => target));
+  }
+
+  #now(): number {
+    return this.#platform.now();
+  }
+
+  #backoffMs(failures: number): number {
+    return backoffMs(failures, this.#settings.backoff, this.#platform.random());
+  }
+
+  #renewInTime(): void {
+    this.#renewAtMs = this.#tokens.token?.renewAtMs ?? Infinity;
+  }
+
+  readonly #onDue = (): void => {
+    this.#dispatch({ type: "due" });
+  };
+
+  readonly #onTimeOut = (): void => {
+    const error = new PaperDBError("timed_out", "The server was not heard in time.", { retryable: true });
+    this.#dispatch({ type: "lost", error });
+  };
+
+  /** Starts the timer, in place of the one before. */
+  #after(ms: number, onFire: () => void): void {
+    this.#stopTimer?.();
+    this.#stopTimer = this.#platform.after(ms, onFire);
+  }
+}

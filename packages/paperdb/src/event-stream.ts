@@ -1,0 +1,84 @@
+import type { AnyEvent } from "./listener.ts";
+import { PaperDBError } from "./paperdb-error.ts";
+import type { Target } from "./subscription.ts";
+import type { Added, Subscriptions } from "./subscriptions.ts";
+import type { StreamOptions, SubscribeOptions } from "./types.ts";
+
+/** The events of one subscription for one consumer, at its pace, in bounded memory. */
+export class EventStream implements AsyncIterator<AnyEvent, undefined> {
+  readonly #added: Added;
+  readonly #signal: AbortSignal | undefined;
+  readonly #waiting: (() => void)[] = [];
+  #buffer: AnyEvent[] = [];
+  #isEnded = false;
+  #error: PaperDBError | undefined;
+
+  constructor(subscriptions: Subscriptions, target: Target, options: SubscribeOptions & StreamOptions) {
+    const { maxBuffered = 1_000, onReset, onStatus, onError, signal } = options;
+    this.#signal = signal;
+    this.#added = subscriptions.add(
+      target,
+      {
+        ...options,
+        signal: undefined,
+        onReset: (details) => {
+          if (onReset === undefined) {
+            this.#error = new PaperDBError("reset", details.reason);
+            this.#end();
+          } else this.#buffer = []; // What waits is of before.
+          return onReset?.(details);
+        },
+        onStatus: (status, details) => {
+          if (status === "ended") this.#end();
+          return onStatus?.(status, details);
+        },
+        onError: (error) => {
+          if (error.code !== "callback_failed") this.#error = error;
+          return onError?.(error);
+        },
+      },
+      (event) => {
+        this.#buffer.push(event);
+        this.#wake();
+      },
+      () => this.#buffer.length >= maxBuffered,
+    );
+    signal?.addEventListener("abort", this.#onAbort);
+    if (signal?.aborted === true) this.#onAbort();
+  }
+
+  async next(): Promise<IteratorResult<AnyEvent, undefined>> {
+    while (this.#buffer.length === 0) {
+      const error = this.#error;
+      this.#error = undefined;
+      if (error !== undefined) throw error;
+      if (this.#isEnded) return { value: undefined, done: true };
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+    const value = this.#buffer.shift();
+    if (this.#buffer.length === 0) this.#added.rewind();
+    return { value, done: false };
+  }
+
+  async return(): Promise<IteratorResult<AnyEvent, undefined>> {
+    this.#onAbort();
+    return this.next();
+  }
+
+  readonly #onAbort = (): void => {
+    this.#buffer = [];
+    this.#error = undefined;
+    this.#end();
+  };
+
+  #end(): void {
+    this.#isEnded = true;
+    this.#signal?.removeEventListener("abort", this.#onAbort);
+    this.#added.unsubscribe();
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+}

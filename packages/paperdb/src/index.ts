@@ -1,0 +1,3 @@
+export { createClient } from "./client.ts";
+export { PaperDBError, type PaperDBErrorOptions } from "./paperdb-error.ts";
+export type * from "./types.ts";

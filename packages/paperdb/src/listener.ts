@@ -1,0 +1,83 @@
+import { PaperDBError } from "./paperdb-error.ts";
+import { reportUncaught } from "./report-error.ts";
+import type { SubscriptionCallbacks, SubscriptionStatus } from "./types.ts";
+
+/** What an event is, before a schema gives it a type. */
+export type AnyEvent = unknown;
+
+/** One `subscribe` or stream of the application: a place of its own in a shared subscription. */
+export class Listener {
+  /** Where it left, because it could not take more: it gets nothing until it comes back. */
+  leftAt: string | undefined;
+  /** It has seen all up to this event, which comes again because another listener went back. */
+  seenUntil: string | undefined;
+  readonly #onEvent: (event: AnyEvent) => unknown;
+  readonly #callbacks: SubscriptionCallbacks;
+  readonly #isFull: () => boolean;
+  #status: SubscriptionStatus | undefined;
+
+  /** @param isFull - whether it cannot take another event at the moment. */
+  constructor(
+    onEvent: (event: AnyEvent) => unknown,
+    callbacks: SubscriptionCallbacks,
+    isFull: () => boolean,
+  ) {
+    this.#onEvent = onEvent;
+    this.#callbacks = callbacks;
+    this.#isFull = isFull;
+  }
+
+  /** @param before - the cursor before the event. */
+  take(event: AnyEvent, cursor: string, before: string | undefined): void {
+    if (this.leftAt !== undefined) return;
+    if (this.seenUntil !== undefined) {
+      if (this.seenUntil === cursor) this.seenUntil = undefined;
+    } else if (this.#isFull()) this.leftAt = before;
+    else this.#call(this.#onEvent, event);
+  }
+
+  reset(reason: string): void {
+    this.seenUntil = undefined;
+    this.#call(this.#callbacks.onReset, { reason });
+  }
+
+  /** Says how the subscription stands, once. */
+  setStatus(status: SubscriptionStatus, resumed: boolean): void {
+    if (status === this.#status) return;
+    this.#status = status;
+    this.#call(this.#callbacks.onStatus, status, { resumed });
+  }
+
+  fail(error: PaperDBError): void {
+    attempt(reportUncaught, this.#callbacks.onError ?? reportUncaught, error);
+  }
+
+  /** A callback that throws harms nobody else. */
+  #call<Arguments extends unknown[]>(
+    callback: ((...given: Arguments) => unknown) | undefined,
+    ...given: Arguments
+  ): void {
+    attempt(
+      (cause) => {
+        if (this.#callbacks.onError === undefined) reportUncaught(cause);
+        else this.fail(new PaperDBError("callback_failed", "A callback threw.", { cause }));
+      },
+      callback,
+      ...given,
+    );
+  }
+}
+
+/** Calls back; what it throws, now or later, goes to `onThrow`. */
+export function attempt<Arguments extends unknown[]>(
+  onThrow: (cause: unknown) => void,
+  callback: ((...given: Arguments) => unknown) | undefined,
+  ...given: Arguments
+): void {
+  try {
+    const result = callback?.(...given);
+    if (result instanceof Promise) result.catch(onThrow);
+  } catch (cause) {
+    onThrow(cause);
+  }
+}

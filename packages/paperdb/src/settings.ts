@@ -1,0 +1,68 @@
+import type { BackoffLimits } from "./backoff.ts";
+import { PaperDBError } from "./paperdb-error.ts";
+import type { ClientOptions, GetToken, WebSocketConstructor } from "./types.ts";
+
+/** A client's options, checked, with their defaults. */
+export interface Settings {
+  readonly apiKey: string | undefined;
+  readonly getToken: GetToken | undefined;
+  /** Without a slash at the end. */
+  readonly baseUrl: string;
+  /** With `ws:` or `wss:`, without a query. */
+  readonly realtimeUrl: string;
+  readonly fetch: typeof globalThis.fetch;
+  readonly WebSocket: WebSocketConstructor | undefined;
+  readonly backoff: BackoffLimits;
+  readonly heartbeatTimeoutMs: number;
+  readonly connectTimeoutMs: number;
+  readonly lingerMs: number;
+}
+
+/** Checks the options. */
+export function resolveSettings({
+  apiKey,
+  getToken,
+  baseUrl,
+  realtimeUrl = baseUrl,
+  fetch = globalThis.fetch,
+  WebSocket,
+  backoff: { minMs = 250, maxMs = 30_000 } = {},
+  heartbeatTimeoutMs = 45_000,
+  connectTimeoutMs = 15_000,
+  lingerMs = 1_000,
+}: ClientOptions): Settings {
+  if ((apiKey === undefined) === (getToken === undefined)) {
+    throw invalid("give either apiKey (on a server) or getToken.");
+  }
+  if (apiKey !== undefined && typeof document === "object") {
+    throw invalid(
+      "apiKey must not be in a browser. Give getToken: it fetches a token that your backend made with generateToken.",
+    );
+  }
+  return {
+    apiKey,
+    getToken,
+    baseUrl: cleanUrl("baseUrl", baseUrl),
+    realtimeUrl: cleanUrl("realtimeUrl", realtimeUrl).replace(/^http/, "ws"),
+    fetch,
+    WebSocket,
+    backoff: { minMs, maxMs },
+    heartbeatTimeoutMs,
+    connectTimeoutMs,
+    lingerMs,
+  };
+}
+
+/** Without query, fragment and slashes at the end. */
+function cleanUrl(name: string, text: string): string {
+  try {
+    const { protocol, host, pathname } = new URL(text);
+    return `${protocol}//${host}${pathname}`.replace(/\/+$/, "");
+  } catch {
+    throw invalid(`${name} is not a URL such as https://api.example.com.`);
+  }
+}
+
+function invalid(sentence: string): PaperDBError {
+  return new PaperDBError("invalid_options", `createClient: ${sentence}`);
+}

@@ -1,0 +1,27 @@
+import { attempt } from "./listener.ts";
+import type { PaperDBError } from "./paperdb-error.ts";
+import { reportUncaught } from "./report-error.ts";
+import type { ConnectionStatus, Unsubscribe } from "./types.ts";
+
+type StatusListener = (status: ConnectionStatus, error?: PaperDBError) => unknown;
+
+/** Who wants to know how the connection stands. */
+export class StatusListeners {
+  status: ConnectionStatus = "idle";
+  readonly #listeners = new Set<StatusListener>();
+
+  add(listener: StatusListener): Unsubscribe {
+    // Of its own, so that the same function can be given twice.
+    const own: StatusListener = (...given) => listener(...given);
+    this.#listeners.add(own);
+    return () => {
+      this.#listeners.delete(own);
+    };
+  }
+
+  set(status: ConnectionStatus, error: PaperDBError | undefined): void {
+    if (status === this.status) return;
+    this.status = status;
+    for (const listener of [...this.#listeners]) attempt(reportUncaught, listener, status, error);
+  }
+}

@@ -1,0 +1,153 @@
+import type { SubscribeMessage } from "@paperdb/protocol";
+import type { AnyEvent, Listener } from "./listener.ts";
+import type { PaperDBError } from "./paperdb-error.ts";
+import type { SubscribeOptions, SubscriptionStatus } from "./types.ts";
+
+/** What a subscription is to. */
+export interface Target {
+  readonly kind: "collection" | "topic";
+  readonly name: string;
+}
+
+/** One subscription on the server, shared by all listeners to the same. */
+export class Subscription {
+  readonly key: string;
+  readonly target: Target;
+  /** Its name on the open connection, once it was asked for. */
+  id: string | undefined;
+  /** The server's name for it on the open connection, once it is live. */
+  channel: string | undefined;
+  /** Refusals in a row that may be overcome by trying again. */
+  refusals = 0;
+  /** Waits before it is asked for again. */
+  isHeld = false;
+  /** A fresh token was fetched for it, because the one before did not grant it. */
+  hasFreshToken = false;
+  readonly #options: SubscribeOptions;
+  #listeners = new Set<Listener>();
+  #status: SubscriptionStatus = "connecting";
+  /** Where to go on. */
+  #cursor: string | undefined;
+  /** The last event that any listener was given. */
+  #lastEvent: string | undefined;
+  /** It went back to an earlier place, and has to be asked for anew. */
+  isRewound = false;
+  /** A cursor was sent, and the server has not said yet whether it can go on there. */
+  #isResuming = false;
+
+  /** @param key - tells subscriptions apart. */
+  constructor(key: string, target: Target, options: SubscribeOptions) {
+    this.key = key;
+    this.target = target;
+    this.#options = options;
+  }
+
+  get hasListeners(): boolean {
+    return this.#listeners.size > 0;
+  }
+
+  /** Whether somebody takes its events at the moment. */
+  get isWanted(): boolean {
+    return [...this.#listeners].some(({ leftAt }) => leftAt === undefined);
+  }
+
+  add(listener: Listener): void {
+    // What came while nobody took events was for those that left, not for this one.
+    if (!this.isWanted && this.id === undefined) this.#cursor = undefined;
+    this.#listeners.add(listener);
+    queueMicrotask(() => {
+      if (this.#listeners.has(listener)) listener.setStatus(this.#status, false);
+    });
+  }
+
+  remove(listener: Listener): void {
+    this.#listeners.delete(listener);
+  }
+
+  /** Goes back to where the listener left; the others skip what they have seen. */
+  rewind(listener: Listener): void {
+    for (const other of this.#listeners) {
+      if (other.leftAt === undefined) other.seenUntil ??= this.#lastEvent;
+    }
+    this.#cursor = listener.leftAt;
+    this.isRewound = true;
+    listener.leftAt = undefined;
+  }
+
+  /** What to send to the server. */
+  request(id: string): SubscribeMessage {
+    const { kind, name } = this.target;
+    const { where, snapshot } = this.#options;
+    this.id = id;
+    this.isRewound = false;
+    this.#isResuming = this.#cursor !== undefined;
+    // Members that are undefined are not sent.
+    return { type: "subscribe", id, [kind]: name, cursor: this.#cursor, where, snapshot } as SubscribeMessage;
+  }
+
+  ready(channel: string, cursor: string, resumed: boolean): void {
+    if (this.#isResuming && !resumed) this.reset("The cursor is of no use.");
+    this.#isResuming = false;
+    this.channel = channel;
+    this.#cursor = cursor;
+    this.refusals = 0;
+    this.hasFreshToken = false;
+    this.setStatus("live", resumed);
+  }
+
+  take(event: AnyEvent, cursor: string): void {
+    if (this.isRewound) return;
+    const before = this.#cursor;
+    this.#cursor = cursor;
+    this.#lastEvent = cursor;
+    this.#each((listener) => {
+      listener.take(event, cursor, before);
+    });
+  }
+
+  /** Where the server says that it stands. */
+  advance(cursor: string): void {
+    if (!this.isRewound) this.#cursor = cursor;
+  }
+
+  reset(reason: string): void {
+    this.#isResuming = false;
+    this.#lastEvent = undefined;
+    this.#each((listener) => {
+      if (listener.leftAt === undefined) listener.reset(reason);
+    });
+  }
+
+  /** It is off the connection. */
+  leave(): void {
+    this.id = undefined;
+    this.channel = undefined;
+  }
+
+  /** The connection is gone. */
+  disconnect(): void {
+    this.leave();
+    if (this.#status === "live") this.setStatus("reconnecting");
+  }
+
+  /** Ends it for all listeners; without an error when the client was closed. */
+  end(error: PaperDBError | undefined): void {
+    this.#each((listener) => {
+      if (error !== undefined) listener.fail(error);
+      listener.setStatus("ended", false);
+    });
+    this.#listeners.clear();
+  }
+
+  setStatus(status: SubscriptionStatus, resumed = false): void {
+    this.#status = status;
+    this.#each((listener) => {
+      listener.setStatus(status, resumed);
+    });
+  }
+
+  /** Those that come meanwhile are left out, and those that go. */
+  #each(visit: (listener: Listener) => void): void {
+    for (const listener of [...this.#listeners]) if (this.#listeners.has(listener)) visit(listener);
+  }
+}
