@@ -1,4 +1,5 @@
 import type { ConfigInput } from "../../packages/server/src/config/schema.ts";
+import type { TestDatabase } from "./postgres.ts";
 import { startTestServer, type TestServer, type TestTenant } from "./realtime-server.ts";
 import { mintToken } from "./realtime-token.ts";
 import { until } from "./until.ts";
@@ -20,8 +21,8 @@ export class MessagesServer {
     this.other = other;
   }
 
-  static async start(settings: ConfigInput = {}): Promise<MessagesServer> {
-    const server = await startTestServer({ tokenSecret: TOKEN_SECRET, ...settings });
+  static async start(settings: ConfigInput = {}, database?: TestDatabase): Promise<MessagesServer> {
+    const server = await startTestServer({ tokenSecret: TOKEN_SECRET, ...settings }, database);
     await server.database.query(
       `create table messages (id bigint generated always as identity primary key, tenant_id text, body text);
        create table notifications (like messages including all)`,
