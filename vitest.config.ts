@@ -5,6 +5,7 @@ import { findDebianPostgres } from "./tests/support/debian-postgres.ts";
 
 const alias = {
   "@paperdb/protocol": fileURLToPath(new URL("packages/protocol/src/index.ts", import.meta.url)),
+  paperdb: fileURLToPath(new URL("packages/paperdb/src/index.ts", import.meta.url)),
 };
 
 const withPostgres = {

@@ -34,14 +34,14 @@ export function createClient<Schema extends object = AnySchema>(options: ClientO
     (kind: Target["kind"]) =>
     (name: string, listener: (event: never) => unknown, callbacks: SubscribeOptions = {}): Unsubscribe => {
       requireOpen();
-      return subscriptions.add({ kind, name }, callbacks, (event) => listener(event as never)).unsubscribe;
+      return subscriptions.add({ kind, name }, callbacks, listener).unsubscribe;
     };
   const streamer =
     (kind: Target["kind"]) =>
     <Event>(name: string, streamOptions: SubscribeOptions & StreamOptions = {}): AsyncIterable<Event> => ({
       [Symbol.asyncIterator]() {
         requireOpen();
-        return new EventStream(subscriptions, { kind, name }, streamOptions) as AsyncIterator<Event>;
+        return new EventStream(subscriptions, { kind, name }, streamOptions);
       },
     });
 

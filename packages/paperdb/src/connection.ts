@@ -58,13 +58,13 @@ export class Connection {
     this.#settings = settings;
     this.#platform = platform;
     this.#tokens = new TokenKeeper(platform, {
-      onFetched: (refused) => {
-        for (const subscription of [...this.subscriptions]) {
+      onFetched: (refused, isGranted) => {
+        for (const subscription of Array.from(this.subscriptions)) {
           const error = refused.get(subscription.target);
           if (error !== undefined) this.subscriptions.end(subscription, error);
         }
-        this.#reconcile();
-        if (this.#tokens.token !== undefined) this.#dispatch({ type: "token" });
+        if (isGranted) this.#dispatch({ type: "token" });
+        else this.#reconcile();
       },
       onFailed: (error) => {
         this.#dispatch({ type: error.retryable ? "tokenFailed" : "refused", error });

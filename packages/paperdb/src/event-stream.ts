@@ -48,16 +48,17 @@ export class EventStream implements AsyncIterator<AnyEvent, undefined> {
   }
 
   async next(): Promise<IteratorResult<AnyEvent, undefined>> {
-    while (this.#buffer.length === 0) {
+    for (;;) {
+      for (const value of this.#buffer.splice(0, 1)) {
+        if (this.#buffer.length === 0) this.#added.rewind();
+        return { value, done: false };
+      }
       const error = this.#error;
       this.#error = undefined;
       if (error !== undefined) throw error;
       if (this.#isEnded) return { value: undefined, done: true };
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
-    const value = this.#buffer.shift();
-    if (this.#buffer.length === 0) this.#added.rewind();
-    return { value, done: false };
   }
 
   async return(): Promise<IteratorResult<AnyEvent, undefined>> {

@@ -2,7 +2,10 @@
  * The package `ws`, on runtimes without a WebSocket of their own. Its name is
  * put together so that bundlers do not look for it: browsers do not need it.
  */
-export function importWs(): Promise<{ readonly WebSocket: unknown }> {
+export async function importWs<WebSocket>(): Promise<WebSocket> {
   const name: string = ["w", "s"].join("");
-  return import(/* webpackIgnore: true */ /* @vite-ignore */ name);
+  const ws: { readonly WebSocket: WebSocket } = await import(
+    /* webpackIgnore: true */ /* @vite-ignore */ name
+  );
+  return ws.WebSocket;
 }

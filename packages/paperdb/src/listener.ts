@@ -2,8 +2,8 @@ import { PaperDBError } from "./paperdb-error.ts";
 import { reportUncaught } from "./report-error.ts";
 import type { SubscriptionCallbacks, SubscriptionStatus } from "./types.ts";
 
-/** What an event is, before a schema gives it a type. */
-export type AnyEvent = unknown;
+/** An event, of whatever type the application's schema says that it has. */
+export type AnyEvent = never;
 
 /** One `subscribe` or stream of the application: a place of its own in a shared subscription. */
 export class Listener {

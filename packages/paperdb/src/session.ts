@@ -1,6 +1,11 @@
-import type { ClientMessage, ServerMessage } from "@paperdb/protocol";
+import type { ClientMessage, EventMessage, ServerMessage } from "@paperdb/protocol";
+import type { AnyEvent } from "./listener.ts";
 import { PaperDBError } from "./paperdb-error.ts";
-import type { Subscription } from "./subscription.ts";
+import type { Sent, Subscription } from "./subscription.ts";
+
+/** What the server sends. */
+export type ReceivedMessage =
+  Exclude<ServerMessage, EventMessage> | (Omit<EventMessage, "event"> & { readonly event: AnyEvent });
 
 /** The server refused something; a subscription that it names is off this connection. */
 export type RefusalListener = (error: PaperDBError, subscription: Subscription | undefined) => void;
@@ -36,11 +41,11 @@ export class Session {
     }
   }
 
-  send(message: ClientMessage): void {
+  send(message: Sent<ClientMessage>): void {
     this.#send(JSON.stringify(message));
   }
 
-  receive(message: ServerMessage): void {
+  receive(message: ReceivedMessage): void {
     const known = "id" in message ? this.#byId.get(message.id) : undefined;
     switch (message.type) {
       case "ready":

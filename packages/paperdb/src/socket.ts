@@ -4,11 +4,11 @@ import type { WebSocketConstructor, WebSocketLike } from "./types.ts";
 
 /** What a socket tells. Nothing is told after `close`. */
 export interface SocketHandlers {
-  onOpen(): void;
-  onMessage(message: { readonly data: unknown }): void;
-  onClose(close: { readonly code: number; readonly reason: string }): void;
+  readonly onOpen: () => void;
+  readonly onMessage: (message: { readonly data: unknown }) => void;
+  readonly onClose: (close: { readonly code: number; readonly reason: string }) => void;
   /** There is no socket to be had. */
-  onUnavailable(error: PaperDBError): void;
+  readonly onUnavailable: (error: PaperDBError) => void;
 }
 
 /** An open socket, or one that is opening. */
@@ -31,8 +31,9 @@ export function openSocket(
     (message: Message): void => {
       if (!isClosed) handle(message);
     };
-  const open = unlessClosed(({ WebSocket }: { WebSocket?: unknown }) => {
-    socket = new (WebSocket as WebSocketConstructor)(url, [protocol]);
+  const open = unlessClosed((WebSocket: WebSocketConstructor) => {
+    socket = new WebSocket(url, [protocol]);
+    /* oxlint-disable unicorn/prefer-add-event-listener -- What all implementations have in common. */
     socket.onopen = unlessClosed(handlers.onOpen);
     socket.onmessage = unlessClosed(handlers.onMessage);
     socket.onclose = unlessClosed(handlers.onClose);
@@ -43,8 +44,7 @@ export function openSocket(
       new PaperDBError("websocket_unavailable", "No WebSocket: on Node 20 run `npm install ws`.", { cause }),
     );
   });
-  const known = { WebSocket: given ?? (globalThis as { WebSocket?: unknown }).WebSocket };
-  Promise.resolve(known.WebSocket === undefined ? importWs() : known)
+  Promise.resolve(given ?? globalThis.WebSocket ?? importWs())
     .then(open)
     .catch(unavailable);
   return {

@@ -22,6 +22,6 @@ export class StatusListeners {
   set(status: ConnectionStatus, error: PaperDBError | undefined): void {
     if (status === this.status) return;
     this.status = status;
-    for (const listener of [...this.#listeners]) attempt(reportUncaught, listener, status, error);
+    for (const listener of Array.from(this.#listeners)) attempt(reportUncaught, listener, status, error);
   }
 }

@@ -9,6 +9,9 @@ export interface Target {
   readonly name: string;
 }
 
+/** As JSON, a member that is undefined is one that is not there. */
+export type Sent<Message> = { readonly [Name in keyof Message]: Message[Name] | undefined };
+
 /** One subscription on the server, shared by all listeners to the same. */
 export class Subscription {
   readonly key: string;
@@ -75,14 +78,13 @@ export class Subscription {
   }
 
   /** What to send to the server. */
-  request(id: string): SubscribeMessage {
+  request(id: string): Sent<SubscribeMessage> {
     const { kind, name } = this.target;
     const { where, snapshot } = this.#options;
     this.id = id;
     this.isRewound = false;
     this.#isResuming = this.#cursor !== undefined;
-    // Members that are undefined are not sent.
-    return { type: "subscribe", id, [kind]: name, cursor: this.#cursor, where, snapshot } as SubscribeMessage;
+    return { type: "subscribe", id, [kind]: name, cursor: this.#cursor, where, snapshot };
   }
 
   ready(channel: string, cursor: string, resumed: boolean): void {
@@ -148,6 +150,6 @@ export class Subscription {
 
   /** Those that come meanwhile are left out, and those that go. */
   #each(visit: (listener: Listener) => void): void {
-    for (const listener of [...this.#listeners]) if (this.#listeners.has(listener)) visit(listener);
+    for (const listener of Array.from(this.#listeners)) if (this.#listeners.has(listener)) visit(listener);
   }
 }

@@ -74,7 +74,7 @@ export class Subscriptions {
 
   /** Ends all. */
   endAll(error: PaperDBError | undefined): void {
-    for (const subscription of [...this]) this.end(subscription, error);
+    for (const subscription of Array.from(this)) this.end(subscription, error);
   }
 
   /** Says soon that something has changed: a subscriber that goes and comes in one turn changes nothing. */

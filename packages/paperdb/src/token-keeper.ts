@@ -6,7 +6,8 @@ import { Token } from "./token.ts";
 
 /** What becomes of a request for a token. */
 export interface TokenObserver {
-  onFetched(refused: FetchedToken["refused"]): void;
+  /** @param isGranted - whether there is a token for what was not refused. */
+  onFetched(refused: FetchedToken["refused"], isGranted: boolean): void;
   onFailed(error: PaperDBError): void;
 }
 
@@ -38,7 +39,7 @@ export class TokenKeeper {
     this.#platform.fetchToken(targets, request.signal).then(
       unlessAborted(({ text, refused }) => {
         if (text !== undefined) this.token = new Token(text, targets, this.#platform.now());
-        this.#observer.onFetched(refused);
+        this.#observer.onFetched(refused, text !== undefined);
       }),
       unlessAborted((error: PaperDBError) => {
         this.#observer.onFailed(error);

@@ -12,7 +12,7 @@ export interface FetchedToken {
 }
 
 /** Answers for which one of several collections may be the reason. */
-const CULPRIT_STATUSES = [400, 403, 404];
+const CULPRIT_STATUSES: ReadonlySet<number | undefined> = new Set([400, 403, 404]);
 
 /** Mints a token with the API key. */
 export async function mintToken(settings: Settings, request: TokenRequest): Promise<string> {
@@ -20,7 +20,7 @@ export async function mintToken(settings: Settings, request: TokenRequest): Prom
   const { token } = await postJson(settings.fetch, {
     url: `${settings.baseUrl}/realtime/token`,
     apiKey: settings.apiKey,
-    body: { collections, topics, permissions, expiresIn },
+    body: { collections: unlessEmpty(collections), topics: unlessEmpty(topics), permissions, expiresIn },
     signal,
   });
   if (typeof token !== "string") {
@@ -47,10 +47,8 @@ export async function fetchToken(
     return { text, refused: new Map() };
   } catch (cause) {
     if (cause instanceof PaperDBError) throw cause;
-    throw new PaperDBError("token_failed", `getToken failed: ${String(cause)}`, {
-      cause,
-      retryable: (Object(cause) as Partial<PaperDBError>).retryable !== false,
-    });
+    const { retryable = true }: Partial<PaperDBError> = Object(cause);
+    throw new PaperDBError("token_failed", `getToken failed: ${String(cause)}`, { cause, retryable });
   }
 }
 
@@ -79,9 +77,14 @@ async function mintForAll(
   }
 }
 
+/** What `getToken` is told can be passed on as it is: the server takes no empty list. */
+function unlessEmpty(names: readonly string[] | undefined): readonly string[] | undefined {
+  return names?.length === 0 ? undefined : names;
+}
+
 function isAboutOne(error: unknown): error is PaperDBError {
-  const { code, status } = Object(error) as Partial<PaperDBError>;
-  return code !== "plan_required" && CULPRIT_STATUSES.includes(status ?? 0);
+  const { code, status }: Partial<PaperDBError> = Object(error);
+  return code !== "plan_required" && CULPRIT_STATUSES.has(status);
 }
 
 function namesOf(targets: readonly Target[]): { collections: string[]; topics: string[] } {
