@@ -116,7 +116,7 @@ describe("ending", () => {
     const closed = messages.server.close();
     for (const client of clients) expect((await client.waitForClose()).code).toBe(4101);
     await closed;
-    await expect(WebSocketClient.open(messages.url, { token })).rejects.toThrow();
+    await expect(WebSocketClient.open(messages.url, { token })).rejects.toThrow("ECONNREFUSED");
   });
 
   it("does not wait for ever for a client that does not answer when the server stops", async () => {

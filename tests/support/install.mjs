@@ -1,5 +1,6 @@
 // Installs what the tests need besides npm packages, where it is missing and can be had:
-// Chromium, PostgreSQL 15 as a second version to test on, and a server that speaks MongoDB's protocol.
+// Chromium, PostgreSQL 15 as a second version to test on, a server that speaks MongoDB's protocol, and a
+// WebSocket client of another language.
 // Runs before `npm test`.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -37,7 +38,20 @@ if (!hasPostgres15()) {
 }
 
 // With MONGODB_URL the tests run on that server, and nothing is needed.
-if (process.env["MONGODB_URL"] === undefined) installMongo();
+if (
+  process.env["MONGODB_URL"] === undefined &&
+  !installPython("mongo-stand-in.json", "which the MongoDB tests run on")
+) {
+  fail(
+    "The MongoDB tests need a server: install Python 3.10 or newer with venv (Debian: `apt-get install python3-venv`) and a way to PyPI, or set MONGODB_URL to a replica set for tests.",
+  );
+}
+
+if (!installPython("python-websockets.json", "a WebSocket client of another language")) {
+  fail(
+    "The tests of WebSocket frames need the Python package `websockets`: install Python 3.10 or newer with venv (Debian: `apt-get install python3-venv`) and a way to PyPI.",
+  );
+}
 
 const example = fileURLToPath(new URL("../../examples/mongoose", import.meta.url));
 if (!existsSync(join(example, "node_modules/mongoose"))) {
@@ -46,32 +60,30 @@ if (!existsSync(join(example, "node_modules/mongoose"))) {
     fail("The example needs its packages: run `npm ci` in examples/mongoose.");
 }
 
-/** A folder of its own under the clone, so that nothing of the machine's Python changes. */
-function installMongo() {
-  const { requirement, folder, program } = JSON.parse(
-    readFileSync(new URL("mongo-stand-in.json", import.meta.url), "utf8"),
-  );
+/**
+ * A folder of its own under the clone, so that nothing of the machine's Python changes.
+ *
+ * @param {string} file - names the package, the folder, and a file that is there once it is installed.
+ * @param {string} purpose
+ * @returns {boolean} whether it is there.
+ */
+function installPython(file, purpose) {
+  const { requirement, folder, program } = JSON.parse(readFileSync(new URL(file, import.meta.url), "utf8"));
   const root = fileURLToPath(new URL("../..", import.meta.url));
   const environment = join(root, folder);
-  if (existsSync(join(environment, program))) return;
+  if (existsSync(join(environment, program))) return true;
   const python = process.env["PYTHON"] ?? "python3";
-  say(`Installing ${requirement}, which the MongoDB tests run on, into ${folder} …`);
+  say(`Installing ${requirement}, ${purpose}, into ${folder} …`);
   rmSync(environment, { recursive: true, force: true });
   // Debian splits venv off; what a failed attempt left is in the way of the next.
   if (!runs(python, ["-m", "venv", environment])) {
     if (canInstall) install("python3-venv");
-    if (!runs(python, ["-m", "venv", "--clear", environment])) failMongo();
+    if (!runs(python, ["-m", "venv", "--clear", environment])) return false;
   }
-  if (runs(join(environment, "bin/pip"), ["install", "--disable-pip-version-check", requirement])) return;
+  if (runs(join(environment, "bin/pip"), ["install", "--disable-pip-version-check", requirement]))
+    return true;
   rmSync(environment, { recursive: true, force: true });
-  failMongo();
-}
-
-/** @returns {never} */
-function failMongo() {
-  fail(
-    "The MongoDB tests need a server: install Python 3.10 or newer with venv (Debian: `apt-get install python3-venv`) and a way to PyPI, or set MONGODB_URL to a replica set for tests.",
-  );
+  return false;
 }
 
 function hasChromium() {
