@@ -23,7 +23,6 @@ let description: Description;
 beforeAll(async () => {
   messages = await MessagesServer.start({ connections: { heartbeatIntervalMs: 100 } });
   const response = await fetch(`${messages.url}/asyncapi.json`);
-  expect(response.headers.get("content-type")).toMatch(/^application\/json/);
   description = (await response.json()) as Description;
 });
 
@@ -56,7 +55,7 @@ function validatorsOf(channel: string): Map<string, ValidateFunction> {
 function namesOf(client: WebSocketClient, validators: Map<string, ValidateFunction>): string[] {
   return client.texts.map((text) => {
     const value: unknown = JSON.parse(text);
-    const fitting = [...validators].filter(([, validate]) => validate(value) === true);
+    const fitting = [...validators].filter(([, validate]) => validate(value));
     expect([text, fitting.map(([name]) => name)]).toEqual([text, [expect.any(String)]]);
     return fitting[0]?.[0] ?? "";
   });

@@ -1,7 +1,9 @@
-import { MAX_TOPIC_LENGTH, RealtimeError, type ClientMessage } from "@paperdb/protocol";
+import { RealtimeError, type ClientMessage } from "@paperdb/protocol";
 import { z } from "zod";
 
 const MAX_ID_LENGTH = 128;
+/** Longer than any name of a table with its schema, or of a MongoDB collection. */
+const MAX_COLLECTION_LENGTH = 512;
 
 const text = (maxLength?: number): z.ZodString => {
   const schema = z.string({ error: "must be a string" }).min(1, { error: "must not be empty" });
@@ -16,8 +18,10 @@ export const subscribeMessageSchema = z
   .strictObject({
     type: z.literal("subscribe"),
     id: subscriptionId,
-    collection: text().exactOptional().describe("The collection whose changes to receive"),
-    topic: text(MAX_TOPIC_LENGTH)
+    collection: text(MAX_COLLECTION_LENGTH)
+      .exactOptional()
+      .describe("The collection whose changes to receive"),
+    topic: text()
       .exactOptional()
       .describe("The topic or pattern whose events to receive: `order.*` one segment, `order.>` the rest"),
     cursor: text().exactOptional().describe("Where to go on: of the last `ready`, `event` or `heartbeat`"),
