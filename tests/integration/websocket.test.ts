@@ -120,6 +120,28 @@ describe("the handshake", () => {
     }
   });
 
+  it("for another protocol changes nothing elsewhere: HTTP is answered, and SSE streams", async () => {
+    const h2c =
+      "host: test\r\nconnection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAAA\r\n";
+    const health = await RawSocket.open(messages.url, `GET /healthz HTTP/1.1\r\n${h2c}\r\n`);
+    await health.waitForEnd();
+    expect(health.received).toMatch(/^HTTP\/1\.1 200 [^]*\{"status":"ok"\}$/);
+    const stream = await RawSocket.open(
+      messages.url,
+      `GET /v1/events/subscribe?collection=messages HTTP/1.1\r\n${h2c}apikey: ${messages.acme.anonKey}\r\n\r\n`,
+    );
+    await stream.waitFor("event: ready");
+    await messages.add("messages", "acme", "by SSE");
+    await stream.waitFor("by SSE");
+    stream.close();
+    const withBody = await RawSocket.open(
+      messages.url,
+      `POST /v1/events/publish HTTP/1.1\r\n${h2c}content-type: application/json\r\ncontent-length: 2\r\n\r\n{}`,
+    );
+    await withBody.waitForEnd();
+    expect(withBody.received).toMatch(/^HTTP\/1\.1 400 [^]*Upgrade/);
+  });
+
   it("chooses paperdb.v1 among several subprotocols", async () => {
     const { socket } = await messages.open({ headers: { "Sec-WebSocket-Protocol": "chat, paperdb.v1" } });
     expect(socket.protocol).toBe("paperdb.v1");

@@ -9,10 +9,11 @@ import { renderAsyncApi } from "./asyncapi.ts";
 import type { Channels } from "./channel-subscription.ts";
 import type { ConnectionOptions, WebSocketConnection } from "./connection.ts";
 import { Handshake, refuseUpgrade } from "./handshake.ts";
+import { ignoreUpgrade, wantsOtherProtocol } from "./ignored-upgrade.ts";
 import { Liveness } from "./liveness.ts";
 import { Peer } from "./peer.ts";
 import { RawConnection } from "./raw-connection.ts";
-import { readUpgradeRequest, upgradeRequired } from "./upgrade-request.ts";
+import { isWebSocketPath, readUpgradeRequest, upgradeRequired } from "./upgrade-request.ts";
 import { UpgradedWebSocket } from "./upgraded-web-socket.ts";
 import { V1Connection } from "./v1-connection.ts";
 
@@ -77,16 +78,15 @@ export class WebSocketEndpoint {
     app.server.on("upgrade", (request: IncomingMessage, socket: Socket, head: Buffer) => {
       this.#sockets.add(socket);
       socket.once("close", () => this.#sockets.delete(socket));
-      void this.#upgrade(new Handshake(request, socket, head, dependencies.settings.handshakeTimeoutMs));
+      if (isIgnored(request)) ignoreUpgrade(app.server, request, socket);
+      else void this.#upgrade(new Handshake(request, socket, head, dependencies.settings.handshakeTimeoutMs));
     });
     const description = renderAsyncApi();
     app.get("/asyncapi.json", { schema: { hide: true } }, (_request, reply) => reply.send(description));
-    for (const url of ["/", "/realtime"]) {
-      app.get(url, { schema: { hide: true } }, (_request, reply) => {
-        reply.header("upgrade", "websocket");
-        throw upgradeRequired();
-      });
-    }
+    app.get("/realtime", { schema: { hide: true } }, (_request, reply) => {
+      reply.header("upgrade", "websocket");
+      throw upgradeRequired();
+    });
   }
 
   /** Cuts what is left. */
@@ -159,4 +159,9 @@ export class WebSocketEndpoint {
   #logFailure(error: unknown): void {
     this.#log.error({ err: error }, "a WebSocket request failed");
   }
+}
+
+/** Where there are no WebSockets, other upgrades are nobody's business. */
+function isIgnored(request: IncomingMessage): boolean {
+  return wantsOtherProtocol(request) && !isWebSocketPath(request);
 }
