@@ -23,7 +23,7 @@ function connect(apiKey = tenant.secretKey): Client {
 }
 
 async function insert(table: string, body: string): Promise<string> {
-  const { rows } = await server.database.query<{ id: string }>(
+  const { rows } = await server.database.query<{ id: number }>(
     `insert into ${table} (tenant_id, body) values ($1, $2) returning id`,
     [tenant.id, body],
   );

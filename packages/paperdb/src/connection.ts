@@ -14,7 +14,7 @@ import type { Settings } from "./settings.ts";
 import type { Socket } from "./socket.ts";
 import { StatusListeners } from "./status-listeners.ts";
 import { Subscriptions } from "./subscriptions.ts";
-import { TokenKeeper } from "./token-keeper.ts";
+import { Token } from "./token.ts";
 import type { ConnectionStatus } from "./types.ts";
 
 /** A connection that lasted so long was a good one: the next attempt does not wait long. */
@@ -38,13 +38,14 @@ export class Connection {
   readonly statusListeners: StatusListeners = new StatusListeners();
   readonly #settings: Settings;
   readonly #platform: Platform;
-  readonly #tokens: TokenKeeper;
   readonly #queue: ConnectionEvent[] = [];
   #isDispatching = false;
   #state: ConnectionState = "idle";
   #lastServerError: PaperDBError | undefined;
   #socket: Socket | undefined;
   #session: Session | undefined;
+  #token: Token | undefined;
+  #tokenRequest: AbortController | undefined;
   #stopTimer: (() => void) | undefined;
   #stopWakeWatch: (() => void) | undefined;
   #openedAtMs = 0;
@@ -57,19 +58,6 @@ export class Connection {
   constructor(settings: Settings, platform: Platform) {
     this.#settings = settings;
     this.#platform = platform;
-    this.#tokens = new TokenKeeper(platform, {
-      onFetched: (refused, isGranted) => {
-        for (const subscription of Array.from(this.subscriptions)) {
-          const error = refused.get(subscription.target);
-          if (error !== undefined) this.subscriptions.end(subscription, error);
-        }
-        if (isGranted) this.#dispatch({ type: "token" });
-        else this.#reconcile();
-      },
-      onFailed: (error) => {
-        this.#dispatch({ type: error.retryable ? "tokenFailed" : "refused", error });
-      },
-    });
   }
 
   get state(): ConnectionState {
@@ -102,7 +90,10 @@ export class Connection {
     this.#stopWakeWatch = HOLDERS.wakeWatch.includes(state)
       ? this.#platform.watchWake(this.#onDue)
       : undefined;
-    if (!HOLDERS.tokenRequest.includes(state)) this.#tokens.abort();
+    if (!HOLDERS.tokenRequest.includes(state)) {
+      this.#tokenRequest?.abort();
+      this.#tokenRequest = undefined;
+    }
     if (!HOLDERS.socket.includes(state)) this.#closeSocket();
     const { status } = this.statusListeners;
     const wasLive = status === "live" || status === "reconnecting";
@@ -112,17 +103,17 @@ export class Connection {
   readonly #effects: Readonly<Record<ConnectionEffect, (error: PaperDBError | undefined) => void>> = {
     authorize: () => {
       this.#after(this.#settings.connectTimeoutMs, this.#onTimeOut);
-      const { token } = this.#tokens;
+      const token = this.#token;
       const isGood =
         token !== undefined &&
         this.#now() < token.renewAtMs &&
         this.subscriptions.wanted.every(({ target }) => token.covers(target));
       if (isGood) this.#dispatch({ type: "token" });
-      else this.#fetchToken();
+      else void this.#fetchToken();
     },
     connect: () => {
       this.#after(this.#settings.connectTimeoutMs, this.#onTimeOut);
-      this.#socket = this.#platform.openSocket(this.#tokens.token?.text ?? "", {
+      this.#socket = this.#platform.openSocket(this.#token?.text ?? "", {
         onOpen: () => {
           this.#dispatch({ type: "opened" });
         },
@@ -133,14 +124,10 @@ export class Connection {
           const type = this.#closeEvent(code);
           const error =
             this.#lastServerError ??
-            new PaperDBError(
-              "connection_closed",
-              reason === "" ? `Closed with code ${String(code)}.` : reason,
-              {
-                status: code,
-                retryable: type !== "refused",
-              },
-            );
+            new PaperDBError("connection_closed", reason === "" ? `Closed with code ${code}.` : reason, {
+              status: code,
+              retryable: type !== "refused",
+            });
           this.#dispatch({ type, error });
         },
         onUnavailable: (error) => {
@@ -155,14 +142,14 @@ export class Connection {
       this.#session = new Session((text) => this.#socket?.send(text), this.#onRefusal);
     },
     authenticate: () => {
-      this.#session?.send({ type: "auth", token: this.#tokens.token?.text ?? "" });
+      this.#session?.send({ type: "auth", token: this.#token?.text ?? "" });
       this.#renewInTime();
     },
     synchronize: () => {
       for (const subscription of this.subscriptions.wanted) {
         if (subscription.id !== undefined || subscription.isHeld) continue;
-        if (this.#tokens.token?.covers(subscription.target) === true) this.#session?.subscribe(subscription);
-        else this.#fetchToken();
+        if (this.#token?.covers(subscription.target) === true) this.#session?.subscribe(subscription);
+        else void this.#fetchToken();
       }
     },
     check: () => {
@@ -175,12 +162,12 @@ export class Connection {
       }
       if (now >= this.#renewAtMs) {
         this.#renewAtMs = Infinity;
-        this.#fetchToken();
+        void this.#fetchToken();
       }
       this.#after(Math.min(silentAtMs, this.#resubscribeAtMs, this.#renewAtMs) - now, this.#onDue);
     },
     forgetToken: () => {
-      this.#tokens.token = undefined;
+      this.#token = undefined;
     },
     retryToken: () => {
       this.#failures += 1;
@@ -226,7 +213,7 @@ export class Connection {
       this.#dispatch({ type: "due" });
     } else if (error.code === "forbidden" && !subscription.hasFreshToken) {
       subscription.hasFreshToken = true;
-      this.#tokens.token = undefined;
+      this.#token = undefined;
       this.#reconcile();
     } else this.subscriptions.end(subscription, error);
   };
@@ -235,8 +222,8 @@ export class Connection {
   #closeEvent(code: number): CloseKind {
     const kind = closeKind(code);
     if (kind !== "expired") return kind;
-    const wasOver = this.#now() >= (this.#tokens.token?.endsAtMs ?? 0);
-    this.#tokens.token = undefined;
+    const wasOver = this.#now() >= (this.#token?.endsAtMs ?? 0);
+    this.#token = undefined;
     if (wasOver || this.#session?.hasBeenReady === true) return kind;
     this.#rejections += 1;
     return this.#rejections > MAX_REJECTIONS ? "refused" : "lost";
@@ -252,8 +239,31 @@ export class Connection {
     this.#session = this.#lastServerError = undefined;
   }
 
-  #fetchToken(): void {
-    this.#tokens.fetch(this.subscriptions.wanted.map(({ target }) => target));
+  /** Asks for a token for all that is subscribed to, unless one is being asked for. */
+  async #fetchToken(): Promise<void> {
+    if (this.#tokenRequest !== undefined) return;
+    const request = new AbortController();
+    this.#tokenRequest = request;
+    const targets = this.subscriptions.wanted.map(({ target }) => target);
+    const fetched = await this.#platform
+      .fetchToken(targets, request.signal)
+      .catch((error: PaperDBError) => error);
+    if (request.signal.aborted) return;
+    this.#tokenRequest = undefined;
+    if (fetched instanceof PaperDBError) {
+      this.#dispatch({ type: fetched.retryable ? "tokenFailed" : "refused", error: fetched });
+      return;
+    }
+    const { text, refused } = fetched;
+    for (const subscription of Array.from(this.subscriptions)) {
+      const error = refused.get(subscription.target);
+      if (error !== undefined) this.subscriptions.end(subscription, error);
+    }
+    if (text === undefined) this.#reconcile();
+    else {
+      this.#token = new Token(text, targets, this.#now());
+      this.#dispatch({ type: "token" });
+    }
   }
 
   #now(): number {
@@ -265,7 +275,7 @@ export class Connection {
   }
 
   #renewInTime(): void {
-    this.#renewAtMs = this.#tokens.token?.renewAtMs ?? Infinity;
+    this.#renewAtMs = this.#token?.renewAtMs ?? Infinity;
   }
 
   readonly #onDue = (): void => {

@@ -54,7 +54,7 @@ export async function postJson(
   }
   const {
     code = "http_error",
-    detail = `${url} answered ${String(status)}.`,
+    detail = `${url} answered ${status}.`,
     retryable = status >= 500,
   } = answer as Partial<Problem>;
   throw new PaperDBError(code, detail, { status, cause, retryable });

@@ -1,17 +1,12 @@
 import type { BackoffLimits } from "./backoff.ts";
 import { PaperDBError } from "./paperdb-error.ts";
-import type { ClientOptions, GetToken, WebSocketConstructor } from "./types.ts";
+import type { ClientOptions } from "./types.ts";
 
 /** A client's options, checked, with their defaults. */
-export interface Settings {
-  readonly apiKey: string | undefined;
-  readonly getToken: GetToken | undefined;
-  /** Without a slash at the end. */
-  readonly baseUrl: string;
-  /** With `ws:` or `wss:`, without a query. */
+export interface Settings extends ClientOptions {
+  /** With `ws:` or `wss:`. Both addresses are without a query, and without a slash at the end. */
   readonly realtimeUrl: string;
   readonly fetch: typeof globalThis.fetch;
-  readonly WebSocket: WebSocketConstructor | undefined;
   readonly backoff: BackoffLimits;
   readonly heartbeatTimeoutMs: number;
   readonly connectTimeoutMs: number;
@@ -19,19 +14,18 @@ export interface Settings {
 }
 
 /** Checks the options. */
-export function resolveSettings({
-  apiKey,
-  getToken,
-  baseUrl,
-  realtimeUrl = baseUrl,
-  fetch = globalThis.fetch,
-  WebSocket,
-  backoff: { minMs = 250, maxMs = 30_000 } = {},
-  heartbeatTimeoutMs = 45_000,
-  connectTimeoutMs = 15_000,
-  lingerMs = 1_000,
-}: ClientOptions): Settings {
-  if ((apiKey === undefined) === (getToken === undefined)) {
+export function resolveSettings(options: ClientOptions): Settings {
+  const {
+    apiKey,
+    baseUrl,
+    realtimeUrl = baseUrl,
+    fetch = globalThis.fetch,
+    backoff: { minMs = 250, maxMs = 30_000 } = {},
+    heartbeatTimeoutMs = 45_000,
+    connectTimeoutMs = 15_000,
+    lingerMs = 1_000,
+  } = options;
+  if ((apiKey === undefined) === (options.getToken === undefined)) {
     throw invalid("give either apiKey (on a server) or getToken.");
   }
   if (apiKey !== undefined && typeof document === "object") {
@@ -40,12 +34,10 @@ export function resolveSettings({
     );
   }
   return {
-    apiKey,
-    getToken,
+    ...options,
     baseUrl: cleanUrl("baseUrl", baseUrl),
     realtimeUrl: cleanUrl("realtimeUrl", realtimeUrl).replace(/^http/, "ws"),
     fetch,
-    WebSocket,
     backoff: { minMs, maxMs },
     heartbeatTimeoutMs,
     connectTimeoutMs,
