@@ -142,6 +142,45 @@ describe("frames that no client may send", () => {
     await expectHealth();
   });
 
+  it("frames that are sent before the handshake is answered are read once it is", async () => {
+    const socket = await RawSocket.open(messages.url, handshake() + subscribeFrame("early"));
+    sockets.push(socket);
+    socket.send(subscribeFrame("later", { topic: "later" }));
+    await socket.waitFor('"id":"early"');
+    await socket.waitFor('"id":"later"');
+    expect(socket.received).toMatch(/^HTTP\/1\.1 101 /);
+    socket.close();
+    await expectHealth();
+  });
+
+  it("a handshake behind a request that is still being answered ends the connection", async () => {
+    const stream = `GET /v1/events/subscribe?collection=messages&token=${token} HTTP/1.1\r\nhost: test\r\n\r\n`;
+    const socket = await RawSocket.open(messages.url, stream + handshake());
+    await socket.waitForEnd();
+    expect(socket.received).not.toContain(" 101 ");
+    const afterwards = await RawSocket.open(messages.url, "GET /healthz HTTP/1.1\r\nhost: test\r\n\r\n");
+    sockets.push(afterwards);
+    await afterwards.waitFor('{"status":"ok"}');
+    afterwards.send(handshake());
+    await afterwards.waitFor(" 101 ");
+    afterwards.close();
+    await expectHealth();
+  });
+
+  it("a flood of pings and pongs is read as slowly as messages, and answered at last, in both forms", async () => {
+    for (const protocol of [undefined, ""]) {
+      const socket = await RawSocket.open(messages.url, handshake(protocol));
+      sockets.push(socket);
+      await socket.waitFor("\r\n\r\n");
+      socket.send((clientFrame(OPCODES.ping, "flood") + clientFrame(OPCODES.pong, "")).repeat(10_000));
+      socket.send(clientFrame(OPCODES.ping, "the last"));
+      await socket.waitFor("\x8a\x08the last");
+      expect(socket.received.split("\x8a\x05flood").length).toBeLessThan(2000);
+      socket.close();
+    }
+    await expectHealth();
+  });
+
   it("a client that goes on sending after its violation costs nothing", async () => {
     const socket = await openByHand();
     socket.send(clientFrame(3, ""));

@@ -66,7 +66,7 @@ function sendAll(webSocket: UpgradedWebSocket, socket: Socket): void {
     { closeTimeoutMs: 120_000, maxBufferedBytes: MEBIBYTE },
     {
       received: nothing,
-      pinged: nothing,
+      receivedControl: nothing,
       drained: nothing,
       progressed: nothing,
       closing: nothing,

@@ -77,7 +77,7 @@ export abstract class WebSocketConnection implements RegisteredConnection, PeerE
   protected abstract release(): void;
   protected abstract readonly subjects: Pick<ConnectionInfo, "collections" | "topics" | "grant">;
   abstract received(data: Buffer, isBinary: boolean): void;
-  abstract pinged(): void;
+  abstract receivedControl(): void;
   abstract drained(): void;
   abstract progressed(): void;
 

@@ -8,7 +8,8 @@ import { closeFrame, PING_FRAME, pongFrame } from "./websocket-frame.ts";
 export interface PeerEvents extends SocketWriterEvents {
   /** A message, whole. */
   received(data: Buffer, isBinary: boolean): void;
-  pinged(): void;
+  /** A ping, which is answered here, or a pong. */
+  receivedControl(): void;
   /** The end has begun, from either side: nothing more is read, and nothing written but what waits. */
   closing(): void;
   /** The TCP connection is gone. {@link closing} came before. */
@@ -61,6 +62,7 @@ export class Peer {
     // A violation of the protocol: onPeerDone was called with its code.
     webSocket.on("error", () => undefined);
     webSocket.on("ping", (payload) => this.#pinged(payload));
+    webSocket.on("pong", () => events.receivedControl());
     webSocket.on("message", (data: Buffer, isBinary) => {
       if (!this.#closing) events.received(data, isBinary);
     });
@@ -175,7 +177,7 @@ export class Peer {
     // A view into what the socket has read: a copy does not keep all of that.
     if (this.#unansweredPing === undefined && this.keepsUp) setImmediate(() => this.#pong());
     this.#unansweredPing = Buffer.from(payload);
-    this.#events.pinged();
+    this.#events.receivedControl();
   }
 
   #pong(): void {

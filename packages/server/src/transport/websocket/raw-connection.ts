@@ -5,6 +5,13 @@ import { ChannelSubscription, type Channels } from "./channel-subscription.ts";
 import { ConnectionTarget } from "./connection-target.ts";
 import { WebSocketConnection, type ConnectionOptions } from "./connection.ts";
 import { RAW_EVENTS } from "./event-frames.ts";
+import { Inbox } from "./inbox.ts";
+
+/** What a connection needs of the rest of the server. */
+export interface RawDependencies {
+  readonly channels: Channels;
+  readonly limits: { readonly maxMessagesPerSecond: number };
+}
 
 /**
  * A WebSocket without a subprotocol: it receives the changes of every
@@ -13,9 +20,11 @@ import { RAW_EVENTS } from "./event-frames.ts";
 export class RawConnection extends WebSocketConnection {
   readonly #collections: readonly string[];
   readonly #subscriptions: readonly ChannelSubscription[];
+  /** Only counts: there are no messages. */
+  readonly #inbox: Inbox<never>;
 
   /** @throws {RealtimeError} `forbidden`, when the token grants no collection. */
-  constructor(channels: Channels, options: ConnectionOptions) {
+  constructor({ channels, limits }: RawDependencies, options: ConnectionOptions) {
     const { tenant, collections = [] } = options.grant;
     if (collections.length === 0) {
       throw new RealtimeError(
@@ -25,6 +34,8 @@ export class RawConnection extends WebSocketConnection {
     }
     super(options);
     this.#collections = collections;
+    const flow = { pause: () => this.pause(), resume: () => this.resume() };
+    this.#inbox = new Inbox(limits.maxMessagesPerSecond, flow, () => undefined);
     this.#subscriptions = collections.map(
       (collection) =>
         new ChannelSubscription(channels, { tenant, subject: { kind: "collection", collection } }),
@@ -45,6 +56,7 @@ export class RawConnection extends WebSocketConnection {
   }
 
   protected override release(): void {
+    this.#inbox.close();
     for (const subscription of this.#subscriptions) subscription.end();
   }
 
@@ -52,8 +64,8 @@ export class RawConnection extends WebSocketConnection {
     this.close("protocol_error", 'Without the subprotocol "paperdb.v1" nothing may be sent.');
   }
 
-  override pinged(): void {
-    // Answered by the peer; there is no inbox to count it.
+  override receivedControl(): void {
+    this.#inbox.count();
   }
 
   override drained(): void {

@@ -66,7 +66,7 @@ export class V1Connection extends WebSocketConnection {
     this.#inbox.receive(readClientMessage(data, isBinary));
   }
 
-  override pinged(): void {
+  override receivedControl(): void {
     this.#inbox.count();
   }
 

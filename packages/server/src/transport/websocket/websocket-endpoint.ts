@@ -12,6 +12,7 @@ import { Handshake, refuseUpgrade } from "./handshake.ts";
 import { ignoreUpgrade, wantsOtherProtocol } from "./ignored-upgrade.ts";
 import { Liveness } from "./liveness.ts";
 import { Peer } from "./peer.ts";
+import { PendingRequests } from "./pending-requests.ts";
 import { RawConnection } from "./raw-connection.ts";
 import { isWebSocketPath, readUpgradeRequest, upgradeRequired } from "./upgrade-request.ts";
 import { UpgradedWebSocket } from "./upgraded-web-socket.ts";
@@ -75,7 +76,12 @@ export class WebSocketEndpoint {
     this.#server.on("wsClientError", (error, socket) => {
       refuseUpgrade(socket, new RealtimeError("invalid_request", `${error.message}.`));
     });
+    const pending = new PendingRequests(app);
     app.server.on("upgrade", (request: IncomingMessage, socket: Socket, head: Buffer) => {
+      if (pending.has(socket)) {
+        socket.destroy();
+        return;
+      }
       this.#sockets.add(socket);
       socket.once("close", () => this.#sockets.delete(socket));
       if (isIgnored(request)) ignoreUpgrade(app.server, request, socket);
@@ -119,7 +125,7 @@ export class WebSocketEndpoint {
 
   #createConnection(speaksV1: boolean, options: ConnectionOptions): WebSocketConnection {
     const { channels, settings } = this.#dependencies;
-    if (!speaksV1) return new RawConnection(channels, options);
+    if (!speaksV1) return new RawConnection({ channels, limits: settings }, options);
     const dependencies = {
       channels,
       limits: settings,
