@@ -2,6 +2,7 @@ import { createClient, PaperDBError, type ChangeEvent, type Client, type TopicEv
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { startProxy, type TcpProxy } from "../support/proxy.ts";
 import { startTestServer, type TestServer, type TestTenant } from "../support/realtime-server.ts";
+import { requestToken } from "../support/realtime-token.ts";
 import { SdkRecorder } from "../support/sdk-recorder.ts";
 import { until } from "../support/until.ts";
 
@@ -38,6 +39,12 @@ beforeAll(async () => {
     );
   }
   tenant = await server.createTenant("alice");
+  for (const collection of ["messages", "notifications"]) {
+    await until(
+      async () =>
+        (await requestToken(server.url, tenant.secretKey, { collections: [collection] })).status === 200,
+    );
+  }
   proxy = await startProxy(server.url);
 });
 
