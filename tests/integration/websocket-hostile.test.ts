@@ -65,6 +65,11 @@ async function expectUsed(beforeBytes: number, maxMebibytes: number): Promise<vo
   });
 }
 
+/** Channels are given up a moment after their last subscription. */
+function waitForNoChannels(): Promise<boolean> {
+  return until(async () => (await messages.metric("paperdb_channels")) === 0, { describe: "no channels" });
+}
+
 /** That a client that behaves is served, and that nothing is left of the others. */
 async function expectHealth(): Promise<void> {
   await messages.waitForNoConnections();
@@ -241,6 +246,7 @@ describe("a client that asks too much", () => {
     await client.subscribe("last", { collection: "messages" });
     expect(await messages.metric("paperdb_subscriptions")).toBe(1);
     client.close();
+    await waitForNoChannels();
     await expectHealth();
   });
 });
@@ -417,6 +423,7 @@ describe("connections that are opened and dropped", () => {
         describe: () => `${name}: ${atMost} at most, got ${JSON.stringify(resources())}`,
       });
     }
+    await waitForNoChannels();
     await expectUsed(bytesBefore, 4);
     await expectHealth();
   });

@@ -23,7 +23,6 @@ export class Handshake {
     socket.on("error", () => undefined);
     socket.on("close", this.#onGone);
     socket.on("end", this.#onGone);
-    socket.on("readable", this.#onReadable);
     this.#timer = setTimeout(() => this.refuse(tooSlow(timeoutMs)), timeoutMs);
   }
 
@@ -49,11 +48,6 @@ export class Handshake {
     this.#settle();
   }
 
-  /** Nothing is read before the answer; but that there is nothing more to read is to be noticed. */
-  readonly #onReadable = (): void => {
-    if (this.socket.readableLength === 0) this.socket.read();
-  };
-
   readonly #onGone = (): void => {
     if (this.#isOver) return;
     this.#settle();
@@ -66,7 +60,6 @@ export class Handshake {
     clearTimeout(this.#timer);
     this.socket.off("close", this.#onGone);
     this.socket.off("end", this.#onGone);
-    this.socket.off("readable", this.#onReadable);
   }
 }
 
