@@ -70,9 +70,10 @@ export class FakeSocket {
     if (this.subscriptions.some(([, subscribed]) => subscribed === name)) this.#sendEvent(name, sequence);
   }
 
-  /** Ends a subscription, as the server does with one that is refused. */
+  /** Ends a subscription, as the server does with one that is refused; what was on its way is not sent. */
   refuse(id: string, code: "forbidden" | "source_unavailable" | "collection_not_found"): void {
     this.#names.delete(id);
+    this.#inFlight = this.#inFlight.filter((frame) => !("id" in frame) || frame.id !== id);
     this.#inFlight.push({
       type: "error",
       id,
@@ -86,6 +87,16 @@ export class FakeSocket {
   reset(id: string, name: string): void {
     this.#inFlight.push({ type: "reset", id, reason: "test" });
     this.#ready(id, name, this.#database.length(name), false);
+  }
+
+  /** Refuses something that is no subscription. */
+  complain(code: "invalid_request", message: string): void {
+    this.#inFlight.push({ type: "error", code, message, retryable: false });
+  }
+
+  /** Sends what is no message. */
+  garble(text: string): void {
+    this.#handlers.onMessage({ data: text });
   }
 
   heartbeat(): void {
@@ -202,7 +213,7 @@ export class SdkWorld {
   }
 
   wake(): void {
-    for (const listener of this.wakeListeners) listener();
+    for (const listener of Array.from(this.wakeListeners)) listener();
   }
 
   publish(name: string): void {

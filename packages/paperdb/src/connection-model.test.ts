@@ -68,16 +68,16 @@ interface Model {
   hasFailed: boolean;
 }
 
-const WITHOUT_SUBSCRIBERS: readonly ConnectionState[] = ["idle", "lingering", "failed", "closed"];
-const WITHOUT_TIMERS: readonly ConnectionState[] = ["idle", "failed", "closed"];
+const WITHOUT_SUBSCRIBERS: ReadonlySet<ConnectionState> = new Set(["idle", "lingering", "failed", "closed"]);
+const WITHOUT_TIMERS: ReadonlySet<ConnectionState> = new Set(["idle", "failed", "closed"]);
 
 function expectInvariants(model: Model, { world, connection, active, subscribers }: Real): void {
   const { state } = connection;
   expect(world.sockets.length).toBe(HOLDERS.socket.includes(state) ? 1 : 0);
   expect(world.tokens.length).toBeLessThanOrEqual(HOLDERS.tokenRequest.includes(state) ? 1 : 0);
   expect(world.wakeListeners.size).toBe(HOLDERS.wakeWatch.includes(state) ? 1 : 0);
-  expect(world.timers.size).toBe(WITHOUT_TIMERS.includes(state) ? 0 : 1);
-  expect(WITHOUT_SUBSCRIBERS.includes(state)).toBe(active.length === 0);
+  expect(world.timers.size).toBe(WITHOUT_TIMERS.has(state) ? 0 : 1);
+  expect(WITHOUT_SUBSCRIBERS.has(state)).toBe(active.length === 0);
   expect(state === "closed").toBe(model.isClosed);
   if (model.hasFailed && !model.isClosed) expect(state).toBe("failed");
   for (const { numbers } of subscribers) {

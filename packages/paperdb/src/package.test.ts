@@ -1,0 +1,112 @@
+import { execFile } from "node:child_process";
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+import { publint } from "publint";
+import { formatMessage } from "publint/utils";
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+const PACKAGE = fileURLToPath(new URL("../", import.meta.url));
+const TSC = fileURLToPath(new URL("../../../node_modules/typescript/bin/tsc", import.meta.url));
+const MAX_GZIP_BYTES = 6_144;
+const run = promisify(execFile);
+
+/** A folder with the package as npm would install it: alone. */
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "paperdb-test-package-"));
+  const installed = join(folder, "node_modules/paperdb");
+  await mkdir(installed, { recursive: true });
+  for (const name of ["package.json", "dist", "cjs"]) {
+    await cp(join(PACKAGE, name), join(installed, name), { recursive: true });
+  }
+});
+
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+async function runProgram(name: string, program: string): Promise<string> {
+  await writeFile(join(folder, name), program);
+  const { stdout } = await run(process.execPath, [join(folder, name)], { cwd: folder });
+  return stdout.trim();
+}
+
+async function bundle(): Promise<string> {
+  const { outputFiles, metafile } = await build({
+    entryPoints: [join(PACKAGE, "src/index.ts")],
+    bundle: true,
+    minify: true,
+    format: "esm",
+    platform: "browser",
+    write: false,
+    metafile: true,
+  });
+  const strangers = Object.keys(metafile.inputs).filter((path) => !path.includes("packages/paperdb/src/"));
+  expect(strangers).toEqual([]);
+  return outputFiles[0]?.text ?? "";
+}
+
+test("is as small as it says: the bundle, minified and gzipped", async () => {
+  const bytes = gzipSync(await bundle(), { level: 9 }).length;
+  process.stdout.write(`paperdb: ${bytes} bytes minified and gzipped\n`);
+  expect(bytes).toBeLessThan(MAX_GZIP_BYTES);
+  const readme = await readFile(join(PACKAGE, "README.md"), "utf8");
+  const [, stated] = /(\d+\.\d) kB minified and gzipped/.exec(readme) ?? [];
+  expect(Math.abs(Number(stated) * 1_000 - bytes)).toBeLessThanOrEqual(100);
+});
+
+test("is published as publint wants it", async () => {
+  const { messages, pkg } = await publint({ pkgDir: PACKAGE, strict: true });
+  expect(messages.map((message) => formatMessage(message, pkg))).toEqual([]);
+});
+
+test("loads with import", async () => {
+  const program =
+    'import { createClient, PaperDBError } from "paperdb";\nconsole.log(typeof createClient, typeof PaperDBError);';
+  expect(await runProgram("load.mjs", program)).toBe("function function");
+});
+
+test("loads with require", async () => {
+  const program =
+    'const { createClient, PaperDBError } = require("paperdb");\nconsole.log(typeof createClient, typeof PaperDBError);';
+  expect(await runProgram("load.cjs", program)).toBe("function function");
+});
+
+test.each(["mts", "cts"])(
+  "has types of its own for a .%s program, without the library check left out",
+  async (extension) => {
+    const program = [
+      'import { createClient, type ChangeEvent, PaperDBError } from "paperdb";',
+      "interface Message { readonly body: string }",
+      'const db = createClient<{ messages: Message }>({ apiKey: undefined, baseUrl: "https://test", getToken: async () => "" });',
+      'const off: () => void = db.realtime.subscribe("messages", (event: ChangeEvent<"messages", Message>) => { event.data.body.trim(); });',
+      "off();",
+      "// @ts-expect-error there is no such collection",
+      'db.realtime.subscribe("mesages", () => undefined);',
+      "export const code: string = new PaperDBError('a', 'b').code;",
+    ].join("\n");
+    const file = join(folder, `typed.${extension}`);
+    await writeFile(file, program);
+    const options = [
+      "--noEmit",
+      "--strict",
+      "--exactOptionalPropertyTypes",
+      "--module",
+      "nodenext",
+      "--target",
+      "es2023",
+      "--lib",
+      "es2023,dom",
+      "--types",
+      "",
+    ];
+    const result = await run(process.execPath, [TSC, ...options, file], { cwd: folder }).catch(
+      (error: { stdout: string }) => error,
+    );
+    expect(result.stdout).toBe("");
+  },
+);
