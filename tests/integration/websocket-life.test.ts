@@ -68,6 +68,10 @@ describe("a quiet connection", () => {
     await until(async () => (await messages.metric("paperdb_connections")) === 1);
     expect(client.pings).toBeGreaterThanOrEqual(2);
     expect(client.closed).toBeUndefined();
+    expect(await messages.metric('paperdb_websockets_closed_total{reason="unresponsive"}')).toBe(1);
+    client.send("rubbish");
+    await client.waitForClose();
+    expect(await messages.metric('paperdb_websockets_closed_total{reason="protocol_error"}')).toBe(1);
   });
 });
 

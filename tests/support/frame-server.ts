@@ -20,7 +20,7 @@ const SIZES_BYTES = [0, 1, 125, 126, 65_535, 65_536, 16 * MEBIBYTE];
 const CHARACTERS = `aé日🦊\u0000\u001f"\\\u007f\u0085\u2028\u2029\ufeff\ufffd\uffffe\u0301👩‍👩‍👧\u{10ffff}`;
 
 /** What is sent, in order. */
-export const FRAMED_TEXTS: readonly string[] = [...SIZES_BYTES.map(textOfBytes), CHARACTERS, "", "the last"];
+const FRAMED_TEXTS: readonly string[] = [...SIZES_BYTES.map(textOfBytes), CHARACTERS, "", "the last"];
 
 /** What a client that reads {@link FRAMED_TEXTS} has seen. */
 export const FRAMED_DIGESTS: readonly MessageDigest[] = FRAMED_TEXTS.map(digestOf);
@@ -67,6 +67,7 @@ function sendAll(webSocket: UpgradedWebSocket, socket: Socket): void {
     {
       received: nothing,
       receivedControl: nothing,
+      overflowed: nothing,
       drained: nothing,
       progressed: nothing,
       closing: nothing,

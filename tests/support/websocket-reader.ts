@@ -11,7 +11,7 @@ export interface MessageDigest {
 }
 
 /** What a client has read of one connection. */
-export interface ReadConnection {
+interface ReadConnection {
   readonly messages: readonly MessageDigest[];
   /** Of the server's close frame. */
   readonly code: number;

@@ -205,6 +205,7 @@ class Composition {
         return access.authenticateToken(token);
       },
       onOpened: () => this.#metrics.connectionOpened(),
+      onClosing: (reason) => this.#metrics.webSocketClosed(reason),
       maxConnections: ({ plan }) => planOf(plans, plan)?.maxConnections ?? 0,
     });
   }

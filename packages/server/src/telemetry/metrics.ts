@@ -39,6 +39,7 @@ export class Metrics implements HubObserver {
   readonly #resets: Counter<"reason">;
   readonly #slowConsumers: Counter;
   readonly #connectionsOpened: Counter;
+  readonly #webSocketsClosed: Counter<"reason">;
   /** Counted here on the hot path, and moved to the counter at each scrape. */
   readonly #delivered = new Map<string, Map<string, number>>();
 
@@ -80,6 +81,12 @@ export class Metrics implements HubObserver {
       help: "Connections that were accepted",
       registers,
     });
+    this.#webSocketsClosed = new Counter({
+      name: "paperdb_websockets_closed_total",
+      help: "WebSockets that the server has closed, by reason",
+      labelNames: ["reason"],
+      registers,
+    });
     gauge(registers, "paperdb_connections", "Connections that are open", gauges.connections);
     gauge(registers, "paperdb_subscriptions", "Subscriptions that are open", gauges.subscriptions);
     gauge(registers, "paperdb_channels", "Channels in use, those that linger included", gauges.channels);
@@ -90,6 +97,11 @@ export class Metrics implements HubObserver {
 
   connectionOpened(): void {
     this.#connectionsOpened.inc();
+  }
+
+  /** The server has closed a WebSocket. */
+  webSocketClosed(reason: string): void {
+    this.#webSocketsClosed.inc({ reason });
   }
 
   /** Events came in from a source. */

@@ -49,6 +49,8 @@ export interface ConnectionOptions {
   readonly remoteAddress: string;
   /** It was ended before the handshake was answered. */
   readonly onEndedEarly: (refusal: RealtimeError) => void;
+  /** The server closes it: by a close code, or because its peer gives no sign of life. */
+  readonly onClosing: (reason: CloseReason | "unresponsive") => void;
   /** Its TCP connection is gone. */
   readonly onClosed: (connection: WebSocketConnection) => void;
 }
@@ -132,6 +134,8 @@ export abstract class WebSocketConnection implements RegisteredConnection, PeerE
   }
 
   close(reason: CloseReason, sentence: string): void {
+    if (this.#isOver) return;
+    this.#options.onClosing(reason);
     this.#peer?.close(reason, sentence);
   }
 
@@ -150,7 +154,12 @@ export abstract class WebSocketConnection implements RegisteredConnection, PeerE
   }
 
   cut(): void {
+    this.#options.onClosing("unresponsive");
     this.#peer?.cut();
+  }
+
+  overflowed(): void {
+    this.close("slow_consumer", "The answers were not read fast enough.");
   }
 
   closing(): void {

@@ -10,6 +10,8 @@ export interface PeerEvents extends SocketWriterEvents {
   received(data: Buffer, isBinary: boolean): void;
   /** A ping, which is answered here, or a pong. */
   receivedControl(): void;
+  /** Answers wait that are not read: more than allowed. */
+  overflowed(): void;
   /** The end has begun, from either side: nothing more is read, and nothing written but what waits. */
   closing(): void;
   /** The TCP connection is gone. {@link closing} came before. */
@@ -87,7 +89,7 @@ export class Peer {
     if (this.#closing) return false;
     if (!this.keepsUp) this.#waitingAnswerBytes += frames.length;
     if (this.#waitingAnswerBytes > this.#limits.maxBufferedBytes) {
-      this.close("slow_consumer", "The answers were not read.");
+      this.#events.overflowed();
       return false;
     }
     return this.#writer.write(frames);

@@ -13,7 +13,7 @@ import { requireSubject, subjectOf } from "./subject.ts";
 import { SubscriptionTable } from "./subscription-table.ts";
 
 /** Bounds on one client. */
-export interface V1Limits {
+interface V1Limits {
   readonly maxMessagesPerSecond: number;
   readonly maxSubscriptions: number;
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
-import { RealtimeError, SUBPROTOCOL } from "@paperdb/protocol";
+import { RealtimeError, SUBPROTOCOL, type CloseReason } from "@paperdb/protocol";
 import type { FastifyInstance } from "fastify";
 import { WebSocketServer, type Server } from "ws";
 import type { Grant } from "../../auth/grant.ts";
@@ -19,7 +19,7 @@ import { UpgradedWebSocket } from "./upgraded-web-socket.ts";
 import { V1Connection } from "./v1-connection.ts";
 
 /** Bounds and intervals of WebSockets. */
-export interface WebSocketSettings {
+interface WebSocketSettings {
   readonly handshakeTimeoutMs: number;
   readonly maxMessageBytes: number;
   readonly maxMessagesPerSecond: number;
@@ -41,6 +41,8 @@ export interface WebSocketDependencies {
   authenticateToken(token: string): Promise<Grant>;
   /** A client has got its answer. */
   onOpened(): void;
+  /** A client is told to go, or is cut. */
+  onClosing(reason: CloseReason | "unresponsive"): void;
   /** Connections that the grant's plan allows. */
   maxConnections(grant: Grant): number;
 }
@@ -111,6 +113,7 @@ export class WebSocketEndpoint {
       const connection = this.#createConnection(speaksV1, {
         grant,
         remoteAddress: request.socket.remoteAddress ?? "",
+        onClosing: (reason) => this.#dependencies.onClosing(reason),
         onEndedEarly: (refusal) => handshake.refuse(refusal),
         onClosed: (closed) => this.#forget(closed),
       });
