@@ -54,7 +54,7 @@ export type ConnectionEffect =
   | "end";
 
 /** The next state and what is to be done on the way; empty: nothing changes. */
-export type Transition = readonly [] | readonly [ConnectionState, ...ConnectionEffect[]];
+type Transition = readonly [] | readonly [ConnectionState, ...ConnectionEffect[]];
 
 /** Whatever happens, in whatever state. */
 export type TransitionTable = Readonly<
