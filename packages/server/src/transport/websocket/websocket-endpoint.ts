@@ -47,7 +47,8 @@ export interface WebSocketDependencies {
   maxConnections(grant: Grant): number;
 }
 
-/** Fragments and packets of one message: those of a client that means well are larger than these bytes. */
+/** A message may always come in so many fragments and packets, and in more where they have this size. */
+const MIN_PARTS = 1024;
 const MIN_PART_BYTES = 64;
 
 /** WebSockets on the paths `/` and `/realtime` of the HTTP server. */
@@ -63,13 +64,14 @@ export class WebSocketEndpoint {
     this.#dependencies = dependencies;
     this.#log = app.log;
     this.#liveness = new Liveness(dependencies.settings);
-    const maxParts = Math.ceil(dependencies.settings.maxMessageBytes / MIN_PART_BYTES);
+    const { maxMessageBytes } = dependencies.settings;
+    const maxParts = Math.max(MIN_PARTS, Math.ceil(maxMessageBytes / MIN_PART_BYTES));
     this.#server = new WebSocketServer({
       noServer: true,
       clientTracking: false,
       perMessageDeflate: false,
       autoPong: false,
-      maxPayload: dependencies.settings.maxMessageBytes,
+      maxPayload: maxMessageBytes,
       maxFragments: maxParts,
       maxBufferedChunks: maxParts,
       WebSocket: UpgradedWebSocket,
