@@ -188,11 +188,20 @@ export class SdkWorld {
     return this.sockets.at(-1);
   }
 
-  answerToken(text = "not readable", refused = new Map<Target, PaperDBError>()): void {
+  answerToken(text = "not readable"): void {
     const [pending] = this.tokens;
     if (pending === undefined) throw new Error("no token was asked for");
     this.#settle(pending);
-    pending.resolve({ text, refused });
+    pending.resolve({ text, refused: new Map() });
+  }
+
+  /** Answers that all that was asked for is refused. */
+  refuseToken(code: string): void {
+    const [pending] = this.tokens;
+    if (pending === undefined) throw new Error("no token was asked for");
+    this.#settle(pending);
+    const refused = pending.targets.map((target) => [target, new PaperDBError(code, "refused")] as const);
+    pending.resolve({ text: undefined, refused: new Map(refused) });
   }
 
   failToken(retryable: boolean): void {

@@ -1,5 +1,3 @@
-import type { PaperDBError } from "./paperdb-error.ts";
-
 /**
  * How the connection stands.
  *
@@ -12,23 +10,23 @@ export type ConnectionState =
 /** What happens to the connection. */
 export type ConnectionEvent =
   /** The subscriptions have changed, and there are some. */
-  | { readonly type: "wanted" }
+  | "wanted"
   /** There are no subscriptions any more. */
-  | { readonly type: "unwanted" }
+  | "unwanted"
   /** A token has come. */
-  | { readonly type: "token" }
+  | "token"
   /** No token has come; another attempt may succeed. */
-  | { readonly type: "tokenFailed"; readonly error: PaperDBError }
-  | { readonly type: "opened" }
+  | "tokenFailed"
+  | "opened"
   /** The socket is gone, or something took too long; another attempt may succeed. */
-  | { readonly type: "lost"; readonly error: PaperDBError }
+  | "lost"
   /** The server has closed the socket at the end of its token, which is forgotten. */
-  | { readonly type: "expired"; readonly error: PaperDBError }
+  | "expired"
   /** No attempt can succeed. */
-  | { readonly type: "refused"; readonly error: PaperDBError }
+  | "refused"
   /** The timer has fired, the page can be seen again, or the network is back. */
-  | { readonly type: "due" }
-  | { readonly type: "stop" };
+  | "due"
+  | "stop";
 
 /** What is to be done on the way, in this order. */
 export type ConnectionEffect =
@@ -58,7 +56,7 @@ type Transition = readonly [] | readonly [ConnectionState, ...ConnectionEffect[]
 
 /** Whatever happens, in whatever state. */
 export type TransitionTable = Readonly<
-  Record<ConnectionState, Readonly<Record<ConnectionEvent["type"], Transition>>>
+  Record<ConnectionState, Readonly<Record<ConnectionEvent, Transition>>>
 >;
 
 const STAY: Transition = [];

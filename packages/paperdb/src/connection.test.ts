@@ -419,6 +419,23 @@ describe("a token", () => {
     expect(recorder.errors).toMatchObject([{ status: 4001 }]);
   });
 
+  it("that is refused for one ends that one, and what else there is goes on", async () => {
+    const scene = new Scene();
+    const refused = new SdkRecorder<SequenceEvent>();
+    scene.subscribe("a", refused);
+    await scene.world.settle();
+    const later = new SdkRecorder<SequenceEvent>();
+    scene.subscribe("b", later);
+    await scene.world.settle();
+    scene.world.refuseToken("collection_not_found");
+    await scene.world.settle();
+    expect(refused.errors).toMatchObject([{ code: "collection_not_found" }]);
+    expect(scene.world.opened).toBe(0);
+    await scene.goOn();
+    expect(later.status).toBe("live");
+    expect(refused.statuses).toEqual(["connecting", "ended"]);
+  });
+
   it("that cannot be had for a reason that stays ends all, and says why", async () => {
     const scene = new Scene();
     const recorder = new SdkRecorder<SequenceEvent>();

@@ -1,12 +1,7 @@
 import { backoffMs } from "./backoff.ts";
 import { closeKind, type CloseKind } from "./close-code.ts";
-import {
-  HOLDERS,
-  TRANSITIONS,
-  type ConnectionEffect,
-  type ConnectionEvent,
-  type ConnectionState,
-} from "./connection-table.ts";
+import { ConnectionMachine } from "./connection-machine.ts";
+import { HOLDERS, type ConnectionState } from "./connection-table.ts";
 import { PaperDBError } from "./paperdb-error.ts";
 import type { Platform } from "./platform.ts";
 import { Session, type RefusalListener } from "./session.ts";
@@ -15,20 +10,11 @@ import type { Socket } from "./socket.ts";
 import { StatusListeners } from "./status-listeners.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import { Token } from "./token.ts";
-import type { ConnectionStatus } from "./types.ts";
 
 /** A connection that lasted so long was a good one: the next attempt does not wait long. */
 const STABLE_MS = 5_000;
 /** So many fresh tokens may be rejected in a row. */
 const MAX_REJECTIONS = 5;
-
-const STATUS: Readonly<Partial<Record<ConnectionState, ConnectionStatus>>> = {
-  idle: "idle",
-  lingering: "idle",
-  open: "live",
-  failed: "closed",
-  closed: "closed",
-};
 
 /** The one connection of a client: does what the table of its life says. */
 export class Connection {
@@ -38,9 +24,6 @@ export class Connection {
   readonly statusListeners: StatusListeners = new StatusListeners();
   readonly #settings: Settings;
   readonly #platform: Platform;
-  readonly #queue: ConnectionEvent[] = [];
-  #isDispatching = false;
-  #state: ConnectionState = "idle";
   #lastServerError: PaperDBError | undefined;
   #socket: Socket | undefined;
   #session: Session | undefined;
@@ -61,46 +44,29 @@ export class Connection {
   }
 
   get state(): ConnectionState {
-    return this.#state;
+    return this.#machine.state;
   }
 
   /** Ends everything, for good. */
   close(): void {
-    this.#dispatch({ type: "stop" });
+    this.#machine.dispatch("stop");
   }
 
-  /** What effects cause comes after them. */
-  #dispatch(event: ConnectionEvent): void {
-    this.#queue.push(event);
-    if (this.#isDispatching) return;
-    this.#isDispatching = true;
-    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
-      const error = "error" in next ? next.error : undefined;
-      const [state = this.#state, ...effects] = TRANSITIONS[this.#state][next.type];
-      if (state !== this.#state) this.#enter(state, error);
-      for (const effect of effects) this.#effects[effect](error);
-    }
-    this.#isDispatching = false;
-  }
-
-  #enter(state: ConnectionState, error: PaperDBError | undefined): void {
-    this.#state = state;
-    this.#stopTimer?.();
-    this.#stopWakeWatch?.();
-    this.#stopWakeWatch = HOLDERS.wakeWatch.includes(state)
-      ? this.#platform.watchWake(this.#onDue)
-      : undefined;
-    if (!HOLDERS.tokenRequest.includes(state)) {
-      this.#tokenRequest?.abort();
-      this.#tokenRequest = undefined;
-    }
-    if (!HOLDERS.socket.includes(state)) this.#closeSocket();
-    const { status } = this.statusListeners;
-    const wasLive = status === "live" || status === "reconnecting";
-    this.statusListeners.set(STATUS[state] ?? (wasLive ? "reconnecting" : "connecting"), error);
-  }
-
-  readonly #effects: Readonly<Record<ConnectionEffect, (error: PaperDBError | undefined) => void>> = {
+  readonly #machine: ConnectionMachine = new ConnectionMachine({
+    enter: (error) => {
+      const { state } = this.#machine;
+      this.#stopTimer?.();
+      this.#stopWakeWatch?.();
+      this.#stopWakeWatch = HOLDERS.wakeWatch.includes(state)
+        ? this.#platform.watchWake(this.#onDue)
+        : undefined;
+      if (!HOLDERS.tokenRequest.includes(state)) {
+        this.#tokenRequest?.abort();
+        this.#tokenRequest = undefined;
+      }
+      if (!HOLDERS.socket.includes(state)) this.#closeSocket();
+      this.statusListeners.follow(state, error);
+    },
     authorize: () => {
       this.#after(this.#settings.connectTimeoutMs, this.#onTimeOut);
       const token = this.#token;
@@ -108,14 +74,14 @@ export class Connection {
         token !== undefined &&
         this.#now() < token.renewAtMs &&
         this.subscriptions.wanted.every(({ target }) => token.covers(target));
-      if (isGood) this.#dispatch({ type: "token" });
+      if (isGood) this.#machine.dispatch("token");
       else void this.#fetchToken();
     },
     connect: () => {
       this.#after(this.#settings.connectTimeoutMs, this.#onTimeOut);
       this.#socket = this.#platform.openSocket(this.#token?.text ?? "", {
         onOpen: () => {
-          this.#dispatch({ type: "opened" });
+          this.#machine.dispatch("opened");
         },
         onMessage: ({ data }) => {
           this.#receive(data);
@@ -128,10 +94,10 @@ export class Connection {
               status: code,
               retryable: type !== "refused",
             });
-          this.#dispatch({ type, error });
+          this.#machine.dispatch(type, error);
         },
         onUnavailable: (error) => {
-          this.#dispatch({ type: "refused", error });
+          this.#machine.dispatch("refused", error);
         },
       });
     },
@@ -142,6 +108,7 @@ export class Connection {
       this.#session = new Session((text) => this.#socket?.send(text), this.#onRefusal);
     },
     authenticate: () => {
+      this.#failures = 0;
       this.#session?.send({ type: "auth", token: this.#token?.text ?? "" });
       this.#renewInTime();
     },
@@ -183,13 +150,13 @@ export class Connection {
     end: (error) => {
       this.subscriptions.endAll(error);
     },
-  };
+  });
 
   /** Brings the connection in line with what is subscribed to. */
   #reconcile(): void {
     const { wanted } = this.subscriptions;
     this.#session?.prune(wanted);
-    this.#dispatch({ type: wanted.length === 0 ? "unwanted" : "wanted" });
+    this.#machine.dispatch(wanted.length === 0 ? "unwanted" : "wanted");
   }
 
   #receive(text: unknown): void {
@@ -198,19 +165,19 @@ export class Connection {
       this.#session?.receive(JSON.parse(String(text)));
     } catch (cause) {
       const error = new PaperDBError("protocol_error", "The server sent no message.", { cause });
-      this.#dispatch({ type: "lost", error });
+      this.#machine.dispatch("lost", error);
     }
   }
 
   readonly #onRefusal: RefusalListener = (error, subscription) => {
     if (subscription === undefined) {
-      this.#lastServerError = error;
-      if (error.retryable) this.#dispatch({ type: "tokenFailed", error });
+      if (error.retryable) this.#machine.dispatch("tokenFailed", error);
+      else this.#lastServerError = error;
     } else if (error.retryable) {
       subscription.isHeld = true;
       subscription.refusals += 1;
       this.#resubscribeAtMs = this.#now() + this.#backoffMs(subscription.refusals);
-      this.#dispatch({ type: "due" });
+      this.#machine.dispatch("due");
     } else if (error.code === "forbidden" && !subscription.hasFreshToken) {
       subscription.hasFreshToken = true;
       this.#token = undefined;
@@ -251,7 +218,7 @@ export class Connection {
     if (request.signal.aborted) return;
     this.#tokenRequest = undefined;
     if (fetched instanceof PaperDBError) {
-      this.#dispatch({ type: fetched.retryable ? "tokenFailed" : "refused", error: fetched });
+      this.#machine.dispatch(fetched.retryable ? "tokenFailed" : "refused", fetched);
       return;
     }
     const { text, refused } = fetched;
@@ -262,7 +229,7 @@ export class Connection {
     if (text === undefined) this.#reconcile();
     else {
       this.#token = new Token(text, targets, this.#now());
-      this.#dispatch({ type: "token" });
+      this.#machine.dispatch("token");
     }
   }
 
@@ -279,12 +246,12 @@ export class Connection {
   }
 
   readonly #onDue = (): void => {
-    this.#dispatch({ type: "due" });
+    this.#machine.dispatch("due");
   };
 
   readonly #onTimeOut = (): void => {
     const error = new PaperDBError("timed_out", "The server was not heard in time.", { retryable: true });
-    this.#dispatch({ type: "lost", error });
+    this.#machine.dispatch("lost", error);
   };
 
   /** Starts the timer, in place of the one before. */

@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { once } from "node:events";
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,7 +9,8 @@ import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { WebSocketServer } from "ws";
 
 const PACKAGE = fileURLToPath(new URL("../", import.meta.url));
 const TSC = fileURLToPath(new URL("../../../node_modules/typescript/bin/tsc", import.meta.url));
@@ -29,9 +31,9 @@ beforeAll(async () => {
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-async function runProgram(name: string, program: string): Promise<string> {
+async function runProgram(name: string, program: string, parameters: string[] = []): Promise<string> {
   await writeFile(join(folder, name), program);
-  const { stdout } = await run(process.execPath, [join(folder, name)], { cwd: folder });
+  const { stdout } = await run(process.execPath, [join(folder, name), ...parameters], { cwd: folder });
   return stdout.trim();
 }
 
@@ -75,6 +77,53 @@ test("loads with require", async () => {
     'const { createClient, PaperDBError } = require("paperdb");\nconsole.log(typeof createClient, typeof PaperDBError);';
   expect(await runProgram("load.cjs", program)).toBe("function function");
 });
+
+const SUBSCRIBE = `
+const db = createClient({ baseUrl: process.argv[2], getToken: () => "a token" });
+db.realtime.subscribe("messages", () => undefined, {
+  onError: ({ code, message }) => { console.log(code, message); db.close(); },
+});`;
+const IMPORTS = {
+  mjs: 'import { createClient } from "paperdb";',
+  cjs: 'const { createClient } = require("paperdb");',
+};
+
+test.each(["mjs", "cjs"] as const)(
+  "says what is missing where there is no WebSocket (.%s)",
+  async (extension) => {
+    const program = `${IMPORTS[extension]}\ndelete globalThis.WebSocket;${SUBSCRIBE}`;
+    expect(await runProgram(`missing.${extension}`, program, ["http://127.0.0.1:9"])).toMatch(
+      /^websocket_unavailable .*npm install ws/,
+    );
+  },
+);
+
+test.each(["mjs", "cjs"] as const)(
+  "uses the package ws where there is no WebSocket (.%s)",
+  async (extension) => {
+    const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+    await once(server, "listening");
+    onTestFinished(() => new Promise((resolve) => server.close(() => resolve())));
+    let url: string | undefined;
+    server.on("connection", (socket, request) => {
+      url = `${socket.protocol} ${request.url ?? ""}`;
+      socket.close(4008, "that is all");
+    });
+    const address = server.address();
+    if (address === null || typeof address === "string") throw new Error("no port");
+    const modules = join(folder, "with-ws/node_modules");
+    await mkdir(modules, { recursive: true });
+    await cp(join(folder, "node_modules/paperdb"), join(modules, "paperdb"), { recursive: true });
+    await cp(fileURLToPath(new URL("../../../node_modules/ws", import.meta.url)), join(modules, "ws"), {
+      recursive: true,
+    });
+    const program = `${IMPORTS[extension]}\ndelete globalThis.WebSocket;${SUBSCRIBE}`;
+    const output = await runProgram(`with-ws/use.${extension}`, program, [
+      `http://127.0.0.1:${address.port}`,
+    ]);
+    expect([output, url]).toEqual(["connection_closed that is all", "paperdb.v1 /?token=a%20token"]);
+  },
+);
 
 test.each(["mts", "cts"])(
   "has types of its own for a .%s program, without the library check left out",

@@ -1,7 +1,16 @@
+import type { ConnectionState } from "./connection-table.ts";
 import { attempt } from "./listener.ts";
 import type { PaperDBError } from "./paperdb-error.ts";
 import { reportUncaught } from "./report-error.ts";
 import type { ConnectionStatus, Unsubscribe } from "./types.ts";
+
+const STATUS: Readonly<Partial<Record<ConnectionState, ConnectionStatus>>> = {
+  idle: "idle",
+  lingering: "idle",
+  open: "live",
+  failed: "closed",
+  closed: "closed",
+};
 
 type StatusListener = (status: ConnectionStatus, error?: PaperDBError) => unknown;
 
@@ -19,7 +28,10 @@ export class StatusListeners {
     };
   }
 
-  set(status: ConnectionStatus, error: PaperDBError | undefined): void {
+  /** Tells them, where the state means another status. */
+  follow(state: ConnectionState, error: PaperDBError | undefined): void {
+    const wasLive = this.status === "live" || this.status === "reconnecting";
+    const status = STATUS[state] ?? (wasLive ? "reconnecting" : "connecting");
     if (status === this.status) return;
     this.status = status;
     for (const listener of Array.from(this.#listeners)) attempt(reportUncaught, listener, status, error);

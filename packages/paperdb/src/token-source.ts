@@ -43,7 +43,7 @@ export async function fetchToken(
   if (getToken === undefined) return mintForAll(settings, targets, signal);
   try {
     const text: unknown = await getToken({ ...namesOf(targets), signal });
-    if (typeof text !== "string") throw new TypeError("It did not return a token.");
+    if (typeof text !== "string" || text === "") throw new TypeError("It did not return a token.");
     return { text, refused: new Map() };
   } catch (cause) {
     if (cause instanceof PaperDBError) throw cause;
