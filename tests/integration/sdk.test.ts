@@ -90,7 +90,7 @@ describe("a client with an API key", () => {
     await until(() => first.isLive && second.isLive && other.isLive);
     const late = watch(db);
     await until(() => late.isLive);
-    expect(proxy.open).toBe(1);
+    await until(() => proxy.open === 1, { describe: () => `one connection, there are ${proxy.open}` });
     await insert("notifications", "n");
     await insert("messages", "m");
     await until(() => [first, second, late, other].every(({ events }) => events.length === 1));
