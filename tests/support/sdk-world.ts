@@ -14,6 +14,8 @@ export interface PendingToken {
 
 /** What happens on each collection, from the first event on. */
 export class FakeDatabase {
+  /** Whether the server can go on at a cursor. */
+  hasHistory = true;
   readonly #logs = new Map<string, number>();
 
   /** How many events there were. */
@@ -117,8 +119,9 @@ export class FakeSocket {
     if ([...this.#names.values()].includes(name)) throw new Error("duplicate subscription");
     this.#names.set(id, name);
     const head = this.#database.length(name);
-    const from = cursor === undefined ? head : Number(cursor);
-    this.#ready(id, name, from, cursor !== undefined);
+    const isResumed = cursor !== undefined && this.#database.hasHistory;
+    const from = isResumed ? Number(cursor) : head;
+    this.#ready(id, name, from, isResumed);
     for (let sequence = from + 1; sequence <= head; sequence += 1) this.#sendEvent(name, sequence);
   }
 

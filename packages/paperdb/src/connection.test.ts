@@ -528,4 +528,17 @@ describe("a reset", () => {
     expect(recorder.resets).toEqual(["test"]);
     expect(sequences(recorder)).toEqual([1, 3]);
   });
+
+  it("is also that the server does not go on at the cursor", async () => {
+    const scene = new Scene();
+    const recorder = await scene.subscribeLive();
+    scene.world.publish("a");
+    scene.world.socket?.deliver();
+    scene.world.database.hasHistory = false;
+    scene.world.socket?.closeByServer(1006);
+    scene.world.fireTimer();
+    await scene.goOn();
+    expect(recorder.resets.length).toBe(1);
+    expect(recorder.resumed).toEqual([false, false]);
+  });
 });

@@ -108,6 +108,21 @@ describe("a stream", () => {
     expect(await take(stream, 1)).toEqual([9]);
   });
 
+  it("takes nothing that was on its way when it went back", async () => {
+    const scene = new Scene();
+    const numbers: number[] = [];
+    scene.connection.subscriptions.add({ kind: "collection", name: "a" }, {}, ({ data }: SequenceEvent) =>
+      numbers.push(data.sequence),
+    );
+    const stream = await scene.open({ maxBuffered: 2 });
+    scene.publish(3);
+    scene.world.publish("a");
+    expect(await take(stream, 2)).toEqual([1, 2]);
+    await scene.goOn();
+    expect(await take(stream, 2)).toEqual([3, 4]);
+    expect(numbers).toEqual([1, 2, 3, 4]);
+  });
+
   it("throws at a reset, after what came before it", async () => {
     const scene = new Scene();
     const stream = await scene.open();
