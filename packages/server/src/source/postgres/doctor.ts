@@ -5,7 +5,7 @@ import { closeConnection, openConnection } from "../../postgres/connection.ts";
 import { fetchTables } from "./catalog-query.ts";
 import { toCollections, columnsOfInterest } from "./collections.ts";
 import type { Collections, CollectionsConfig } from "./collections.ts";
-import { OLDEST_VERSION } from "./database.ts";
+import { OLDEST_VERSION } from "./database-pool.ts";
 import { fetchServerFacts } from "./doctor-facts.ts";
 import type { ServerFacts } from "./doctor-facts.ts";
 import type { Finding } from "../finding.ts";

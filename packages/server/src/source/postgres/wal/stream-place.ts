@@ -6,130 +6,101 @@ const GENERATION_DIGITS = 4;
 const LSN_DIGITS = 16;
 const PLACE_DIGITS = 8;
 
-/** Each change has so many places: for itself, or its delete and insert, and for resets after it. */
+/** Each change has so many places: its event or two, and what comes after them. */
 const PLACES_PER_CHANGE = 4;
-const RESET_PLACE = 3;
+const FIRST = 1;
+const SECOND = 2;
+const AFTER = 3;
 
 /**
- * Where the stream stands. A position is the slot's generation, the LSN of a commit and
- * a place in its transaction, each of fixed width; the places count the changes that the
- * stream sends, delivered or not, so that a transaction that is streamed again has the same.
+ * How far the stream has come. A position is the slot's generation, the LSN of a commit and
+ * a place in its transaction, each of fixed width. Places count the changes that the stream
+ * sends, delivered or not, so that a transaction that is streamed again has the same ones.
  */
 export class StreamPlace {
   #generation = 0;
-  /** All that committed before it is done. */
-  #processedLsn: Lsn = NO_LSN;
-  /** The transaction that is under way, and how many of its changes were seen. */
-  #transactionLsn: Lsn | undefined;
+  /** The newest change that was seen: its transaction's commit, and its number there; 0: all before the LSN. */
+  #lsn: Lsn = NO_LSN;
   #change = 0;
-  /** The one that was cut off half-way, and how many of its changes are done. */
-  #partial: { readonly lsn: Lsn; readonly changes: number } | undefined;
-  #prefix = "";
+  #prefix = prefixOf(0, NO_LSN);
+  #processedLsn: Lsn = NO_LSN;
+  #transaction: { readonly lsn: Lsn; changes: number } | undefined;
 
-  constructor() {
-    this.#setPrefix();
-  }
-
-  /** All that committed before is processed, or lies before the slot. */
+  /** All that committed before is done: a stream can start here. */
   get processedLsn(): Lsn {
     return this.#processedLsn;
   }
 
-  /** Whether a transaction has begun and not ended. */
-  get inTransaction(): boolean {
-    return this.#transactionLsn !== undefined;
-  }
-
-  /** Where a channel stands that has received everything until now. */
+  /** Where a channel stands that has received everything until now: above all positions until now, below those that come. */
   get position(): Position {
-    return this.#at(0);
+    return this.#at(AFTER);
   }
 
-  /** The current change's own position. */
+  /** Of the newest change's event. */
   get changePosition(): Position {
-    return this.#at(1);
+    return this.#at(FIRST);
   }
 
-  /** The second one of the current change, for the insert that follows a delete. */
+  /** Of the newest change's second event: the insert that follows a delete. */
   get secondPosition(): Position {
-    return this.#at(2);
+    return this.#at(SECOND);
   }
 
-  /** Above everything until now, and below the next change. */
-  get resetPosition(): Position {
-    return this.#at(RESET_PLACE);
-  }
-
-  /** Another slot, or another history of the database: its LSNs cannot be compared with those of before. */
+  /** Another slot, or another history of the database: LSNs cannot be compared with those of before. */
   restart(generation: number): void {
     this.#generation = generation;
+    this.#transaction = undefined;
     this.#processedLsn = NO_LSN;
-    this.#transactionLsn = undefined;
-    this.#partial = undefined;
-    this.#change = 0;
-    this.#setPrefix();
+    this.#move(NO_LSN, 0);
   }
 
-  /** The stream ended, perhaps within a transaction; it will be streamed again from its beginning. */
+  /** The stream has ended, perhaps within a transaction, which comes again from its beginning. */
   interrupt(): void {
-    if (this.#transactionLsn === undefined) return;
-    const changes = this.#done();
-    this.#partial = { lsn: this.#transactionLsn, changes };
-    this.#transactionLsn = undefined;
+    this.#transaction = undefined;
   }
 
-  begin(finalLsn: Lsn): void {
-    this.#transactionLsn = finalLsn;
-    this.#change = 0;
-    if (this.#isNew()) this.#setPrefix();
+  begin(commitLsn: Lsn): void {
+    this.#transaction = { lsn: commitLsn, changes: 0 };
   }
 
   /** The next change of the transaction. @returns whether it was not seen before. */
   next(): boolean {
-    this.#change += 1;
-    return this.#isNew() && this.#change > this.#doneBefore();
+    const transaction = this.#transaction;
+    if (transaction === undefined) return false;
+    transaction.changes += 1;
+    const { lsn, changes } = transaction;
+    if (lsn < this.#lsn || (lsn === this.#lsn && changes <= this.#change)) return false;
+    if (lsn === this.#lsn) this.#change = changes;
+    else this.#move(lsn, changes);
+    return true;
   }
 
   commit(endLsn: Lsn): void {
-    this.#transactionLsn = undefined;
-    this.#partial = undefined;
+    this.#transaction = undefined;
     this.advance(endLsn);
   }
 
-  /** Between transactions: the log was read up to here. */
+  /** Between transactions: everything before it was sent. */
   advance(lsn: Lsn): void {
-    if (this.inTransaction || lsn <= this.#processedLsn) return;
-    this.#processedLsn = lsn;
-    if (this.#partial !== undefined && this.#partial.lsn >= lsn) return;
-    this.#partial = undefined;
-    this.#change = 0;
-    this.#setPrefix();
+    if (this.#transaction !== undefined) return;
+    if (lsn > this.#processedLsn) this.#processedLsn = lsn;
+    if (lsn > this.#lsn) this.#move(lsn, 0);
   }
 
-  #isNew(): boolean {
-    return this.#transactionLsn !== undefined && this.#transactionLsn >= this.#processedLsn;
-  }
-
-  #doneBefore(): number {
-    return this.#partial !== undefined && this.#partial.lsn === this.#transactionLsn
-      ? this.#partial.changes
-      : 0;
-  }
-
-  #done(): number {
-    return Math.max(this.#change, this.#doneBefore());
+  #move(lsn: Lsn, change: number): void {
+    this.#lsn = lsn;
+    this.#change = change;
+    this.#prefix = prefixOf(this.#generation, lsn);
   }
 
   #at(place: number): Position {
-    // While a transaction is streamed again, we stand where it was cut off.
-    const change = this.inTransaction ? this.#done() : (this.#partial?.changes ?? this.#change);
-    return this.#prefix + (change * PLACES_PER_CHANGE + place).toString(36).padStart(PLACE_DIGITS, "0");
+    const number = this.#change * PLACES_PER_CHANGE + place;
+    return this.#prefix + number.toString(36).padStart(PLACE_DIGITS, "0");
   }
+}
 
-  #setPrefix(): void {
-    const lsn = this.#transactionLsn ?? this.#processedLsn;
-    this.#prefix =
-      this.#generation.toString(36).padStart(GENERATION_DIGITS, "0") +
-      lsn.toString(16).padStart(LSN_DIGITS, "0");
-  }
+function prefixOf(generation: number, lsn: Lsn): string {
+  return (
+    generation.toString(36).padStart(GENERATION_DIGITS, "0") + lsn.toString(16).padStart(LSN_DIGITS, "0")
+  );
 }
