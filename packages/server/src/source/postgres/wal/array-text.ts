@@ -71,12 +71,14 @@ function endOfQuoted(text: string, start: number): number {
   throw new UnexpectedTextError("an array");
 }
 
-/** @returns the place of the delimiter or brace behind an element that has neither; an empty one is quoted. */
+/** @returns the place of the delimiter or brace behind an element; one that has such characters, or none, is quoted. */
 function endOfBare(text: string, start: number, delimiterCode: number): number {
   let index = start;
   while (index < text.length) {
     const code = text.charCodeAt(index);
     if (code === delimiterCode || code === CLOSE_BRACE) break;
+    if (code === OPEN_BRACE || code === QUOTE || code === BACKSLASH)
+      throw new UnexpectedTextError("an array");
     index += 1;
   }
   if (index === start || index === text.length) throw new UnexpectedTextError("an array");

@@ -22,7 +22,7 @@ export function compositeValues(text: string, count: number): readonly (string |
     index = end + 1;
   }
   if (count === 0 && text.charCodeAt(index) === CLOSE_PARENTHESIS) index += 1;
-  if (index !== text.length) throw new UnexpectedTextError("a composite value");
+  if (index !== text.length || !text.endsWith(")")) throw new UnexpectedTextError("a composite value");
   return values;
 }
 
