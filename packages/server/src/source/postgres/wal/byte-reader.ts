@@ -71,7 +71,6 @@ export class ByteReader {
 
   #take(length: number): number {
     const start = this.offset;
-    if (length < 0) throw this.error("a length is negative");
     if (start + length > this.bytes.length) {
       throw this.error(`${String(length)} bytes are expected, ${String(this.bytes.length - start)} are left`);
     }
