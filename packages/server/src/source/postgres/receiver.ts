@@ -15,7 +15,8 @@ import type { CaptureMessage, Message } from "./wire.ts";
 
 /** Where what `paperdb.publish` sends goes: the event bus. */
 export interface TopicSink {
-  publish(tenant: string, topic: string, dataJson: string): void;
+  /** A promise is back-pressure. */
+  publish(tenant: string, topic: string, dataJson: string): void | Promise<void>;
   /** Published events may have been missed. */
   lost?(reason: string): void;
 }
