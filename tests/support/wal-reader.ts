@@ -1,6 +1,7 @@
 import { Client } from "pg";
 import { PgoutputParser } from "../../packages/server/src/source/postgres/wal/pgoutput.ts";
 import type { WalMessage } from "../../packages/server/src/source/postgres/wal/pgoutput.ts";
+import type { Relation } from "../../packages/server/src/source/postgres/wal/relation.ts";
 import { RowEncoder } from "../../packages/server/src/source/postgres/wal/row-encoder.ts";
 import type { RowRules } from "../../packages/server/src/source/postgres/wal/row-encoder.ts";
 import { VALUE_OPTIONS } from "../../packages/server/src/source/postgres/wal/stream-settings.ts";
@@ -22,7 +23,9 @@ export interface WalReader {
   payloads(): Promise<readonly Buffer[]>;
   /** Parses them, with the types of their relations loaded before the rows are. */
   messages(): Promise<readonly WalMessage[]>;
-  /** The changes since the last call, of tables that `rules` is for. */
+  /** The changes among these messages, of one table where it is named. */
+  decode(messages: readonly WalMessage[], rules: RowRules, table?: string): readonly DecodedChange[];
+  /** The changes since the last call. */
   changes(rules: RowRules): Promise<readonly DecodedChange[]>;
   close(): Promise<void>;
 }
@@ -60,28 +63,37 @@ export async function openWalReader(
     }
     return parsed;
   };
+  const decode = (
+    decoded: readonly WalMessage[],
+    rules: RowRules,
+    table?: string,
+  ): readonly DecodedChange[] => {
+    const encoders = new Map<Relation, RowEncoder>();
+    return decoded.flatMap((message) => {
+      if (message.kind !== "insert" && message.kind !== "update" && message.kind !== "delete") return [];
+      const { relation, kind } = message;
+      if (table !== undefined && relation.name !== table) return [];
+      const encoder = encoders.get(relation) ?? new RowEncoder(relation, rules, types);
+      encoders.set(relation, encoder);
+      const row = kind === "delete" ? message.old : message.row;
+      const old = kind === "update" ? message.old : undefined;
+      return [
+        {
+          type: kind,
+          tenant: encoder.tenant(row, old),
+          id: encoder.documentId(row, old),
+          text: encoder.document(row, old),
+        },
+      ];
+    });
+  };
   return {
     types,
     payloads,
     messages,
+    decode,
     async changes(rules) {
-      const encoders = new Map<object, RowEncoder>();
-      return (await messages()).flatMap((message) => {
-        if (message.kind !== "insert" && message.kind !== "update" && message.kind !== "delete") return [];
-        const { relation, kind } = message;
-        const encoder = encoders.get(relation) ?? new RowEncoder(relation, rules, types);
-        encoders.set(relation, encoder);
-        const row = kind === "delete" ? message.old : message.row;
-        const old = kind === "update" ? message.old : undefined;
-        return [
-          {
-            type: kind,
-            tenant: encoder.tenant(row, old),
-            id: encoder.documentId(row, old),
-            text: encoder.document(row, old),
-          },
-        ];
-      });
+      return decode(await messages(), rules);
     },
     async close() {
       await client.end();

@@ -1,4 +1,5 @@
 import type { Pool } from "pg";
+import type { RelationColumn } from "./relation.ts";
 
 /** A type as the catalog has it. */
 export interface CatalogType {
@@ -59,15 +60,23 @@ export async function fetchTypes(
   return result.rows;
 }
 
-/** The columns of a table as the replication stream will describe them, apart from generated ones. */
+/** A column of a table as the catalog has it now. */
+export interface TableColumn extends RelationColumn {
+  /** A generated column that the stream does not have: `virtual` ones ever, `stored` ones before PostgreSQL 18. */
+  readonly unsent: "virtual" | "stored" | null;
+}
+
+/** The columns of a table as the replication stream will describe them, and those that it will not. */
 export async function fetchColumnTypes(
   database: Pick<Pool, "query">,
   table: number,
-): Promise<readonly { readonly name: string; readonly typeOid: number }[]> {
-  const result = await database.query<{ name: string; typeOid: number }>(
-    `select attname as name, atttypid::pg_catalog.int8::pg_catalog.float8 as "typeOid"
+): Promise<readonly TableColumn[]> {
+  const result = await database.query<TableColumn>(
+    `select attname as name, atttypid::pg_catalog.int8::pg_catalog.float8 as "typeOid",
+       case when attgenerated = 'v' then 'virtual'
+         when attgenerated = 's' and pg_catalog.current_setting('server_version_num')::pg_catalog.int4 < 180000 then 'stored' end as unsent
      from pg_catalog.pg_attribute
-     where attrelid = $1::pg_catalog.oid and attnum > 0 and not attisdropped and attgenerated <> 'v'
+     where attrelid = $1::pg_catalog.oid and attnum > 0 and not attisdropped
      order by attnum`,
     [table],
   );
