@@ -3,7 +3,7 @@ import { PgoutputParser } from "../../packages/server/src/source/postgres/wal/pg
 import type { WalMessage } from "../../packages/server/src/source/postgres/wal/pgoutput.ts";
 import type { Relation } from "../../packages/server/src/source/postgres/wal/relation.ts";
 import { RowEncoder } from "../../packages/server/src/source/postgres/wal/row-encoder.ts";
-import type { RowRules } from "../../packages/server/src/source/postgres/wal/row-encoder.ts";
+import type { RowRules } from "../../packages/server/src/source/postgres/wal/encodable.ts";
 import { VALUE_OPTIONS } from "../../packages/server/src/source/postgres/wal/stream-settings.ts";
 import { TypeCatalog } from "../../packages/server/src/source/postgres/wal/type-catalog.ts";
 import type { TestDatabase } from "./postgres.ts";

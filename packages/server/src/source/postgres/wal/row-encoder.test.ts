@@ -4,7 +4,7 @@ import type { SentValue } from "../../../../../../tests/support/wal-messages.ts"
 import { PgoutputParser } from "./pgoutput.ts";
 import type { Relation } from "./relation.ts";
 import { IncompleteRowError, RowEncoder } from "./row-encoder.ts";
-import type { RowRules } from "./row-encoder.ts";
+import type { RowRules } from "./encodable.ts";
 import { TypeCatalog } from "./type-catalog.ts";
 import type { CatalogType } from "./type-query.ts";
 

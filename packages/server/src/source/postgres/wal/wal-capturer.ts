@@ -9,7 +9,7 @@ import type { Barriers } from "./barriers.ts";
 import type { Enroller } from "./enroller.ts";
 import { isEnrolled } from "./publication.ts";
 import type { Publication } from "./publication.ts";
-import { whyNotEncodable } from "./row-encoder.ts";
+import { whyNotEncodable } from "./encodable.ts";
 import type { TypeCatalog } from "./type-catalog.ts";
 import { fetchColumnTypes } from "./type-query.ts";
 
