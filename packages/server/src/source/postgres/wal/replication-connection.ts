@@ -3,6 +3,7 @@ import { Client, Connection } from "pg";
 import { within } from "../../../timing/within.ts";
 import { formatLsn } from "./lsn.ts";
 import type { Lsn } from "./lsn.ts";
+import { VALUE_OPTIONS } from "./stream-settings.ts";
 import { readCopyData, statusMessage } from "./streaming-protocol.ts";
 
 /** What a {@link ReplicationConnection} is made with. */
@@ -34,9 +35,8 @@ export interface SystemIdentity {
   readonly timeline: number;
 }
 
-/** Text as the capture functions of mode `notify` write it, whatever the role's own settings are. */
-const SESSION_SETTINGS =
-  "-c timezone=UTC -c datestyle=ISO,YMD -c intervalstyle=postgres -c bytea_output=hex -c extra_float_digits=1 -c statement_timeout=0";
+/** Whatever the role's own settings are. */
+const SESSION_SETTINGS = `${VALUE_OPTIONS} -c statement_timeout=0`;
 
 /** One run of a logical replication stream: it is read in order, answered in time, and never read faster than handled. */
 export class ReplicationConnection {
