@@ -205,7 +205,7 @@ describe("what is refused, in one line that names the key and the fix", () => {
     [
       "what another kind of source has",
       { sources: [{ kind: "mongodb", url: "mongodb://h/d", mode: "wal" }] },
-      /unknown key sources\[0\]\.mode: .*Known here: kind, name, url, collections, database\.$/,
+      /unknown key sources\[0\]\.mode: .*Known here: kind, name, url, slot, collections, database\.$/,
     ],
     [
       "a MongoDB collection as a table",
@@ -225,7 +225,11 @@ describe("what is refused, in one line that names the key and the fix", () => {
       },
       /tenantField must be a field's name/,
     ],
-    ["wal", oneSource({ mode: "wal" }), /sources\[0\]\.mode: .*no "wal" yet: use "notify"/],
+    [
+      "a slot's name that PostgreSQL refuses",
+      oneSource({ mode: "wal", slot: "My-Slot" }),
+      /sources\[0\]\.slot must be 1 to 63/,
+    ],
     [
       "a kind that is none",
       { sources: [{ kind: "mysql" }] },

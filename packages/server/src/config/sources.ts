@@ -23,14 +23,19 @@ interface MongoCollectionConfig {
   readonly hide: readonly string[];
 }
 
+/** How changes of a PostgreSQL database are received. */
+type PostgresMode = "notify" | "wal";
+
 /** A PostgreSQL database that changes come from. */
-interface PostgresSourceConfig {
+export interface PostgresSourceConfig {
   readonly kind: "postgres";
   /** Unique among the sources. */
   readonly name: string;
   /** A connection URL, or `"embedded"`. */
   readonly url: string;
-  readonly mode: "notify";
+  readonly mode: PostgresMode;
+  /** Mode `wal`: the slot's and the publication's name; undefined: of the database. */
+  readonly slot: string | undefined;
   /** Public name → table; undefined: every table that can be a collection. */
   readonly collections: Readonly<Record<string, TableConfig>> | undefined;
 }
@@ -54,6 +59,9 @@ export interface DatabaseUrls {
   readonly databaseUrl: string | undefined;
   readonly mongodbUrl: string | undefined;
 }
+
+/** It needs no setting of the database's server. */
+const DEFAULT_MODE: PostgresMode = "notify";
 
 /** Completes the sources: their names and URLs, and those that there are without being listed. */
 export function resolveSources(
@@ -99,9 +107,9 @@ function withImplied(
 ): readonly ParsedSource[] {
   const sources = [...parsed];
   const lacks = (kind: ParsedSource["kind"]): boolean => sources.every((source) => source.kind !== kind);
-  if (databaseUrl !== undefined && lacks("postgres")) sources.push({ kind: "postgres", mode: "notify" });
+  if (databaseUrl !== undefined && lacks("postgres")) sources.push({ kind: "postgres" });
   if (mongodbUrl !== undefined && lacks("mongodb")) sources.push({ kind: "mongodb" });
-  if (sources.length === 0) sources.push({ kind: "postgres", mode: "notify" });
+  if (sources.length === 0) sources.push({ kind: "postgres" });
   return sources;
 }
 
@@ -110,8 +118,8 @@ function completePostgres(
   name: string,
   { databaseUrl }: DatabaseUrls,
 ): PostgresSourceConfig {
-  const { kind, mode, collections } = source;
-  return { kind, name, url: source.url ?? databaseUrl ?? "embedded", mode, collections };
+  const { kind, mode = DEFAULT_MODE, slot, collections } = source;
+  return { kind, name, url: source.url ?? databaseUrl ?? "embedded", mode, slot, collections };
 }
 
 function completeMongo(

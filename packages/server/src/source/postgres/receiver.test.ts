@@ -40,7 +40,7 @@ function setUp() {
       dropped: () => undefined,
     },
     topics: {
-      publish: (_tenant, topic) => told.push(topic),
+      publish: (_tenant, topic) => void told.push(topic),
       lost: (reason) => told.push(`topics lost: ${reason}`),
     },
     watches,

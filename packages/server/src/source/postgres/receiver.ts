@@ -183,7 +183,7 @@ export class Receiver {
     if (message === undefined || (message.kind === "p") !== (channel === PUBLISH_CHANNEL)) {
       this.#options.stats.garbage += 1;
     } else if (message.kind === "p") {
-      this.#options.topics.publish(message.tenant, message.subject, documentJson(message.body));
+      void this.#options.topics.publish(message.tenant, message.subject, documentJson(message.body));
     } else {
       this.#deliverChange(channel, message);
     }
