@@ -9,6 +9,7 @@ import { startup } from "./startup.ts";
 import { writeReport } from "./support/document.ts";
 import { describeMachine } from "./support/machine.ts";
 import { renderTable } from "./support/markdown-table.ts";
+import { walDecode } from "./wal-decode.ts";
 import { writers } from "./writers.ts";
 
 const BENCHMARKS: readonly Benchmark[] = [
@@ -19,6 +20,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   fanOut,
   mongoStreams,
   mongoJoins,
+  walDecode,
 ];
 const NAMES = BENCHMARKS.map(({ name }) => name).join(", ");
 
