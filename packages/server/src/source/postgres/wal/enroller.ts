@@ -51,7 +51,10 @@ export class Enroller {
    *
    * @throws {RealtimeError} `source_unavailable` when the table stays locked, `collection_not_usable` without the right to it.
    */
-  async enroll(table: CapturedTable, timeoutMs: number = this.#options.settings.enrollTimeoutMs): Promise<void> {
+  async enroll(
+    table: CapturedTable,
+    timeoutMs: number = this.#options.settings.enrollTimeoutMs,
+  ): Promise<void> {
     const { database, signal, log } = this.#options;
     const deadline = Date.now() + timeoutMs;
     let former: ReadonlySet<string> = new Set();

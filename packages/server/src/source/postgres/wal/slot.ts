@@ -58,7 +58,12 @@ export class SlotKeeper {
   readonly #log: Logger;
   #generation = 0;
 
-  constructor(name: string, database: DatabasePool, settings: Pick<WalSettings, "slotTimeoutMs">, log: Logger) {
+  constructor(
+    name: string,
+    database: DatabasePool,
+    settings: Pick<WalSettings, "slotTimeoutMs">,
+    log: Logger,
+  ) {
     this.name = name;
     this.#database = database;
     this.#settings = settings;
@@ -141,10 +146,13 @@ export class SlotKeeper {
     await this.#database.use(async (client) => {
       await client.query(`set statement_timeout = ${String(this.#settings.slotTimeoutMs)}`);
       try {
-        await client.query("select pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput')", [this.name]);
+        await client.query("select pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput')", [
+          this.name,
+        ]);
       } catch (error) {
         const code = error instanceof DatabaseError ? error.code : undefined;
-        if (code === QUERY_CANCELED) throw new SlotUnavailableError(await this.#describeWait(), { cause: error });
+        if (code === QUERY_CANCELED)
+          throw new SlotUnavailableError(await this.#describeWait(), { cause: error });
         // Another server was faster: it is the same slot.
         if (code !== DUPLICATE_OBJECT) throw error;
       } finally {
