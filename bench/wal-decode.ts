@@ -162,7 +162,7 @@ class CountingDecoder {
 }
 
 /** The slot is never confirmed, so each run reads the same. */
-async function stream(url: string, onData: (payload: Buffer) => boolean): Promise<void> {
+async function readStream(url: string, onData: (payload: Buffer) => boolean): Promise<void> {
   const given = new AbortController();
   const connection = await ReplicationConnection.open({
     url,
@@ -189,7 +189,7 @@ const COMMIT = 0x43;
 async function readPayloads(url: string, types: TypeCatalog): Promise<readonly Buffer[]> {
   const payloads: Buffer[] = [];
   const decoder = new CountingDecoder(types);
-  await stream(url, (payload) => {
+  await readStream(url, (payload) => {
     payloads.push(Buffer.from(payload));
     decoder.decode(payload);
     return payload[0] === COMMIT && decoder.changes > 0;
@@ -200,7 +200,7 @@ async function readPayloads(url: string, types: TypeCatalog): Promise<readonly B
 async function measureStream(url: string, types: TypeCatalog, changes: number): Promise<number> {
   const decoder = new CountingDecoder(types);
   const before = process.cpuUsage();
-  await stream(url, (payload) => {
+  await readStream(url, (payload) => {
     decoder.decode(payload);
     return payload[0] === COMMIT && decoder.changes > 0;
   });

@@ -27,14 +27,18 @@ export function whyNotEncodable(
   types: TypeCatalog,
 ): string | undefined {
   const shown = `"${schema}.${name}"`;
+  const isComposite = rules.primaryKey.length > 1;
   for (const column of [rules.tenantColumn, ...rules.primaryKey]) {
     const found = columns.find((candidate) => candidate.name === column);
     if (found === undefined) {
       return `The replication stream does not have the column "${column}" of the table ${shown}, which is needed: take it into the publication's column list, or leave the list out.`;
     }
     if ((found.unsent ?? null) !== null) return unsentColumn(found, shown);
-    if (types.get(found.typeOid).textCast === "unsupported") {
-      return `The column "${column}" of the table ${shown} cannot be a tenant or a key in wal mode, since its type has a cast to text of its own: use notify mode, or another column.`;
+    const { value, textCast } = types.get(found.typeOid);
+    // A composite key is an array of JSON values; the others are texts.
+    const isText = column === rules.tenantColumn || !isComposite;
+    if (isText ? textCast === "unsupported" : unsupportedIn(value) !== undefined) {
+      return `The column "${column}" of the table ${shown} cannot be a tenant or a key in wal mode, since its type has a cast of its own, or is xml: use notify mode, or another column.`;
     }
   }
   for (const column of columns) {

@@ -150,6 +150,10 @@ describe("RowEncoder", () => {
     await expect(open(own, { hidden: new Set(["own"]), tenantColumn: "own" })).rejects.toThrow(
       'The column "own" of the table "public.todos" cannot be a tenant or a key',
     );
+    const composite = { hidden: new Set(["own"]), primaryKey: ["id", "own"] };
+    await expect(open(own, composite)).rejects.toThrow(
+      'The column "own" of the table "public.todos" cannot be',
+    );
     await expect(open([...COLUMNS, ["gone", 99_999]])).rejects.toThrow("its type does not exist any more");
     await expect(open(COLUMNS, { primaryKey: ["id", "other"] })).rejects.toThrow(
       'does not have the column "other"',

@@ -1,5 +1,5 @@
 import type { Pool } from "pg";
-import { planTypes } from "./type-plan.ts";
+import { FIRST_OWN_OID, planTypes } from "./type-plan.ts";
 import { fetchTypes } from "./type-query.ts";
 import type { TypePlan } from "./value-type.ts";
 
@@ -56,18 +56,16 @@ export class TypeCatalog {
   }
 
   /**
-   * Looks all types up again.
+   * Looks all types up again that can change.
    *
    * @returns the oids of those that are not what they were: encoders of relations with them are made anew.
    */
   async refresh(): Promise<ReadonlySet<number>> {
     return this.#inTurn(async () => {
-      const former = this.#plans;
-      const current = await this.#fetch([...former.keys()]);
-      this.#plans = current;
-      const changed = [...former].filter(
-        ([oid, plan]) => JSON.stringify(plan) !== JSON.stringify(current.get(oid) ?? GONE),
-      );
+      const former = [...this.#plans].filter(([oid]) => oid >= FIRST_OWN_OID);
+      const current = await this.#fetch(former.map(([oid]) => oid));
+      this.#plans = new Map([...this.#plans, ...current]);
+      const changed = former.filter(([oid, plan]) => JSON.stringify(plan) !== JSON.stringify(this.get(oid)));
       return new Set(changed.map(([oid]) => oid));
     });
   }

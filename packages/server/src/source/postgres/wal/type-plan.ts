@@ -1,8 +1,8 @@
 import type { CatalogType } from "./type-query.ts";
 import type { TextCast, TypePlan, ValueType } from "./value-type.ts";
 
-/** Built-in types have smaller oids; casts to json are looked at for others only. */
-const FIRST_OWN_OID = 16_384;
+/** Built-in types have smaller oids. They never change, and casts of theirs to json are not looked at. */
+export const FIRST_OWN_OID = 16_384;
 
 const INT2_VECTOR = 22;
 const OID_VECTOR = 30;
@@ -75,6 +75,7 @@ function valueType(type: CatalogType, part: (oid: number) => ValueType): ValueTy
     };
   }
   if (type.oid < FIRST_OWN_OID || type.json_cast === null) return { kind: "string" };
+  // The name of a C function is all of its source.
   if (type.json_cast === "hstore_to_json") return { kind: "hstore" };
   return unsupported(`its type ${type.shown} has a cast to json of its own`);
 }

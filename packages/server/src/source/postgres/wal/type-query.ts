@@ -14,7 +14,7 @@ export interface CatalogType {
   readonly delimiter: string;
   /** Of a composite type: its attributes with their types. */
   readonly fields: readonly (readonly [name: string, type: number])[] | null;
-  /** The function of a cast to json, which `row_to_json` uses; and of one to text. */
+  /** The source of the function of a cast to json, which `row_to_json` uses; and of one to text. */
   readonly json_cast: string | null;
   readonly text_cast: string | null;
 }
@@ -42,9 +42,9 @@ select t.oid::pg_catalog.int8::pg_catalog.float8 as oid, t.typtype::text as kind
   (select pg_catalog.json_agg(pg_catalog.json_build_array(a.attname, a.atttypid::pg_catalog.int8) order by a.attnum)
     from pg_catalog.pg_attribute a
     where t.typtype = 'c' and a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped) as fields,
-  (select f.proname from pg_catalog.pg_cast c join pg_catalog.pg_proc f on f.oid = c.castfunc
+  (select f.prosrc from pg_catalog.pg_cast c join pg_catalog.pg_proc f on f.oid = c.castfunc
     where c.castsource = t.oid and c.casttarget = 'pg_catalog.json'::pg_catalog.regtype and c.castmethod = 'f') as json_cast,
-  (select f.proname from pg_catalog.pg_cast c join pg_catalog.pg_proc f on f.oid = c.castfunc
+  (select f.prosrc from pg_catalog.pg_cast c join pg_catalog.pg_proc f on f.oid = c.castfunc
     where c.castsource = t.oid and c.casttarget = 'pg_catalog.text'::pg_catalog.regtype and c.castmethod = 'f') as text_cast
 from needed n
 join pg_catalog.pg_type t on t.oid = n.oid
