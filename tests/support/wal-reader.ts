@@ -9,7 +9,7 @@ import { TypeCatalog } from "../../packages/server/src/source/postgres/wal/type-
 import type { TestDatabase } from "./postgres.ts";
 
 /** A change as the wal decoder makes it, before anything is said about tenants. */
-export interface DecodedChange {
+interface DecodedChange {
   readonly type: "insert" | "update" | "delete";
   readonly tenant: string | null;
   readonly id: string;

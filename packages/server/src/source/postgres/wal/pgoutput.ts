@@ -5,7 +5,7 @@ import { readTuple } from "./tuple.ts";
 import type { Tuple } from "./tuple.ts";
 
 /** A transaction begins; its changes follow, and then its commit. */
-export interface BeginMessage {
+interface BeginMessage {
   readonly kind: "begin";
   /** The LSN of its commit. */
   readonly finalLsn: bigint;
@@ -13,7 +13,7 @@ export interface BeginMessage {
   readonly xid: number;
 }
 
-export interface CommitMessage {
+interface CommitMessage {
   readonly kind: "commit";
   readonly commitLsn: bigint;
   /** Behind the commit: what is acknowledged when all of it is processed. */

@@ -1,9 +1,4 @@
-/**
- * The settings that the text of a value depends on, as the decoder expects them, and as the capture functions of the
- * `notify` mode have them. The connection that the stream is read from has them from its start, whatever the role's or
- * the database's own are.
- */
-export const VALUE_SETTINGS: Readonly<Record<string, string>> = Object.freeze({
+const SETTINGS: Readonly<Record<string, string>> = {
   timezone: "UTC",
   datestyle: "ISO,YMD",
   intervalstyle: "postgres",
@@ -12,9 +7,13 @@ export const VALUE_SETTINGS: Readonly<Record<string, string>> = Object.freeze({
   search_path: "pg_catalog",
   quote_all_identifiers: "off",
   client_encoding: "UTF8",
-});
+};
 
-/** {@link VALUE_SETTINGS} as a connection's `options`. */
-export const VALUE_OPTIONS: string = Object.entries(VALUE_SETTINGS)
+/**
+ * The settings that the text of a value depends on, as a connection's `options`: as the decoder expects them, and as
+ * the capture functions of the `notify` mode have them. The connection that the stream is read from begins with them,
+ * whatever the role's or the database's own are.
+ */
+export const VALUE_OPTIONS: string = Object.entries(SETTINGS)
   .map(([name, value]) => `-c ${name}=${value}`)
   .join(" ");

@@ -29,7 +29,7 @@ export type ValueType =
   | { readonly kind: "unsupported"; readonly reason: string };
 
 /** One attribute of a composite type. */
-export interface CompositeField {
+interface CompositeField {
   readonly name: string;
   readonly type: ValueType;
 }
