@@ -23,6 +23,13 @@ const WORTH_A_RETRY: ReadonlySet<string | undefined> = new Set([
   "40001",
 ]);
 
+/** For `uninstall`, which gives it back. */
+const REMEMBER_IDENTITY = `
+insert into paperdb.wal_identities (relation, identity, index)
+select c.oid, c.relreplident, (select indexrelid from pg_catalog.pg_index where indrelid = c.oid and indisreplident)
+from pg_catalog.pg_class c where c.oid = $1::oid
+on conflict (relation) do update set identity = excluded.identity, index = excluded.index`;
+
 /** Pauses between attempts: in them the application's queries go on. */
 const RETRY_MIN_MS = 50;
 const RETRY_MAX_MS = 400;
@@ -95,7 +102,8 @@ export class Enroller {
       await client.query(`SET LOCAL statement_timeout = ${String(settings.lockTimeoutMs)}`);
       // What a transaction has written before the table is published would not be streamed, so none is under way.
       await client.query(`LOCK TABLE ${shown} IN SHARE ROW EXCLUSIVE MODE`);
-      for (const relation of await fetchWithoutIdentity(client, table.oid)) {
+      for (const { oid, shown: relation } of await fetchWithoutIdentity(client, table.oid)) {
+        await client.query(REMEMBER_IDENTITY, [oid]);
         await client.query(`ALTER TABLE ${relation} REPLICA IDENTITY FULL`);
       }
       await client.query("SET LOCAL statement_timeout = 0");
@@ -147,19 +155,22 @@ async function fetchHolders(pool: Pool, table: CapturedTable): Promise<readonly 
 }
 
 /** The table, or those of its partitions, that have not REPLICA IDENTITY FULL, quoted. */
-async function fetchWithoutIdentity(client: PoolClient, oid: number): Promise<readonly string[]> {
-  const result = await client.query<{ shown: string }>(
+async function fetchWithoutIdentity(
+  client: PoolClient,
+  oid: number,
+): Promise<readonly { readonly oid: string; readonly shown: string }[]> {
+  const result = await client.query<{ oid: string; shown: string }>(
     `with recursive tree(oid) as (
        select $1::oid union all select i.inhrelid from tree t
        join pg_catalog.pg_class c on c.oid = t.oid and c.relkind = 'p'
        join pg_catalog.pg_inherits i on i.inhparent = t.oid
      )
-     select pg_catalog.format('%I.%I', n.nspname, c.relname) as shown
+     select c.oid::pg_catalog.int8 as oid, pg_catalog.format('%I.%I', n.nspname, c.relname) as shown
      from tree t join pg_catalog.pg_class c on c.oid = t.oid join pg_catalog.pg_namespace n on n.oid = c.relnamespace
      where c.relkind = 'r' and c.relreplident <> 'f'`,
     [oid],
   );
-  return result.rows.map(({ shown }) => shown);
+  return result.rows;
 }
 
 function unlogged(table: CapturedTable, cause: unknown): RealtimeError {

@@ -1,5 +1,5 @@
 import { RealtimeError } from "@paperdb/protocol";
-import type { Client, Pool } from "pg";
+import type { Pool } from "pg";
 import type { DatabasePool } from "../database-pool.ts";
 import type { Finding } from "../../finding.ts";
 import type { WalSettings } from "./settings.ts";
@@ -48,7 +48,7 @@ select current_setting('wal_level') as "walLevel", quote_ident(current_user) as 
     from pg_replication_slots where slot_name = $1), 0)::float8 end as "lagBytes"`;
 
 /** Asks a database for all that mode `wal` depends on. */
-export async function fetchWalFacts(database: Client | Pool, slot: string): Promise<WalFacts> {
+export async function fetchWalFacts(database: Pick<Pool, "query">, slot: string): Promise<WalFacts> {
   const result = await database.query<WalFacts>(FACTS, [slot]);
   const [row] = result.rows;
   if (row === undefined) throw new Error("The database did not answer.");

@@ -5,18 +5,23 @@ import { PUBLISH_PREFIX } from "./published-message.ts";
 /** The name of this history in `paperdb.migrations`. */
 export const WAL_SCHEMA_SET = "wal";
 
-/** The slots of this database, each with how often it was made: positions of another generation cannot be compared. */
-const SLOTS = `
+/** The slots of this database, each with how often it was made: positions of another generation cannot be compared; and the replica identities that tables had before. */
+const SLOTS_AND_IDENTITIES = `
 create table paperdb.wal_slots (
   name text primary key,
   generation integer not null,
   system_id text not null,
   timeline integer not null
 );
+create table paperdb.wal_identities (
+  relation oid primary key,
+  identity "char" not null,
+  index oid
+);
 `;
 
 /** The history of this mode's part of schema `paperdb`. */
-export const WAL_MIGRATIONS: readonly Migration[] = [{ id: 1, sql: SLOTS }];
+export const WAL_MIGRATIONS: readonly Migration[] = [{ id: 1, sql: SLOTS_AND_IDENTITIES }];
 
 /** The body of `paperdb.publish`: a logical message, which commits, or does not, with its transaction. The stream carries its bytes as they are. */
 export const WAL_PUBLISH: string = publishFunctionSource(`

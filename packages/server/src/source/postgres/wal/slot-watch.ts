@@ -42,7 +42,8 @@ export class SlotWatch {
   }
 }
 
-function kindOfTrouble({ walStatus, lagBytes }: SlotStatus, maxLagBytes: number): string | undefined {
+/** Whether a slot needs attention, as a word. */
+export function kindOfTrouble({ walStatus, lagBytes }: SlotStatus, maxLagBytes: number): string | undefined {
   if (walStatus === "unreserved" || walStatus === "lost") return walStatus;
   return lagBytes > maxLagBytes ? "behind" : undefined;
 }

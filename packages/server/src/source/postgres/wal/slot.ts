@@ -1,4 +1,5 @@
 import { DatabaseError } from "pg";
+import type { Pool } from "pg";
 import type { Logger } from "pino";
 import type { DatabasePool } from "../database-pool.ts";
 import { parseLsn } from "./lsn.ts";
@@ -43,8 +44,12 @@ export class SlotUnavailableError extends Error {
 }
 
 /** The name where none is configured: the database's oid, since slots of a cluster share their names. */
-export async function fetchDefaultSlotName(database: DatabasePool): Promise<string> {
-  const result = await database.pool.query<{ name: string }>(
+export async function fetchDefaultSlotName({
+  pool,
+}: {
+  readonly pool: Pick<Pool, "query">;
+}): Promise<string> {
+  const result = await pool.query<{ name: string }>(
     "select 'paperdb_' || oid as name from pg_catalog.pg_database where datname = current_database()",
   );
   return result.rows[0]?.name ?? "paperdb";

@@ -66,6 +66,7 @@ export class WalCatalogFollower {
     const collections = await catalog.refresh();
     capturer.forgetMissing(collections);
     if (watches.size === 0) return;
+    await publication.ensure();
     const enrollment = await publication.fetchEnrollment();
     const changedTypes = await types.refresh();
     for (const watched of watches.collections()) {
