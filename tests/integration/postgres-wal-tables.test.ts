@@ -7,7 +7,9 @@ import { TypeCatalog } from "../../packages/server/src/source/postgres/wal/type-
 import { fetchColumnTypes } from "../../packages/server/src/source/postgres/wal/type-query.ts";
 import { createApplicationDatabase, openTestSource } from "../support/postgres-source.ts";
 import type { TestSource } from "../support/postgres-source.ts";
+import { openWalSource } from "../support/postgres-wal.ts";
 import type { TestDatabase } from "../support/postgres.ts";
+import { until } from "../support/until.ts";
 import { fetchVersion, openWalReader } from "../support/wal-reader.ts";
 import type { WalReader } from "../support/wal-reader.ts";
 
@@ -204,6 +206,41 @@ line" text, "${"n".repeat(63)}" text, secret text, "__proto__" text, primary key
     await query("insert into virtual values (1, 't')");
     await expect(query("update virtual set tenant_id = 'u'")).rejects.toThrow("cannot update table");
     await expect(query("delete from virtual")).rejects.toThrow("cannot delete from table");
+  });
+
+  it("that become virtual take a published table out again, watched or not", async () => {
+    if ((await fetchVersion(database)) < 180_000) return;
+    for (const table of ["one", "two"])
+      await query(`create table ${table} (id int primary key, tenant_id text)`);
+    const wal = await openWalSource({ url: database.url });
+    try {
+      await wal.watch("t", "one");
+      await wal.watch("t", "two");
+      wal.source.unwatch({ tenant: "t", collection: "two" });
+      for (const table of ["one", "two"]) {
+        await query(`insert into ${table} values (1, 't')`);
+        await query(`alter table ${table} add column n int generated always as (id + 1) virtual`);
+        await until(
+          () =>
+            query(`update ${table} set id = 1`).then(
+              () => true,
+              () => false,
+            ),
+          { describe: `writes of ${table}` },
+        );
+      }
+      await until(() => wal.sink.droppedCollections.includes("one"), {
+        describe: "the end of subscriptions",
+      });
+      await expect(wal.watch("t", "one")).rejects.toThrow("virtual generated column");
+      await query("delete from one");
+      await query("alter table one drop column n");
+      await wal.watch("t", "one");
+      await query("insert into one values (2, 't')");
+      await until(() => wal.sink.changes("t", "one").some(({ id }) => id === "2"), { describe: "changes" });
+    } finally {
+      await wal.source.close();
+    }
   });
 
   it("that are large and were not changed come from the row before", async () => {

@@ -81,6 +81,31 @@ export class Publication {
     return { published, withoutIdentity: new Set(incomplete) };
   }
 
+  /**
+   * Takes tables out that have got a virtual generated column since they came in. PostgreSQL would refuse every
+   * UPDATE and DELETE of them: such a column cannot be part of the identity, which is the whole row.
+   *
+   * @returns their names, as SQL has them.
+   */
+  async withdrawUnwritable(): Promise<readonly string[]> {
+    if (this.#database.version < WITH_GENERATED_COLUMNS) return [];
+    const result = await this.#database.pool.query<{ shown: string }>(
+      `select pg_catalog.format('%I.%I', n.nspname, c.relname) as shown
+       from pg_catalog.pg_publication_rel r
+       join pg_catalog.pg_publication p on p.oid = r.prpubid
+       join pg_catalog.pg_class c on c.oid = r.prrelid
+       join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+       where p.pubname = $1
+         and exists (select from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attgenerated = 'v')`,
+      [this.name],
+    );
+    const tables = result.rows.map(({ shown }) => shown);
+    for (const table of tables) {
+      await this.#database.pool.query(`ALTER PUBLICATION ${escapeIdentifier(this.name)} DROP TABLE ${table}`);
+    }
+    return tables;
+  }
+
   #publishesGenerated(): boolean {
     return this.#database.version >= WITH_GENERATED_COLUMNS;
   }

@@ -6,6 +6,8 @@ import type { TypePlan } from "./value-type.ts";
 /** How many types are remembered; beyond it they are looked up anew. */
 const DEFAULT_MAX_TYPES = 10_000;
 
+type Columns = readonly { readonly typeOid: number }[];
+
 const GONE: TypePlan = {
   value: { kind: "unsupported", reason: "its type does not exist any more" },
   textCast: "unsupported",
@@ -21,6 +23,8 @@ export class TypeCatalog {
   readonly #database: { readonly pool: Pick<Pool, "query"> };
   readonly #maxTypes: number;
   #plans: ReadonlyMap<number, TypePlan> = new Map();
+  /** Columns all of whose types are there. */
+  #known = new WeakSet<Columns>();
   /** Loads come one after the other, so that none undoes another's. */
   #loading: Promise<unknown> = Promise.resolve();
 
@@ -35,23 +39,25 @@ export class TypeCatalog {
     return this.#plans.get(oid) ?? GONE;
   }
 
-  /** Whether {@link load} of these columns would have nothing to do. */
-  has(columns: Iterable<{ readonly typeOid: number }>): boolean {
-    for (const { typeOid } of columns) if (!this.#plans.has(typeOid)) return false;
+  /** Whether {@link load} of these columns would have nothing to do. Cheap to ask again for the same columns. */
+  has(columns: Columns): boolean {
+    if (this.#known.has(columns)) return true;
+    if (!columns.every(({ typeOid }) => this.#plans.has(typeOid))) return false;
+    this.#known.add(columns);
     return true;
   }
 
   /** Looks up the types of these columns that are not known yet. */
-  async load(columns: Iterable<{ readonly typeOid: number }>): Promise<void> {
-    const wanted = [...new Set([...columns].map(({ typeOid }) => typeOid))];
+  async load(columns: Columns): Promise<void> {
+    const wanted = [...new Set(columns.map(({ typeOid }) => typeOid))];
     await this.#inTurn(async () => {
       if (wanted.every((oid) => this.#plans.has(oid))) return;
       const missing = wanted.filter((oid) => !this.#plans.has(oid));
       const found = await this.#fetch(missing);
       const isTooMuch = this.#plans.size + found.size > this.#maxTypes;
       // What is wanted is kept, whatever the bound: an encoder is about to ask for it.
-      const kept = isTooMuch ? await this.#fetch(wanted) : new Map([...this.#plans, ...found]);
-      this.#plans = kept;
+      this.#plans = isTooMuch ? await this.#fetch(wanted) : new Map([...this.#plans, ...found]);
+      if (isTooMuch) this.#known = new WeakSet();
     });
   }
 

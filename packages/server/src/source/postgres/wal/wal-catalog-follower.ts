@@ -62,9 +62,12 @@ export class WalCatalogFollower {
 
   /** Compares what is watched with what there is, and puts right what differs. */
   async reconcile(): Promise<void> {
-    const { catalog, capturer, publication, types, watches } = this.#options;
+    const { catalog, capturer, log, publication, types, watches } = this.#options;
     const collections = await catalog.refresh();
     capturer.forgetMissing(collections);
+    for (const table of await publication.withdrawUnwritable()) {
+      log.warn({ table }, "A table has a virtual generated column now, so it is not streamed any more");
+    }
     if (watches.size === 0) return;
     await publication.ensure();
     const enrollment = await publication.fetchEnrollment();
@@ -113,9 +116,9 @@ export class WalCatalogFollower {
     watched.isBroken = true;
     watches.update(watched, table);
     try {
-      if (!isEnrolled(table, enrollment)) await enroller.enroll(table, REPAIR_TIMEOUT_MS);
       const problem = await capturer.whyNotEncodable(table);
       if (problem !== undefined) throw new RealtimeError("collection_not_usable", problem);
+      if (!isEnrolled(table, enrollment)) await enroller.enroll(table, REPAIR_TIMEOUT_MS);
     } catch (error) {
       if (!(error instanceof RealtimeError)) throw error;
       log.warn({ collection: watched.name, reason: error.message }, "Cannot stream a collection");
