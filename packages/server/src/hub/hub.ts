@@ -158,7 +158,9 @@ export class Hub implements LogListener {
 
   advanced(history: ChannelHistory): void {
     const channel = this.#byHistory.get(history);
-    if (channel !== undefined && channel.users > 0) this.#dispatcher.scheduleChannel(channel);
+    if (channel === undefined) return;
+    channel.advance();
+    if (channel.users > 0) this.#dispatcher.scheduleChannel(channel);
   }
 
   ended(history: ChannelHistory, reason: string): void {

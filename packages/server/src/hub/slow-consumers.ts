@@ -48,9 +48,9 @@ export class SlowConsumers {
   }
 
   /** The next event is not counted, so that one large event never ends a client that reads. */
-  #isTooFar({ channel: { history }, place, generation }: Subscription): boolean {
-    if (generation !== history.generation || place >= history.headIndex) return false;
+  #isTooFar({ channel: { history }, view, place, generation, isAtHead }: Subscription): boolean {
+    if (generation !== history.generation || isAtHead) return false;
     if (place < history.firstIndex) return true;
-    return history.endOffset - history.entryAt(place).endOffset > this.#limits.maxBufferedBytes;
+    return view.bytesBehind(place) > this.#limits.maxBufferedBytes;
   }
 }

@@ -7,7 +7,7 @@ export class Subscription {
   readonly target: DeliveryTarget;
   readonly channel: Channel;
   readonly view: View;
-  /** The place of the next event to send. */
+  /** The place of the next event to send; at or beyond the history's head when there is none. */
   place: number;
   /** The history's generation that {@link place} belongs to. */
   generation: number;
@@ -19,7 +19,17 @@ export class Subscription {
     this.target = target;
     this.channel = channel;
     this.view = view;
-    this.place = place;
+    this.place = view.settle(place);
     this.generation = channel.history.generation;
+  }
+
+  /** Whether nothing is left to send. */
+  get isAtHead(): boolean {
+    return this.place >= this.channel.history.headIndex;
+  }
+
+  /** Goes on from this place. */
+  moveTo(place: number): void {
+    this.place = this.view.settle(place);
   }
 }
