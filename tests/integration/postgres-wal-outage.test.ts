@@ -226,6 +226,27 @@ describe("the slot", () => {
     expect((second.sink.positions[0] ?? "") > (first.sink.positions.at(-1) ?? "")).toBe(true);
   });
 
+  it("that another server had meanwhile resets, since that one has taken what was committed", async () => {
+    const first = await open({
+      slot: "passed_on",
+      settings: { minReconnectMs: 2_000, maxReconnectMs: 2_000 },
+    });
+    await first.watch("a", "todos");
+    const second = createWalSource({ url: database.url, slot: "passed_on", settings: { slotRetryMs: 20 } });
+    opened.push(second);
+    await second.source.open();
+    await terminateStream("passed_on");
+    await untilLive(second);
+    await query("insert into todos values (1, 'a')");
+    await second.settle(query);
+    await second.source.close();
+    await until(() => first.sink.resets.length > 0, { timeoutMs: 20_000 });
+    expect(first.sink.resets).toEqual([{ channels: "all", reason: "source_reconnected" }]);
+    expect(first.lostTopics).toEqual(["source_reconnected"]);
+    await query("insert into todos values (2, 'a')");
+    expect(await first.sink.next("a", "todos", 1)).toMatchObject([{ id: "2" }]);
+  });
+
   it("is made once open transactions have ended; until then the state says what it waits for", async () => {
     const server = await startPostgres();
     const test = createWalSource({ url: server.url, settings: { slotTimeoutMs: 200, slotRetryMs: 50 } });

@@ -56,7 +56,14 @@ describe("what applies", () => {
     expect(config.adminKey).toBeUndefined();
     expect(config.plans.pro.publishesPerSecond).toBeUndefined();
     expect(config.sources).toEqual([
-      { kind: "postgres", name: "postgres", url: "embedded", mode: "notify", collections: undefined },
+      {
+        kind: "postgres",
+        name: "postgres",
+        url: "embedded",
+        mode: "wal",
+        slot: undefined,
+        collections: undefined,
+      },
     ]);
   });
 

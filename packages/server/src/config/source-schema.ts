@@ -78,7 +78,7 @@ const postgresSource = z.strictObject({
     .enum(["notify", "wal"])
     .optional()
     .describe(
-      "How changes are received: `notify`, by triggers and LISTEN, or `wal`, from the write-ahead log by logical replication. Default: `notify`.",
+      "How changes are received: `notify`, by triggers and LISTEN, or `wal`, from the write-ahead log by logical replication. Default: `notify`; of the embedded database, `wal`.",
     ),
   slot: z
     .string()

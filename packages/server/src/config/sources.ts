@@ -60,9 +60,6 @@ export interface DatabaseUrls {
   readonly mongodbUrl: string | undefined;
 }
 
-/** It needs no setting of the database's server. */
-const DEFAULT_MODE: PostgresMode = "notify";
-
 /** Completes the sources: their names and URLs, and those that there are without being listed. */
 export function resolveSources(
   parsed: readonly ParsedSource[] | undefined,
@@ -118,8 +115,11 @@ function completePostgres(
   name: string,
   { databaseUrl }: DatabaseUrls,
 ): PostgresSourceConfig {
-  const { kind, mode = DEFAULT_MODE, slot, collections } = source;
-  return { kind, name, url: source.url ?? databaseUrl ?? "embedded", mode, slot, collections };
+  const { kind, slot, collections } = source;
+  const url = source.url ?? databaseUrl ?? "embedded";
+  // A database of the user's may not have the settings that "wal" needs.
+  const mode = source.mode ?? (url === "embedded" ? "wal" : "notify");
+  return { kind, name, url, mode, slot, collections };
 }
 
 function completeMongo(

@@ -49,7 +49,7 @@ export class Barriers {
     // A commit that is not waited for until it is on disk would not be streamed at once.
     const written = this.#database.use(async (client) => {
       await client.query(
-        `begin; set local synchronous_commit = local; select pg_catalog.pg_logical_emit_message(true, '${BARRIER_PREFIX}', '${id}'); commit`,
+        `begin read write; set local synchronous_commit = local; select pg_catalog.pg_logical_emit_message(true, '${BARRIER_PREFIX}', '${id}'); commit`,
       );
     });
     this.#writing = written.catch(() => undefined);

@@ -309,6 +309,9 @@ export class PostgresWalSource implements ChangeSource {
       }
       this.#generation = generation;
       this.#place.restart(generation);
+    } else if (confirmedLsn > this.#place.processedLsn) {
+      // Another server has had the slot meanwhile.
+      this.#lostReason = "source_reconnected";
     }
     this.#place.advance(confirmedLsn);
     this.#epoch = `${systemId}-${String(timeline)}-${String(generation)}`;
