@@ -119,6 +119,8 @@ export class DatabasePool {
       allowExitOnIdle: true,
       stream: () => this.#createSocket(),
     });
+    // A lost connection that somebody works with tells all its queries; without a listener it would end the process.
+    pool.on("connect", (client) => client.on("error", () => undefined));
     pool.on("error", (error) => {
       log.debug({ reason: error.message }, "An idle connection to the database was lost");
     });

@@ -4,7 +4,7 @@ import { within } from "../../../timing/within.ts";
 import { formatLsn } from "./lsn.ts";
 import type { Lsn } from "./lsn.ts";
 import { VALUE_OPTIONS } from "./stream-settings.ts";
-import { readCopyData, statusMessage } from "./streaming-protocol.ts";
+import { COPY_DONE, readCopyData, statusMessage } from "./streaming-protocol.ts";
 
 /** What a {@link ReplicationConnection} is made with. */
 export interface ReplicationOptions {
@@ -231,13 +231,24 @@ export class ReplicationConnection {
     stream.write(statusMessage(this.#handler.processed(), replyRequested));
   }
 
-  /** Tells the server what was processed, and ends. */
+  /** Tells the server what was processed, and ends; cut off when that takes longer than `timeoutMs`. */
   async close(timeoutMs: number): Promise<void> {
+    if (this.#timer === undefined) {
+      this.cut(new Error("It was closed."));
+      return;
+    }
     this.#sendStatus(false);
+    const { stream } = this.#connection;
+    // What is still sent is read and dropped: it comes again.
+    this.#handler = undefined;
+    clearInterval(this.#timer);
+    if (stream.writable) stream.write(COPY_DONE);
+    stream.resume();
     const timer = setTimeout(() => {
       this.#socket.destroy();
     }, timeoutMs);
     try {
+      await this.ended;
       await this.#client.end();
     } catch {
       this.#socket.destroy(); // It was gone already, which is what was asked for.

@@ -15,6 +15,9 @@ const KEEPALIVE_BYTES = 18;
 const STATUS_BYTES = 34;
 const POSTGRES_EPOCH_MS = 946_684_800_000; // 2000-01-01
 
+/** Ends the stream from our side. */
+export const COPY_DONE: Buffer = Buffer.from([0x63, 0, 0, 0, 4]);
+
 /** Reads what one CopyData carries; the payload is a view of it. */
 export function readCopyData(chunk: Buffer): StreamMessage {
   if (chunk[0] === XLOG_DATA && chunk.length >= XLOG_DATA_HEADER_BYTES) {
