@@ -62,12 +62,9 @@ export class WalCatalogFollower {
 
   /** Compares what is watched with what there is, and puts right what differs. */
   async reconcile(): Promise<void> {
-    const { catalog, capturer, log, publication, types, watches } = this.#options;
+    const { catalog, capturer, publication, types, watches } = this.#options;
     const collections = await catalog.refresh();
     capturer.forgetMissing(collections);
-    for (const table of await publication.withdrawUnwritable()) {
-      log.warn({ table }, "A table has a virtual generated column now, so it is not streamed any more");
-    }
     if (watches.size === 0) return;
     await publication.ensure();
     const enrollment = await publication.fetchEnrollment();
@@ -90,19 +87,29 @@ export class WalCatalogFollower {
 
   async #poll(): Promise<void> {
     const startedAtMs = Date.now();
+    const { isLive, log } = this.#options;
     try {
-      if (this.#options.isLive()) {
+      // The application's writes of such tables fail until then, whether the source is live or not.
+      await this.#withdrawUnwritable();
+      if (isLive()) {
         await this.reconcile();
         await this.#options.housekeep();
       }
     } catch (error) {
-      if (!this.#closed) {
-        this.#options.log.warn({ reason: String(error) }, "Cannot follow the catalog, will retry");
-      }
+      // Of a source that is not live it is known already.
+      const level = isLive() ? "warn" : "debug";
+      if (!this.#closed) log[level]({ reason: String(error) }, "Cannot follow the catalog, will retry");
     }
     const tookMs = Date.now() - startedAtMs;
     const restMs = tookMs < QUICK_POLL_MS ? 0 : tookMs * POLL_REST_FACTOR;
     this.#pollLater(Math.max(this.#options.settings.catalogPollIntervalMs, restMs));
+  }
+
+  async #withdrawUnwritable(): Promise<void> {
+    const { log, publication } = this.#options;
+    for (const table of await publication.withdrawUnwritable()) {
+      log.warn({ table }, "A table has a virtual generated column now, so it is not streamed any more");
+    }
   }
 
   #needsRepair(watched: WatchedCollection, table: CapturedTable, enrollment: Enrollment): boolean {
