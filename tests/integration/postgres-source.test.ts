@@ -38,9 +38,9 @@ describe("notifications", () => {
       "#1.1:1:999999:AAAA",
       "#1.1:1:1:AAAA",
       "@x",
-      `["i",1,1,${String(oid)},"a","1",0]\nnot json`,
-      `["i",1,1,${String(oid)},"a","1",0]\n[1]`,
-      `["i",1,1,${String(oid)},"a"]\n{}`,
+      `["i",1,"1.1",${String(oid)},"a","1",0]\nnot json`,
+      `["i",1,"1.1",${String(oid)},"a","1",0]\n[1]`,
+      `["i",1,"1.1",${String(oid)},"a"]\n{}`,
       `["p",1,1,${String(oid)},"a","1",0]\n{}`,
       `["z",1,1,${String(oid)},"a","1",0]\n{}`,
     ];
@@ -48,8 +48,8 @@ describe("notifications", () => {
     for (const payload of ["", "[]", '["lost",1]'])
       await query("select pg_notify('flc_rt_control', $1)", [payload]);
     const mismatched = [
-      `["i",1,1,${String(oid)},"b","1",0]\n{"id":1}`, // another tenant
-      `["i",1,1,${String(oid + 1)},"a","1",0]\n{"id":1}`, // another table
+      `["i",1,"1.1",${String(oid)},"b","1",0]\n{"id":1}`, // another tenant
+      `["i",1,"1.1",${String(oid + 1)},"a","1",0]\n{"id":1}`, // another table
     ];
     for (const payload of mismatched) await query(`select pg_notify('${channel}', $1)`, [payload]);
     await query("insert into forged values (7, 'a')");

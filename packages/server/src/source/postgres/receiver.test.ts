@@ -2,6 +2,7 @@ import { pino } from "pino";
 import { describe, expect, it } from "vitest";
 import type { SourceEvent } from "../change-source.ts";
 import { PUBLISH_CHANNEL } from "./channels.ts";
+import { NotifyBarriers } from "./notify-barriers.ts";
 import { Receiver } from "./receiver.ts";
 import { NOTIFY_DEFAULTS } from "./settings.ts";
 import { emptyStats } from "./stats.ts";
@@ -23,7 +24,7 @@ const TABLE: CapturedTable = {
 };
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
-const insert = (id: string) => `["i",1,1,5,"a","${id}",0]\n{"id":${id}}`;
+const insert = (id: string) => `["i",1,"7.1",5,"a","${id}",0]\n{"id":${id}}`;
 
 /** A receiver of one channel, whose outbox answers when and what the test says. */
 function setUp() {
@@ -44,6 +45,7 @@ function setUp() {
       lost: (reason) => told.push(`topics lost: ${reason}`),
     },
     watches,
+    barriers: new NotifyBarriers(() => Promise.resolve()),
     fetchOutbox: () =>
       new Promise((resolve, reject) => {
         fetches.push({ resolve, reject });

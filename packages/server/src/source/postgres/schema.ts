@@ -35,7 +35,17 @@ create unlogged table paperdb.outbox (
 );
 alter table paperdb.outbox alter column message set storage external;
 
-create function paperdb.send(
+${sendFunctionSql("create", "seq::text")}revoke all on function paperdb.send(text, text, text, text, text, boolean, text, bigint, bigint, bigint) from public;
+
+${publishFunctionSql(NOTIFY_PUBLISH)}
+revoke all on function paperdb.publish(text, text, jsonb) from public;
+`;
+
+/**
+ * @param number - what tells a message from the others, as JSON: an expression.
+ */
+function sendFunctionSql(create: string, number: string): string {
+  return `${create} function paperdb.send(
   channel text, kind text, table_oid text, tenant text, subject text, composite boolean, body text,
   max_body_bytes bigint, max_transaction_bytes bigint, max_chunked_bytes bigint
 ) returns boolean language plpgsql security definer
@@ -53,7 +63,7 @@ declare
   -- A commit fails when the queue is full: one transaction takes an eighth of it at most (8 kB a page; 17 and newer).
   sendable bigint := least(max_transaction_bytes, current_setting('max_notify_queue_pages', true)::bigint * 1024);
 begin
-  message := '["' || kind || '",' || floor(date_part('epoch', clock_timestamp()) * 1000)::bigint::text || ',' || seq::text
+  message := '["' || kind || '",' || floor(date_part('epoch', clock_timestamp()) * 1000)::bigint::text || ',' || ${number}
     || ',' || table_oid || ',' || to_json(tenant)::text || ',' || to_json(subject)::text
     || case when composite then ',1]' else ',0]' end || chr(10) || body;
   size := octet_length(message);
@@ -87,11 +97,18 @@ begin
   return true;
 end
 $paperdb$;
-revoke all on function paperdb.send(text, text, text, text, text, boolean, text, bigint, bigint, bigint) from public;
-
-${publishFunctionSql(NOTIFY_PUBLISH)}
-revoke all on function paperdb.publish(text, text, jsonb) from public;
 `;
+}
 
 /** The history of this source's part of schema `paperdb`. */
-export const SOURCE_MIGRATIONS: readonly Migration[] = [{ id: 1, sql: OUTBOX_AND_SEND }];
+export const SOURCE_MIGRATIONS: readonly Migration[] = [
+  { id: 1, sql: OUTBOX_AND_SEND },
+  // Snapshots have to know which transaction a change is of.
+  {
+    id: 2,
+    sql: sendFunctionSql(
+      "create or replace",
+      "'\"' || pg_current_xact_id()::text || '.' || seq::text || '\"'",
+    ),
+  },
+];

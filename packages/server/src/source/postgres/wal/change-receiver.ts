@@ -36,13 +36,15 @@ export class ChangeReceiver {
   readonly #options: ChangeReceiverOptions;
   #gathered: SourceEvent[] = [];
   #committedAtMs = 0;
+  #transaction = 0;
 
   constructor(options: ChangeReceiverOptions) {
     this.#options = options;
   }
 
-  begin(committedAtMs: number): void {
+  begin(committedAtMs: number, transaction: number): void {
     this.#committedAtMs = committedAtMs;
+    this.#transaction = transaction;
   }
 
   /** The stream describes a relation; it may be a partition that nobody knew of. */
@@ -164,6 +166,7 @@ export class ChangeReceiver {
       channel,
       position,
       committedAtMs: this.#committedAtMs,
+      transaction: this.#transaction,
       body: { type, documentId: encoder.documentId(row, old), document },
     });
   }

@@ -36,6 +36,11 @@ export class StreamPlace {
     return this.#at(AFTER);
   }
 
+  /** Below those of a transaction. */
+  positionBefore(commitLsn: Lsn): Position {
+    return prefixOf(this.#generation, commitLsn) + "0".repeat(PLACE_DIGITS);
+  }
+
   /** Of the newest change's event. */
   get changePosition(): Position {
     return this.#at(FIRST);

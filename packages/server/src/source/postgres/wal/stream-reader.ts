@@ -6,6 +6,7 @@ import type { Lsn } from "./lsn.ts";
 import { PgoutputParser } from "./pgoutput.ts";
 import type { LogicalMessage } from "./pgoutput.ts";
 import { BARRIER_PREFIX, parsePublished, PUBLISH_PREFIX } from "./published-message.ts";
+import type { RecentCommits } from "./recent-commits.ts";
 import type { StreamHandler } from "./replication-connection.ts";
 import type { WalStats } from "./stats.ts";
 import type { StreamPlace } from "./stream-place.ts";
@@ -15,6 +16,7 @@ export interface StreamReaderOptions {
   readonly place: StreamPlace;
   readonly receiver: ChangeReceiver;
   readonly barriers: Barriers;
+  readonly commits: RecentCommits;
   readonly topics: TopicSink;
   readonly stats: WalStats;
   readonly log: Logger;
@@ -37,7 +39,7 @@ export class StreamReader implements StreamHandler {
   }
 
   onData(payload: Buffer): void | Promise<void> {
-    const { place, receiver } = this.#options;
+    const { place, receiver, commits } = this.#options;
     const message = this.#parser.parse(payload);
     switch (message.kind) {
       case "insert":
@@ -46,8 +48,8 @@ export class StreamReader implements StreamHandler {
         return this.#change(message);
       case "begin":
         place.begin(message.finalLsn);
-        receiver.begin(message.committedAtMs);
-        return undefined;
+        receiver.begin(message.committedAtMs, message.xid);
+        return commits.add(message.xid, message.finalLsn);
       case "commit":
         place.commit(message.endLsn);
         return undefined;

@@ -1,4 +1,8 @@
-const SETTINGS: Readonly<Record<string, string>> = {
+/**
+ * The settings that the text of a value depends on: as the decoder expects them, and as the capture functions of the
+ * `notify` mode have them.
+ */
+export const VALUE_SETTINGS: Readonly<Record<string, string>> = {
   timezone: "UTC",
   datestyle: "ISO,YMD",
   intervalstyle: "postgres",
@@ -10,10 +14,9 @@ const SETTINGS: Readonly<Record<string, string>> = {
 };
 
 /**
- * The settings that the text of a value depends on, as a connection's `options`: as the decoder expects them, and as
- * the capture functions of the `notify` mode have them. The connection that the stream is read from begins with them,
+ * {@link VALUE_SETTINGS} as a connection's `options`. The connection that the stream is read from begins with them,
  * whatever the role's or the database's own are.
  */
-export const VALUE_OPTIONS: string = Object.entries(SETTINGS)
+export const VALUE_OPTIONS: string = Object.entries(VALUE_SETTINGS)
   .map(([name, value]) => `-c ${name}=${value}`)
   .join(" ");
