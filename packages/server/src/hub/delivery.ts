@@ -66,11 +66,12 @@ export interface EventDocuments {
 /** A JSON value that a map can look up. */
 export type Scalar = string | number | boolean | null;
 
-/** A necessary condition: the document, now or before, has one of these values at the path. */
+/** A necessary condition: the document, now or before, has one of these keys as a value at the path. */
 export interface FilterTerm {
-  /** Names of fields, joined by dots. What is missing has the value null, an array those of its elements. */
-  readonly path: string;
-  readonly values: readonly Scalar[];
+  /** Names of fields, outermost first. What is missing has the value null, an array those of its elements. */
+  readonly path: readonly string[];
+  /** Compared as in a `Map`. */
+  readonly keys: readonly Scalar[];
 }
 
 /** Which events of a channel a subscription sees. */

@@ -182,5 +182,9 @@ class ChannelTurn implements Turn {
 }
 
 function* flowing(channel: Channel): Generator<Subscription> {
-  for (const view of channel.takeDue()) yield* view.flowing;
+  for (const view of channel.takeDue()) {
+    for (const subscription of view.subscriptions) {
+      if (subscription.blockedSinceMs === undefined) yield subscription;
+    }
+  }
 }

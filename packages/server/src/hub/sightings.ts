@@ -1,5 +1,5 @@
 import type { ChannelHistory } from "../log/change-log.ts";
-import type { EventDocuments, EventFilter } from "./delivery.ts";
+import type { EventDocuments, EventFilter, Sight } from "./delivery.ts";
 import type { Round } from "./round.ts";
 import type { Variant } from "./seen-event.ts";
 
@@ -14,38 +14,40 @@ export class Sightings {
   #places: number[] = [];
   #variants: Variant[] = [];
   #knownFrom: number;
-  #offeredUpTo: number;
+  #askedUpTo: number;
 
   constructor(filter: EventFilter, history: ChannelHistory) {
     this.#filter = filter;
     this.#history = history;
     this.#knownFrom = history.headIndex;
-    this.#offeredUpTo = history.headIndex;
+    this.#askedUpTo = history.headIndex;
+  }
+
+  /** How an event that has come is seen: undefined when it is not, or was asked for before. */
+  ask(place: number, documents: EventDocuments): Variant | undefined {
+    if (place < this.#askedUpTo) return undefined;
+    this.#askedUpTo = place + 1;
+    return variantOf(this.#filter.sees(this.#history.entryAt(place).event, documents));
   }
 
   /**
-   * An event has come, of which the filter has to be asked. Of those that it is not asked of it sees nothing.
+   * Remembers that the event at a place, the newest one, is seen. Of those that are not
+   * remembered between two places nothing is seen.
    *
-   * @returns whether it is seen, for the first call of a place.
+   * @param alone - whether nobody needs what is before it.
    */
-  offer(place: number, documents: EventDocuments): boolean {
-    if (place < this.#offeredUpTo) return false;
-    this.#offeredUpTo = place + 1;
-    const sight = this.#filter.sees(this.#history.entryAt(place).event, documents);
-    if (sight === "nothing") return false;
-    if (this.#places.length >= MAX_KNOWN) this.forgetBefore(this.#places[MAX_KNOWN / 2] ?? place);
+  remember(place: number, variant: Variant, alone: boolean): void {
+    if (alone) {
+      this.#knownFrom = place;
+      if (this.#places.length > 1) this.#forgetBefore(place);
+      // In place: new objects in so many old ones are dear to the garbage collector.
+      this.#places[0] = place;
+      this.#variants[0] = variant;
+      return;
+    }
+    if (this.#places.length >= MAX_KNOWN) this.#forgetBefore(this.#places[MAX_KNOWN / 2] ?? place);
     this.#places.push(place);
-    this.#variants.push(sight);
-    return true;
-  }
-
-  /** Nobody needs what was before this place. */
-  forgetBefore(place: number): void {
-    if (!this.knows(place)) return;
-    const first = this.#indexFrom(place);
-    this.#places = this.#places.slice(first);
-    this.#variants = this.#variants.slice(first);
-    this.#knownFrom = place;
+    this.#variants.push(variant);
   }
 
   /** Whether all that is seen at and after a place is known without asking. */
@@ -62,11 +64,17 @@ export class Sightings {
   at(place: number, round: Round): Variant | undefined {
     if (!this.knows(place)) {
       const { event } = this.#history.entryAt(place);
-      const sight = this.#filter.sees(event, round.documentsOf(event));
-      return sight === "nothing" ? undefined : sight;
+      return variantOf(this.#filter.sees(event, round.documentsOf(event)));
     }
     const index = this.#indexFrom(place);
     return this.#places[index] === place ? this.#variants[index] : undefined;
+  }
+
+  #forgetBefore(place: number): void {
+    const first = this.#indexFrom(place);
+    this.#places = this.#places.slice(first);
+    this.#variants = this.#variants.slice(first);
+    this.#knownFrom = place;
   }
 
   /** Of the first known place at or after this one. */
@@ -80,4 +88,8 @@ export class Sightings {
     }
     return low;
   }
+}
+
+function variantOf(sight: Sight): Variant | undefined {
+  return sight === "nothing" ? undefined : sight;
 }

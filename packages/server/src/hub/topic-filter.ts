@@ -7,7 +7,7 @@ export function topicFilter(pattern: string): EventFilter {
   const isOneTopic = !pattern.includes("*") && !pattern.includes(">");
   return {
     id: pattern,
-    term: isOneTopic ? { path: "topic", values: [pattern] } : undefined,
+    term: isOneTopic ? { path: ["topic"], keys: [pattern] } : undefined,
     sees: ({ body }) => ("topic" in body && matches(body.topic) ? "as_is" : "nothing"),
   };
 }

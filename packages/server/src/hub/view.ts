@@ -41,9 +41,6 @@ export class View {
   readonly name: string;
   readonly format: FrameFormat;
   readonly filter: EventFilter | undefined;
-  /** Those that can be written to; one whose peer does not keep up is not among them. */
-  readonly flowing = new Set<Subscription>();
-  /** All, flowing or not. */
   readonly subscriptions = new Set<Subscription>();
   readonly #history: ChannelHistory;
   readonly #cursorPrefix: string;
@@ -73,8 +70,9 @@ export class View {
    * @returns whether it is something new for its subscriptions.
    */
   offer(place: number, documents: EventDocuments): boolean {
-    if (this.#sightings?.offer(place, documents) !== true) return false;
-    this.wake(place);
+    const variant = this.#sightings?.ask(place, documents);
+    if (variant === undefined) return false;
+    this.#sightings?.remember(place, variant, this.wake(place));
     return true;
   }
 
@@ -87,16 +85,20 @@ export class View {
     return AT_HEAD;
   }
 
-  /** Those that had seen everything go on from this place. */
-  wake(place: number): void {
-    if (!this.#hasWaiting) return;
+  /**
+   * Those that had seen everything go on from this place.
+   *
+   * @returns whether these are all.
+   */
+  wake(place: number): boolean {
+    if (!this.#hasWaiting) return false;
     this.#hasWaiting = false;
     let allWaited = true;
     for (const subscription of this.subscriptions) {
       if (subscription.place === AT_HEAD) subscription.place = place;
       else allWaited = false;
     }
-    if (allWaited) this.#sightings?.forgetBefore(place);
+    return allWaited;
   }
 
   /**
@@ -104,6 +106,7 @@ export class View {
    * behind a filter, as much as it may be asked of at a time. It is kept until {@link forgetSlices}.
    */
   sliceAt(index: number, round: Round): Slice {
+    if (this.subscriptions.size === 1) return this.#cut(index, round);
     if (this.#slicesHead !== this.#history.headIndex) this.forgetSlices();
     let slice = this.#slices?.get(index);
     if (slice === undefined) {
