@@ -2,7 +2,7 @@ import { Client } from "pg";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { createApplicationDatabase } from "../support/postgres-source.ts";
 import { startMisbehavingProxy } from "../support/postgres-source-proxy.ts";
-import { createWalSource, openWalSource } from "../support/postgres-wal.ts";
+import { createWalSource } from "../support/postgres-wal.ts";
 import type { TestWalSource } from "../support/postgres-wal.ts";
 import { startPostgres } from "../support/postgres.ts";
 import type { TestDatabase } from "../support/postgres.ts";
@@ -26,7 +26,7 @@ afterAll(async () => {
   await database.drop();
 });
 
-async function open(options: Partial<Parameters<typeof openWalSource>[0]> = {}): Promise<TestWalSource> {
+async function open(options: Partial<Parameters<typeof createWalSource>[0]> = {}): Promise<TestWalSource> {
   const test = createWalSource({ url: database.url, ...options });
   opened.push(test);
   await test.source.open();
@@ -79,11 +79,11 @@ describe("an outage", () => {
     let cut: Promise<void> | undefined;
     const append = test.sink.append.bind(test.sink);
     test.sink.append = (events) => {
-      append(events);
+      void append(events);
       received += events.length;
       if (received >= 2_000) cut ??= terminateStream("half_way");
       // Slowly, so that the rest of the transaction is still on its way.
-      return new Promise((resolve) => {
+      return new Promise<void>((resolve) => {
         setTimeout(resolve, 2);
       });
     };
@@ -283,7 +283,7 @@ describe("the slot", () => {
         senderTimeoutMs: 1_000,
       },
     });
-    let release: (value?: unknown) => void = () => undefined;
+    let release: () => void = () => undefined;
     try {
       await runOn(server.url, "create table public.todos (id int primary key, tenant_id text, body text)");
       await test.source.open();
@@ -291,7 +291,7 @@ describe("the slot", () => {
       await test.watch("a", "todos");
       const [before] = await runOn(server.url, "select active_pid::text from pg_replication_slots");
       test.sink.append = () =>
-        new Promise((resolve) => {
+        new Promise<void>((resolve) => {
           release = resolve;
         });
       await runOn(
@@ -337,7 +337,7 @@ describe("a large transaction", () => {
         last = position;
       }
       peak = Math.max(peak, process.memoryUsage().rss);
-      return new Promise((resolve) => {
+      return new Promise<void>((resolve) => {
         setImmediate(resolve);
       });
     };

@@ -113,7 +113,7 @@ export class ReplicationConnection {
   }
 
   async identify(): Promise<SystemIdentity> {
-    const asked = this.#client.query<{ systemid: string; timeline: number }>("IDENTIFY_SYSTEM");
+    const asked = this.#client.query<{ systemid: string; timeline: number | string }>("IDENTIFY_SYSTEM");
     const result = await within(this.#options.connectTimeoutMs, asked, this.#options.signal);
     const [row] = result.rows;
     if (row === undefined) throw new Error("The database did not say which one it is.");

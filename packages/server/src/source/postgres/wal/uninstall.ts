@@ -18,8 +18,9 @@ export async function isStreaming(client: Client): Promise<boolean> {
  */
 export async function uninstallWal(client: Client, patiently: Patiently): Promise<readonly string[]> {
   const slots = await fetchSlots(client);
+  const present = slots.filter(({ exists }) => exists);
   // The slot first: it is what keeps the log from being removed.
-  for (const { name } of slots.filter(({ exists }) => exists)) {
+  for (const { name } of present) {
     await client.query("select pg_catalog.pg_drop_replication_slot($1)", [name]);
   }
   for (const { name } of slots) await client.query(`DROP PUBLICATION IF EXISTS ${escapeIdentifier(name)}`);
@@ -27,10 +28,10 @@ export async function uninstallWal(client: Client, patiently: Patiently): Promis
     await patiently(`ALTER TABLE IF EXISTS ${table} REPLICA IDENTITY ${identity}`, table);
   }
   await client.query("DROP TABLE IF EXISTS paperdb.wal_slots, paperdb.wal_identities");
-  if (await exists(client, "paperdb.migrations")) {
+  if (await tableExists(client, "paperdb.migrations")) {
     await client.query("DELETE FROM paperdb.migrations WHERE set = $1", [WAL_SCHEMA_SET]);
   }
-  return slots.filter(({ exists: was }) => was).map(({ name }) => name);
+  return present.map(({ name }) => name);
 }
 
 interface SlotRow {
@@ -41,7 +42,9 @@ interface SlotRow {
 
 /** Those that were ever made, and the one of the default name, should somebody have dropped our schema. */
 async function fetchSlots(client: Client): Promise<readonly SlotRow[]> {
-  const known = (await exists(client, "paperdb.wal_slots")) ? "select name from paperdb.wal_slots union" : "";
+  const known = (await tableExists(client, "paperdb.wal_slots"))
+    ? "select name from paperdb.wal_slots union"
+    : "";
   const result = await client.query<SlotRow>(
     `select n.name, s.slot_name is not null as exists, coalesce(s.active, false) as active
      from (${known} select 'paperdb_' || oid from pg_catalog.pg_database where datname = current_database()) n(name)
@@ -55,7 +58,7 @@ async function fetchSlots(client: Client): Promise<readonly SlotRow[]> {
 async function fetchIdentities(
   client: Client,
 ): Promise<readonly { readonly table: string; readonly identity: string }[]> {
-  if (!(await exists(client, "paperdb.wal_identities"))) return [];
+  if (!(await tableExists(client, "paperdb.wal_identities"))) return [];
   const result = await client.query<{ table: string; identity: string }>(
     `select pg_catalog.format('%I.%I', n.nspname, c.relname) as table,
        case i.identity when 'n' then 'NOTHING' when 'i' then coalesce('USING INDEX ' || pg_catalog.quote_ident(x.relname), 'DEFAULT')
@@ -69,7 +72,7 @@ async function fetchIdentities(
   return result.rows;
 }
 
-async function exists(client: Client, table: string): Promise<boolean> {
+async function tableExists(client: Client, table: string): Promise<boolean> {
   const result = await client.query<{ present: boolean }>("select to_regclass($1) is not null as present", [
     table,
   ]);
