@@ -871,7 +871,10 @@ describe("filtered subscriptions", () => {
             sink.lost("all", source.next(), "lost");
           } else if (current.kind === "settle") {
             await settle();
-            for (const index of catchingUp) if (peers[index]?.keepsUp === true) catchingUp.delete(index);
+            for (const index of catchingUp) {
+              const peer = peers[index];
+              if (peer?.keepsUp === true && peer.ended === undefined) catchingUp.delete(index);
+            }
           } else if (current.kind === "reconnect") {
             await reconnect(current.peer, current.back);
           } else {
