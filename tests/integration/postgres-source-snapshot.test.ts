@@ -25,8 +25,9 @@ it.each([
   const catalog = new Catalog({ fetchTables: (columns) => fetchTables(database.pool, columns) }, undefined);
   const table = (await catalog.refresh()).tables.get("indexed");
   if (table === undefined) throw new Error("There is no such table.");
+  const wanted = { tenant, narrowing: undefined, maxDocumentBytes: 1_000, encoding: "UTF8" };
   const plan = await database.query(
-    `explain ${selectSql(table, { kind: "r", tenantType: type }, tenant, 1_000)}`,
+    `explain ${selectSql(table, { kind: "r", types: { tenant_id: type } }, wanted)}`,
   );
   expect(JSON.stringify(plan.rows)).toContain("by_tenant");
 });

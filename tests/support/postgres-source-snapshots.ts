@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { ChangeSource, ChannelKey } from "../../packages/server/src/source/change-source.ts";
+import { parseFilter } from "../../packages/server/src/filter/parse-filter.ts";
+import type { JsonValue } from "../../packages/server/src/filter/json-value.ts";
 import type { SnapshotSettings } from "../../packages/server/src/source/snapshot-settings.ts";
 import type { TestDatabase } from "./postgres.ts";
 import { createApplicationDatabase } from "./postgres-source.ts";
@@ -122,6 +124,33 @@ export function describeSnapshots(openTestSource: Open): void {
       expect(await ids(tenant, table)).toEqual(["1"]);
       await test.watch(other, table);
       expect(await ids(other, table)).toEqual([]);
+    });
+
+    it("has every row that a filter wants, and reads no others where the filter can be pushed down", async () => {
+      await query(`create type "sta te" as enum ('open', 'shut')`);
+      await query("create domain level as int");
+      await query(
+        `create table filtered (id int primary key, tenant_id text, "st$1" "sta te", level level, title text)`,
+      );
+      await query(
+        `insert into filtered select i, 'a', (array['open', 'shut'])[i % 2 + 1]::"sta te", i % 5, 'it''s $1 \\ ' || i from generate_series(1, 100) i`,
+      );
+      await test.watch("a", "filtered");
+      const all = await readAll(await snapshot("a", "filtered"));
+      const wheres = [
+        { st$1: "open", level: { $gte: 3 } },
+        { title: { $in: ["it's $1 \\ 7", "it's $1 \\ 8", null] } },
+        { $or: [{ level: 1 }, { id: { $lt: 5 } }] },
+        { missing: { $exists: true } },
+      ];
+      for (const where of wheres) {
+        const filter = parseFilter(where, "where");
+        const wanted = all.filter(({ document }) => filter.matches(JSON.parse(document) as JsonValue));
+        const taken = await takeSnapshot(test.source, key("a", "filtered"), undefined, filter);
+        const read = await readAll(taken);
+        expect(read).toEqual(expect.arrayContaining(wanted));
+        if (!("missing" in where)) expect(read).toHaveLength(wanted.length);
+      }
     });
 
     it("has composite keys, partitions and no hidden columns; tables that inherit are others", async () => {

@@ -4,6 +4,7 @@ import type {
   ChannelKey,
   Snapshot,
   SnapshotDocument,
+  SnapshotNarrowing,
   SnapshotSeam,
   SourceEvent,
 } from "../../packages/server/src/source/change-source.ts";
@@ -50,8 +51,9 @@ export async function takeSnapshot(
   source: ChangeSource,
   key: ChannelKey,
   signal: AbortSignal = new AbortController().signal,
+  narrowing?: SnapshotNarrowing,
 ): Promise<Snapshot> {
-  const snapshot = await source.snapshot?.(key, undefined, signal);
+  const snapshot = await source.snapshot?.(key, narrowing, signal);
   if (snapshot === undefined) throw new Error("The source has no snapshots.");
   return snapshot;
 }
@@ -68,12 +70,12 @@ export function eventsAfter(
   sink: RecordingSink,
   key: ChannelKey,
   { since }: Snapshot,
-  { position, saw }: SnapshotSeam,
+  seam: SnapshotSeam,
 ): readonly SourceEvent[] {
   return sink.events.filter(
     (event) =>
       channelId(event.channel) === channelId(key) &&
       event.position > since &&
-      (event.position > position || !saw(event)),
+      (event.position > seam.position || !seam.saw(event)),
   );
 }

@@ -34,6 +34,20 @@ export function toSql(filter: Filter, table: SqlTable, firstParameter = 1): SqlC
   return { text: part.write(add), parameters };
 }
 
+/** The condition of {@link toSql} for statements that take no parameters. @param literal - writes a text as SQL. */
+export function toSqlText(
+  filter: Filter,
+  table: SqlTable,
+  literal: (text: string) => string,
+): string | undefined {
+  const part = translate(filter.node, table);
+  if (part === undefined || part === EVERY_ROW) return undefined;
+  return part.write((value, cast) => {
+    const written = typeof value === "string" ? literal(value) : `array[${value.map(literal).join()}]`;
+    return `${written}::${cast}`;
+  });
+}
+
 function translate(node: FilterNode, table: SqlTable): SqlPart | undefined {
   switch (node.kind) {
     case "and":

@@ -1,4 +1,5 @@
 import type { DocumentChange, JsonText, Position, TopicEvent } from "@paperdb/protocol";
+import type { Filter } from "../filter/filter.ts";
 
 /** One tenant's collection, or one tenant's topics on the event bus. */
 export interface ChannelKey {
@@ -33,11 +34,8 @@ export interface SnapshotDocument {
   readonly document: JsonText;
 }
 
-/** A condition that is pushed down to the database. It may only narrow: a snapshot may have other documents as well. */
-export interface SnapshotNarrowing {
-  /** Equal for equal conditions. */
-  readonly id: string;
-}
+/** What the caller needs of a snapshot. It is pushed down as far as it can be: the snapshot may have other documents as well. */
+export type SnapshotNarrowing = Filter;
 
 /** A channel's documents as of one moment. */
 export interface Snapshot {

@@ -109,6 +109,7 @@ export class PostgresNotifySource implements ChangeSource {
       url: options.url,
       applicationName: `${APPLICATION_NAME} snapshots`,
       connectTimeoutMs: settings.connectTimeoutMs,
+      encoding: () => database.encoding,
       maxDocumentBytes: settings.maxDocumentBytes,
       settings: { ...SNAPSHOT_DEFAULTS, ...options.snapshots },
       log,
@@ -194,7 +195,7 @@ export class PostgresNotifySource implements ChangeSource {
 
   async snapshot(
     { tenant, collection }: ChannelKey,
-    _narrowing: SnapshotNarrowing | undefined,
+    narrowing: SnapshotNarrowing | undefined,
     signal: AbortSignal,
   ): Promise<Snapshot> {
     this.#requireLive();
@@ -202,7 +203,7 @@ export class PostgresNotifySource implements ChangeSource {
     if (table === undefined) throw justChanged(collection);
     // PostgreSQL notifies of what is visible to all, so the snapshot sees whatever was received before.
     const since = this.#receiver.position;
-    const { visibility, batches } = await this.#snapshots.read(table, tenant, signal);
+    const { visibility, batches } = await this.#snapshots.read({ table, tenant, narrowing }, signal);
     return {
       since,
       batches,

@@ -3,7 +3,7 @@ import { Connection, DatabaseError, Pool } from "pg";
 import type { PoolClient } from "pg";
 import type { Logger } from "pino";
 import { quoteQualifiedName } from "../../../postgres/identifier.ts";
-import type { SnapshotDocument } from "../../change-source.ts";
+import type { SnapshotDocument, SnapshotNarrowing } from "../../change-source.ts";
 import { documentJson } from "../../document-json.ts";
 import type { SnapshotSettings } from "../../snapshot-settings.ts";
 import { justChanged } from "../just-changed.ts";
@@ -20,10 +20,19 @@ export interface SnapshotReaderOptions {
   readonly url: string;
   readonly applicationName: string;
   readonly connectTimeoutMs: number;
+  /** The database's encoding, once it is known. */
+  readonly encoding: () => string;
   /** A larger document fails the reading, as it would reset the channel. */
   readonly maxDocumentBytes: number;
   readonly settings: SnapshotSettings;
   readonly log: Logger;
+}
+
+/** Which rows are read. */
+export interface RowsRequest {
+  readonly table: CapturedTable;
+  readonly tenant: string;
+  readonly narrowing: SnapshotNarrowing | undefined;
 }
 
 /** The rows of a tenant, as of one moment. */
@@ -65,7 +74,7 @@ export class SnapshotReader {
    *
    * @throws {RealtimeError} `collection_not_usable`, `source_unavailable`; the iteration throws as well.
    */
-  async read(table: CapturedTable, tenant: string, signal: AbortSignal): Promise<RowsAsOf> {
+  async read({ table, tenant, narrowing }: RowsRequest, signal: AbortSignal): Promise<RowsAsOf> {
     const given = AbortSignal.any([signal, this.#closing.signal]);
     given.throwIfAborted();
     const client = await this.explaining(this.#pool.connect());
@@ -73,8 +82,9 @@ export class SnapshotReader {
     try {
       const facts = await this.#begin(client, table);
       const visibility = await take(client, table);
-      const { maxDocumentBytes, settings } = this.#options;
-      const rows = new CopiedRows(copySql(table, facts, tenant, maxDocumentBytes), settings, (id, row) =>
+      const { maxDocumentBytes, encoding, settings } = this.#options;
+      const wanted = { tenant, narrowing, maxDocumentBytes, encoding: encoding() };
+      const rows = new CopiedRows(copySql(table, facts, wanted), settings, (id, row) =>
         this.#document(table, id, row),
       );
       client.query(rows);
@@ -115,7 +125,7 @@ export class SnapshotReader {
   }
 
   async #begin(client: PoolClient, table: CapturedTable): Promise<TableFacts> {
-    const result = await client.query<TableFacts>(TABLE_FACTS, [table.oid, table.tenantColumn]);
+    const result = await client.query<TableFacts>(TABLE_FACTS, [table.oid]);
     const [facts] = result.rows;
     if (facts === undefined) throw justChanged(table.collection);
     await client.query(beginSql(table, facts, this.#options.settings.timeoutMs));

@@ -4,11 +4,14 @@ import type { ChangeSink, SourceState } from "../../change-source.ts";
 import type { Catalog } from "../catalog.ts";
 import type { DatabasePool } from "../database-pool.ts";
 import type { TopicSink } from "../receiver.ts";
+import type { SnapshotReader } from "../snapshot/snapshot-reader.ts";
+import { fetchVisibility } from "../snapshot/visibility.ts";
 import { Barriers } from "./barriers.ts";
 import { ChangeReceiver } from "./change-receiver.ts";
 import { Enroller } from "./enroller.ts";
 import { fetchPartitionRoot } from "./partition-root.ts";
 import type { Publication } from "./publication.ts";
+import { RecentCommits } from "./recent-commits.ts";
 import type { WalSettings } from "./settings.ts";
 import { SlotKeeper } from "./slot.ts";
 import type { ReadySlot } from "./slot.ts";
@@ -19,6 +22,7 @@ import { StreamReader } from "./stream-reader.ts";
 import { TypeCatalog } from "./type-catalog.ts";
 import { WalCapturer } from "./wal-capturer.ts";
 import { WalCatalogFollower } from "./wal-catalog-follower.ts";
+import { WalSnapshots } from "./wal-snapshots.ts";
 import { WalStream } from "./wal-stream.ts";
 import type { WalWatches } from "./wal-watches.ts";
 
@@ -28,6 +32,7 @@ export interface WalRunnerOptions {
   readonly database: DatabasePool;
   readonly catalog: Catalog;
   readonly publication: Publication;
+  readonly snapshotReader: SnapshotReader;
   readonly watches: WalWatches;
   readonly sink: ChangeSink;
   readonly topics: TopicSink;
@@ -44,9 +49,11 @@ const STREAM_APPLICATION_NAME = "paperdb-realtime stream";
 /** Keeps changes coming from a database that was checked and set up, and knows whether they do. */
 export class WalRunner {
   readonly capturer: WalCapturer;
+  readonly snapshots: WalSnapshots;
   readonly #options: WalRunnerOptions;
   readonly #place = new StreamPlace();
   readonly #barriers: Barriers;
+  readonly #commits: RecentCommits;
   readonly #receiver: ChangeReceiver;
   readonly #follower: WalCatalogFollower;
   readonly #stream: WalStream;
@@ -77,6 +84,14 @@ export class WalRunner {
       stats,
       place: this.#place,
       fetchPartitionRoot: (oid) => fetchPartitionRoot(database, oid),
+    });
+    this.#commits = new RecentCommits(() => fetchVisibility(database.pool));
+    this.snapshots = new WalSnapshots({
+      barriers,
+      reader: options.snapshotReader,
+      place: this.#place,
+      commits: this.#commits,
+      receiver: this.#receiver,
     });
     this.capturer = new WalCapturer(shared);
     this.#follower = new WalCatalogFollower({
@@ -161,6 +176,7 @@ export class WalRunner {
       place: this.#place,
       receiver: this.#receiver,
       barriers: this.#barriers,
+      commits: this.#commits,
       topics,
       stats,
       log,

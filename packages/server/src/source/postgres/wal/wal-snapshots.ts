@@ -1,7 +1,6 @@
 import type { Position } from "@paperdb/protocol";
 import type { Snapshot } from "../../change-source.ts";
-import type { SnapshotReader } from "../snapshot/snapshot-reader.ts";
-import type { CapturedTable } from "../table.ts";
+import type { RowsRequest, SnapshotReader } from "../snapshot/snapshot-reader.ts";
 import type { Barriers } from "./barriers.ts";
 import type { ChangeReceiver } from "./change-receiver.ts";
 import type { RecentCommits } from "./recent-commits.ts";
@@ -25,10 +24,10 @@ export class WalSnapshots {
   }
 
   /** Takes a snapshot of a tenant's rows. The channel is watched. */
-  async take(table: CapturedTable, tenant: string, signal: AbortSignal): Promise<Snapshot> {
+  async take(request: RowsRequest, signal: AbortSignal): Promise<Snapshot> {
     const { reader, place, commits } = this.#options;
     const { position } = place;
-    const { visibility, batches } = await reader.read(table, tenant, signal);
+    const { visibility, batches } = await reader.read(request, signal);
     const unseenLsn = commits.firstUnseen(visibility);
     const unseen = unseenLsn === undefined ? position : place.positionBefore(unseenLsn);
     return {

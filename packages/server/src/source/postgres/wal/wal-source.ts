@@ -7,8 +7,12 @@ import type {
   ChangeSource,
   ChannelKey,
   CollectionInfo,
+  Snapshot,
+  SnapshotNarrowing,
   SourceState,
 } from "../../change-source.ts";
+import { SNAPSHOT_DEFAULTS } from "../../snapshot-settings.ts";
+import type { SnapshotSettings } from "../../snapshot-settings.ts";
 import { Catalog } from "../catalog.ts";
 import type { CollectionsConfig } from "../collections.ts";
 import { DatabasePool } from "../database-pool.ts";
@@ -16,6 +20,7 @@ import { justChanged } from "../just-changed.ts";
 import { openError } from "../open-error.ts";
 import { ensurePublishFunction } from "../publish-function.ts";
 import type { TopicSink } from "../receiver.ts";
+import { SnapshotReader } from "../snapshot/snapshot-reader.ts";
 import { Publication } from "./publication.ts";
 import { requireWal } from "./requirements.ts";
 import { WAL_MIGRATIONS, WAL_PUBLISH, WAL_SCHEMA_SET } from "./schema.ts";
@@ -41,6 +46,7 @@ export interface PostgresWalSourceOptions {
   /** A child logger that names the source. */
   readonly log: Logger;
   readonly settings?: Partial<WalSettings>;
+  readonly snapshots?: Partial<SnapshotSettings> | undefined;
 }
 
 /** How old an answer about a name may be that is no collection: anybody can ask, as often as they like. */
@@ -68,6 +74,7 @@ export class PostgresWalSource implements ChangeSource {
   readonly #closing = new AbortController();
   readonly #database: DatabasePool;
   readonly #catalog: Catalog;
+  readonly #snapshots: SnapshotReader;
   /** Undefined until the database is set up. */
   #runner: WalRunner | undefined;
   #isClosing = false;
@@ -80,6 +87,16 @@ export class PostgresWalSource implements ChangeSource {
     const { connectTimeoutMs } = this.#settings;
     this.#database = new DatabasePool({ url, applicationName: "paperdb-realtime", connectTimeoutMs, log });
     this.#catalog = new Catalog(this.#database, collections);
+    this.#snapshots = new SnapshotReader({
+      source: options.name,
+      url,
+      applicationName: "paperdb-realtime snapshots",
+      connectTimeoutMs,
+      encoding: () => this.#database.encoding,
+      maxDocumentBytes: this.#settings.maxDocumentBytes,
+      settings: { ...SNAPSHOT_DEFAULTS, ...options.snapshots },
+      log,
+    });
   }
 
   /** Known once the source is live. */
@@ -147,6 +164,17 @@ export class PostgresWalSource implements ChangeSource {
     this.#watches.remove(key);
   }
 
+  async snapshot(
+    { tenant, collection }: ChannelKey,
+    narrowing: SnapshotNarrowing | undefined,
+    signal: AbortSignal,
+  ): Promise<Snapshot> {
+    const { snapshots } = this.#requireLive();
+    const table = this.#catalog.current.tables.get(collection);
+    if (table === undefined) throw justChanged(collection);
+    return snapshots.take({ table, tenant, narrowing }, signal);
+  }
+
   /** Ends within {@link CLOSE_TIMEOUT_MS}, whatever is under way and whether the database answers or not. */
   async close(): Promise<void> {
     if (this.#isClosing) return;
@@ -165,7 +193,7 @@ export class PostgresWalSource implements ChangeSource {
     // What was processed is told first; then everything that is under way is given up.
     await this.#runner?.end();
     this.#closing.abort();
-    await Promise.all([this.#runner?.ended(), this.#database.close()]);
+    await Promise.all([this.#runner?.ended(), this.#snapshots.close(), this.#database.close()]);
   }
 
   async #prepare(): Promise<WalRunner> {
@@ -185,6 +213,7 @@ export class PostgresWalSource implements ChangeSource {
       publication,
       catalog: this.#catalog,
       watches: this.#watches,
+      snapshotReader: this.#snapshots,
       settings: this.#settings,
       stats: this.#stats,
       signal: this.#closing.signal,
