@@ -34,6 +34,7 @@ export class Channel {
   /** The place up to which events were offered to views, and the history's generation then. */
   #offeredUpTo: number;
   #generation: number;
+  #cursorPrefix = "";
   /** Views made so far: those with a filter are named by it. */
   #namedViews = 0;
 
@@ -50,6 +51,8 @@ export class Channel {
   advance(): void {
     const { generation, firstIndex, headIndex } = this.history;
     for (const view of this.#unfiltered) this.#due.add(view);
+    // A source that begins a new epoch says that changes were lost.
+    if (generation !== this.#generation) this.#takeEpoch();
     if (this.#filtered.size > 0) {
       if (generation !== this.#generation) this.#filtered.forEach((view) => this.#due.add(view));
       else if (this.#offeredUpTo < firstIndex) this.#overtaken();
@@ -58,6 +61,11 @@ export class Channel {
     }
     this.#generation = generation;
     this.#offeredUpTo = headIndex;
+  }
+
+  /** What the cursors of this generation begin with. */
+  get cursorPrefix(): string {
+    return this.#cursorPrefix;
   }
 
   /** This view's subscriptions are to be visited. */
@@ -77,6 +85,8 @@ export class Channel {
   }
 
   view(format: FrameFormat, filter: EventFilter | undefined, maxSliceBytes: number): View {
+    // A source knows its epoch once it is live, which it is when somebody subscribes.
+    if (this.#views.size === 0) this.#takeEpoch();
     let byFilter = this.#views.get(format);
     if (byFilter === undefined) {
       byFilter = new Map();
@@ -85,9 +95,7 @@ export class Channel {
     let view = byFilter.get(filter?.id);
     if (view === undefined) {
       view = new View({
-        history: this.history,
-        // A source knows its epoch once it is live, which it is when somebody subscribes.
-        cursorPrefix: cursorPrefix(this.source.name, this.source.epoch),
+        channel: this,
         name: this.#viewName(filter),
         format,
         filter,
@@ -135,6 +143,10 @@ export class Channel {
     const parsed = parseCursor(cursor);
     const { name, epoch } = this.source;
     return parsed?.source === name && parsed.epoch === epoch ? parsed.position : undefined;
+  }
+
+  #takeEpoch(): void {
+    this.#cursorPrefix = cursorPrefix(this.source.name, this.source.epoch);
   }
 
   #viewsLike(view: View): Set<View> | FilterIndex {

@@ -36,7 +36,7 @@ const LINES: FrameFormat = {
 
 class CountingSource implements ChangeSource {
   readonly name = "counting";
-  readonly epoch = "e1";
+  epoch = "e1";
   sequence = 0;
   readonly unwatched: ChannelKey[] = [];
 
@@ -332,6 +332,20 @@ describe("Hub", () => {
     expect(live.documents).toEqual(["1", "2", "3"]);
     expect(slow.documents).toEqual(["1", "2", "3"]);
     expect(slow.lines.filter((line) => line === "reset truncated")).toHaveLength(1);
+  });
+
+  it("gives cursors of a source's new epoch to all, once changes of the old one were lost", async () => {
+    const { append, connect, sink, source } = setUp();
+    const peer = await connect();
+    append("1");
+    await settle();
+    source.epoch = "e2";
+    sink.lost("all", source.next(), "new slot");
+    append("2");
+    await settle();
+    expect(peer.lastCursor).toContain(".e2.");
+    const back = await connect(peer.lastCursor);
+    expect(back.lines[0]).toBe(`ready ${peer.lastCursor} resumed`);
   });
 
   it("does not resume across a loss", async () => {

@@ -10,9 +10,8 @@ const MAX_KNOWN = 256;
 export class Sightings {
   readonly #filter: EventFilter;
   readonly #history: ChannelHistory;
-  /** The places where it sees something, from `#knownFrom` on, ascending; and what it sees there. */
-  #places: number[] = [];
-  #variants: Variant[] = [];
+  /** The places where it sees something, from `#knownFrom` on, ascending, each with what it sees there: see {@link encode}. */
+  #seen: number[] = [];
   #knownFrom: number;
   #askedUpTo: number;
 
@@ -37,17 +36,16 @@ export class Sightings {
    * @param alone - whether nobody needs what is before it.
    */
   remember(place: number, variant: Variant, alone: boolean): void {
-    if (alone) {
+    if (alone && this.#seen.length === 1) {
+      // In place: new objects for so many filters are dear to the garbage collector.
+      this.#seen[0] = encode(place, variant);
       this.#knownFrom = place;
-      if (this.#places.length > 1) this.#forgetBefore(place);
-      // In place: new objects in so many old ones are dear to the garbage collector.
-      this.#places[0] = place;
-      this.#variants[0] = variant;
       return;
     }
-    if (this.#places.length >= MAX_KNOWN) this.#forgetBefore(this.#places[MAX_KNOWN / 2] ?? place);
-    this.#places.push(place);
-    this.#variants.push(variant);
+    if (alone) this.#forgetBefore(place);
+    if (this.#seen.length >= MAX_KNOWN) this.#forgetBefore(placeIn(this.#seen[MAX_KNOWN / 2] ?? 0));
+    if (this.#seen.length > 0) this.#seen.push(encode(place, variant));
+    else this.#seen = [encode(place, variant)];
   }
 
   /** Whether all that is seen at and after a place is known without asking. */
@@ -57,7 +55,9 @@ export class Sightings {
 
   /** The next place, at or after this one, that is seen or not known; the head when there is none. */
   nextFrom(place: number): number {
-    return this.knows(place) ? (this.#places[this.#indexFrom(place)] ?? this.#history.headIndex) : place;
+    if (!this.knows(place)) return place;
+    const next = this.#seen[this.#indexFrom(place)];
+    return next === undefined ? this.#history.headIndex : placeIn(next);
   }
 
   /** What is seen at a place. */
@@ -66,28 +66,41 @@ export class Sightings {
       const { event } = this.#history.entryAt(place);
       return variantOf(this.#filter.sees(event, round.documentsOf(event)));
     }
-    const index = this.#indexFrom(place);
-    return this.#places[index] === place ? this.#variants[index] : undefined;
+    const seen = this.#seen[this.#indexFrom(place)];
+    return seen !== undefined && placeIn(seen) === place ? variantIn(seen) : undefined;
   }
 
   #forgetBefore(place: number): void {
-    const first = this.#indexFrom(place);
-    this.#places = this.#places.slice(first);
-    this.#variants = this.#variants.slice(first);
+    this.#seen = this.#seen.slice(this.#indexFrom(place));
     this.#knownFrom = place;
   }
 
   /** Of the first known place at or after this one. */
   #indexFrom(place: number): number {
     let low = 0;
-    let high = this.#places.length;
+    let high = this.#seen.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if ((this.#places[middle] ?? 0) < place) low = middle + 1;
+      if (placeIn(this.#seen[middle] ?? 0) < place) low = middle + 1;
       else high = middle;
     }
     return low;
   }
+}
+
+const VARIANTS: readonly Variant[] = ["as_is", "insert", "delete"];
+
+/** One number instead of an object: there are as many as filters. New events have places from zero on. */
+function encode(place: number, variant: Variant): number {
+  return place * VARIANTS.length + VARIANTS.indexOf(variant);
+}
+
+function placeIn(seen: number): number {
+  return Math.floor(seen / VARIANTS.length);
+}
+
+function variantIn(seen: number): Variant | undefined {
+  return VARIANTS[seen % VARIANTS.length];
 }
 
 function variantOf(sight: Sight): Variant | undefined {

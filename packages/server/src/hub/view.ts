@@ -1,12 +1,11 @@
 import type { ChannelHistory } from "../log/change-log.ts";
+import type { Channel } from "./channel.ts";
 import type { EventDocuments, EventFilter, FrameFormat } from "./delivery.ts";
 import type { Round } from "./round.ts";
 import { frameKey, seenEvent, type Variant } from "./seen-event.ts";
 import { Sightings } from "./sightings.ts";
-import type { Subscription } from "./subscription.ts";
+import { AT_HEAD, type Subscription } from "./subscription.ts";
 
-/** The place of a filtered subscription that has seen all that there is for it: it moves with the head, for free. */
-const AT_HEAD = Number.POSITIVE_INFINITY;
 /** Subscriptions at more places than these at a time seldom share one. */
 const MAX_CACHED_SLICES = 64;
 /** A filter is asked of so many events at a time; the others are for the next slice. */
@@ -14,8 +13,7 @@ const MAX_ASKED_PER_SLICE = 64;
 
 /** What a view is made of. */
 export interface ViewOptions {
-  readonly history: ChannelHistory;
-  readonly cursorPrefix: string;
+  readonly channel: Channel;
   readonly name: string;
   readonly format: FrameFormat;
   readonly filter: EventFilter | undefined;
@@ -42,8 +40,8 @@ export class View {
   readonly format: FrameFormat;
   readonly filter: EventFilter | undefined;
   readonly subscriptions = new Set<Subscription>();
+  readonly #channel: Channel;
   readonly #history: ChannelHistory;
-  readonly #cursorPrefix: string;
   readonly #maxSliceBytes: number;
   readonly #sightings: Sightings | undefined;
   /** Whether its frames are no other view's. */
@@ -53,15 +51,15 @@ export class View {
   #slices: Map<number, Slice> | undefined;
   #slicesHead = -1;
 
-  constructor({ history, cursorPrefix, name, format, filter, maxSliceBytes }: ViewOptions) {
-    this.#history = history;
-    this.#cursorPrefix = cursorPrefix;
+  constructor({ channel, name, format, filter, maxSliceBytes }: ViewOptions) {
+    this.#channel = channel;
+    this.#history = channel.history;
     this.name = name;
     this.format = format;
     this.filter = filter;
     this.#hasOwnFrames = format.namesChannel && filter !== undefined;
     this.#maxSliceBytes = maxSliceBytes;
-    this.#sightings = filter === undefined ? undefined : new Sightings(filter, history);
+    this.#sightings = filter === undefined ? undefined : new Sightings(filter, channel.history);
   }
 
   /**
@@ -126,7 +124,7 @@ export class View {
 
   /** The cursor of a subscription that stands at this place. */
   cursorAt(index: number): string {
-    return this.#cursorPrefix + this.#history.positionAt(Math.min(index, this.#history.headIndex));
+    return this.#channel.cursorPrefix + this.#history.positionAt(index);
   }
 
   /** How many bytes follow the event at a place; of a filtered view only those that it sees, but for one that is far behind. */
@@ -182,6 +180,10 @@ export class View {
 
   #encode(index: number, variant: Variant): Buffer {
     const { event } = this.#history.entryAt(index);
-    return this.format.event(seenEvent(event, variant), this.#cursorPrefix + event.position, this.name);
+    return this.format.event(
+      seenEvent(event, variant),
+      this.#channel.cursorPrefix + event.position,
+      this.name,
+    );
   }
 }
