@@ -44,6 +44,3 @@ export class Filter {
     return new Filter(conjunction([this.node, other.node]));
   }
 }
-
-/** Matches every document. */
-export const MATCH_ALL: Filter = new Filter(EVERYTHING);
