@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import type { Benchmark, BenchmarkContext } from "./benchmark.ts";
 import { fanOut } from "./fan-out.ts";
+import { filters } from "./filters.ts";
 import { idleMemory } from "./idle-memory.ts";
 import { latency } from "./latency.ts";
 import { mongoJoins } from "./mongo-joins.ts";
@@ -18,6 +19,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   writers,
   idleMemory,
   fanOut,
+  filters,
   mongoStreams,
   mongoJoins,
   walDecode,
