@@ -30,6 +30,10 @@ describe("what somebody takes away", () => {
     ["the replica identity, for none", "alter table todos replica identity nothing"],
     ["the table's place in the publication", "alter publication meddled drop table todos"],
     ["the publication", "drop publication meddled"],
+    [
+      "the publication, and a change is made without it",
+      "drop publication meddled; insert into todos values (9, 'a', 'x')",
+    ],
   ])("is put right, and subscribers are reset: %s", async (_what, sql) => {
     const test = await openWalSource({ url: database.url, slot: "meddled", settings });
     try {
