@@ -19,7 +19,7 @@ import { parseFilter } from "../../packages/server/src/filter/parse-filter.ts";
 import { toMongo } from "../../packages/server/src/filter/to-mongo.ts";
 import { bsonJson } from "../../packages/server/src/source/mongodb/bson-json.ts";
 import { storedForms } from "../../packages/server/src/source/mongodb/stored-forms.ts";
-import { rawFilters } from "../support/filters.ts";
+import { rawFilters, WIDE_LIMITS } from "../support/filters.ts";
 import { createMongoDatabase } from "../support/mongo.ts";
 import type { TestMongoDatabase } from "../support/mongo.ts";
 
@@ -96,11 +96,12 @@ async function found(query: Document): Promise<readonly number[]> {
 }
 
 function matching(where: unknown): readonly number[] {
-  const filter = parseFilter(where, "where");
+  const filter = parseFilter(where, "where", WIDE_LIMITS);
   return [...documents.keys()].filter((index) => filter.matches(documents[index] ?? {}));
 }
 
-const query = (where: unknown): Document | undefined => toMongo(parseFilter(where, "where"), storedForms);
+const query = (where: unknown): Document | undefined =>
+  toMongo(parseFilter(where, "where", WIDE_LIMITS), storedForms);
 
 function scalarsIn(value: JsonValue | undefined): readonly (string | number | boolean)[] {
   if (value === null || value === undefined) return [];
@@ -182,7 +183,7 @@ it.each<readonly [string, readonly string[], readonly JsonValue[]]>([
         bounds: fc.constantFrom<(string | number)[]>(1, 1.5, "a", "aa"),
       }),
       async (where) => {
-        const filter = parseFilter(where, "where");
+        const filter = parseFilter(where, "where", WIDE_LIMITS);
         const expected = written.filter((document) => filter.matches(document as unknown as JsonValue));
         const ids = await collection.find(where as Document, { projection: { _id: 1 } }).toArray();
         expect(new Set(ids.map(({ _id }) => _id))).toEqual(new Set(expected.map(({ _id }) => _id)));

@@ -1,4 +1,5 @@
 import fc from "fast-check";
+import type { FilterLimits } from "../../packages/server/src/filter/filter-limits.ts";
 import type { JsonValue } from "../../packages/server/src/filter/json-value.ts";
 
 /** A filter as JSON, as a client writes it. */
@@ -13,7 +14,10 @@ export interface FilterVocabulary {
   readonly bounds: fc.Arbitrary<string | number>;
 }
 
-/** Filters of the whole language, within its limits. */
+/** What every filter of {@link rawFilters} is within, and twice as much. */
+export const WIDE_LIMITS: FilterLimits = { maxBytes: 1_000_000, maxTerms: 10_000, maxDepth: 50 };
+
+/** Filters of the whole language, a few perhaps beyond its limits. */
 export function rawFilters({ paths, values, bounds }: FilterVocabulary): fc.Arbitrary<RawFilter> {
   const operators = (inner: fc.Arbitrary<unknown>): fc.Arbitrary<RawFilter> => {
     const operator = fc.oneof(

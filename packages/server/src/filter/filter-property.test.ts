@@ -1,7 +1,7 @@
 import { RealtimeError } from "@paperdb/protocol";
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { naiveMatch, rawFilters } from "../../../../tests/support/filters.ts";
+import { naiveMatch, rawFilters, WIDE_LIMITS } from "../../../../tests/support/filters.ts";
 import type { RawFilter } from "../../../../tests/support/filters.ts";
 import { visitKeys } from "./equality-terms.ts";
 import type { JsonScalar, JsonValue } from "./json-value.ts";
@@ -45,7 +45,7 @@ const smallFilters = rawFilters({
 });
 const smallValues = fc.constantFrom<JsonValue[]>(1, null, [1], [null, 1], { b: 1 }, [{ b: 1 }, {}], []);
 const smallDocuments = fc.record({ a: smallValues, b: smallValues }, { requiredKeys: [] });
-const runs = { numRuns: 5000 };
+const runs = { numRuns: 2000 };
 
 it("matches what a plain reading of the language matches", () => {
   let matching = 0;
@@ -53,8 +53,8 @@ it("matches what a plain reading of the language matches", () => {
     fc.property(filters, documents, (raw, document) => {
       const expected = naiveMatch(raw, document);
       if (expected) matching++;
-      expect(parseFilter(JSON.stringify(raw), "where").matches(document)).toBe(expected);
-      expect(parseFilter(raw, "where").matches(document)).toBe(expected);
+      expect(parseFilter(JSON.stringify(raw), "where", WIDE_LIMITS).matches(document)).toBe(expected);
+      expect(parseFilter(raw, "where", WIDE_LIMITS).matches(document)).toBe(expected);
     }),
     runs,
   );
@@ -66,7 +66,7 @@ it("has terms that each matching document fulfils", () => {
   let fulfilled = 0;
   fc.assert(
     fc.property(smallFilters, smallDocuments, (raw, document) => {
-      const filter = parseFilter(raw, "where");
+      const filter = parseFilter(raw, "where", WIDE_LIMITS);
       if (!filter.matches(document)) return;
       for (const { path, keys } of filter.terms) {
         const found = new Set<JsonScalar>();
@@ -77,27 +77,38 @@ it("has terms that each matching document fulfils", () => {
     }),
     runs,
   );
-  expect(fulfilled).toBeGreaterThan(100);
+  expect(fulfilled).toBeGreaterThan(20);
 });
 
 it("means the same wherever the id is the same", () => {
+  const simple = fc.constantFrom<RawFilter[]>(
+    { a: 1 },
+    { a: null },
+    { a: { $ne: 1 } },
+    { a: { $gt: 0 } },
+    { a: { $not: { $gt: 0 } } },
+    { "a.b": 1 },
+  );
+  const pairs = fc
+    .tuple(fc.constantFrom("$and", "$or"), fc.array(simple, { minLength: 1, maxLength: 2 }))
+    .map(([name, list]): RawFilter => Object.fromEntries([[name, list]]));
   let same = 0;
   fc.assert(
-    fc.property(smallFilters, smallFilters, fc.array(smallDocuments, { minLength: 5 }), (one, other, all) => {
+    fc.property(pairs, pairs, fc.array(smallDocuments, { minLength: 5 }), (one, other, all) => {
       if (parseFilter(one, "where").id !== parseFilter(other, "where").id) return;
       same++;
       for (const document of all) expect(naiveMatch(one, document)).toBe(naiveMatch(other, document));
     }),
     runs,
   );
-  expect(same).toBeGreaterThan(10);
+  expect(same).toBeGreaterThan(20);
 });
 
 it("has one id however it is written", () => {
   fc.assert(
     fc.property(filters, fc.nat(), (raw, seed) => {
-      const { id } = parseFilter(raw, "where");
-      expect(parseFilter(rewritten(raw, seed), "where").id).toBe(id);
+      const { id } = parseFilter(raw, "where", WIDE_LIMITS);
+      expect(parseFilter(rewritten(raw, seed), "where", WIDE_LIMITS).id).toBe(id);
     }),
     { numRuns: 1000 },
   );
@@ -106,9 +117,9 @@ it("has one id however it is written", () => {
 it("and-s as both match", () => {
   fc.assert(
     fc.property(filters, filters, documents, (one, other, document) => {
-      const both = parseFilter(one, "where").and(parseFilter(other, "filters"));
+      const both = parseFilter(one, "where", WIDE_LIMITS).and(parseFilter(other, "filters", WIDE_LIMITS));
       expect(both.matches(document)).toBe(naiveMatch(one, document) && naiveMatch(other, document));
-      expect(both.id).toBe(parseFilter({ $and: [other, one] }, "where", WIDE).id);
+      expect(both.id).toBe(parseFilter({ $and: [other, one] }, "where", WIDE_LIMITS).id);
     }),
     { numRuns: 1000 },
   );
@@ -143,15 +154,13 @@ it("throws nothing but its errors, whatever it is given", () => {
       attempt(input);
       attempt(JSON.stringify(input));
     }),
-    { numRuns: 3000 },
+    { numRuns: 1500 },
   );
   fc.assert(fc.property(fc.anything(), attempt), { numRuns: 1000 });
   fc.assert(fc.property(fc.string(), attempt), { numRuns: 500 });
-  expect(outcomes.accepted).toBeGreaterThan(100);
+  expect(outcomes.accepted).toBeGreaterThan(50);
   expect(outcomes.refused).toBeGreaterThan(100);
 });
-
-const WIDE = { maxBytes: 100_000, maxTerms: 1000, maxDepth: 12 };
 
 /** The same filter, its conditions in another order and spelled in another way. */
 function rewritten(raw: RawFilter, seed: number): RawFilter {
