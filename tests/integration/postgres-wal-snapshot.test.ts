@@ -26,9 +26,9 @@ it("tells apart what was streamed before anybody else could see it", async () =>
   const writer = await connect(server.url);
   const probe = await connect(server.url);
   for (const client of [writer, probe]) await client.query("set synchronous_commit = on");
-  let isReleased = false;
+  const released = new AbortController();
   const probing = (async () => {
-    while (!isReleased) await probe.query("select pg_logical_emit_message(true, 'probe', '')");
+    while (!released.signal.aborted) await probe.query("select pg_logical_emit_message(true, 'probe', '')");
   })();
   const isWaiting = "select from pg_stat_activity where wait_event = 'SyncRep'";
   await until(async () => (await admin.query(isWaiting)).rowCount, { describe: "commits to wait" });
@@ -52,7 +52,7 @@ it("tells apart what was streamed before anybody else could see it", async () =>
   expect((await readAll(early)).map(({ document }) => document)).toEqual(['{"id":2,"tenant_id":"b","n":1}']);
   expect(early.since < watchedSince).toBe(true);
 
-  isReleased = true;
+  released.abort();
   await admin.query("alter system set synchronous_standby_names = ''");
   await admin.query("select pg_reload_conf()");
   await Promise.all([committed, probing]);

@@ -75,7 +75,7 @@ export function selectSql(table: CapturedTable, facts: TableFacts, wanted: RowsW
   const tenant = reference(table.tenantColumn);
   const row = escapeIdentifier(ROW);
   const conditions = [
-    indexed(tenant, facts.types[table.tenantColumn], wanted.tenant),
+    indexed(tenant, facts.types[table.tenantColumn] ?? "", wanted.tenant),
     narrowed(table, facts, wanted),
     `${tenant}::text COLLATE "C" = ${escapeLiteral(wanted.tenant)}`,
   ];
@@ -114,7 +114,7 @@ function narrowed(
 }
 
 /** A condition that holds for every row of the tenant, and that an index on its column serves. */
-function indexed(column: string, type: string | undefined, tenant: string): string | undefined {
+function indexed(column: string, type: string, tenant: string): string | undefined {
   switch (type) {
     case "text":
     case "varchar":
