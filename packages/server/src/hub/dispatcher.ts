@@ -22,7 +22,7 @@ const WRITES_PER_TURN = 256;
 
 /** A piece of work that can be put off after some writes. */
 interface Turn {
-  /** Does at most `budget` writes; returns how many are left of it, and whether there is more to do. */
+  /** Does work worth `budget` writes, not much more; returns how many are left of it, and whether there is more to do. */
   run(budget: number): { left: number; more: boolean };
 }
 
@@ -52,7 +52,10 @@ export class Dispatcher {
   /** One subscription can go on: it is new, or its peer keeps up again. */
   scheduleSubscription(subscription: Subscription): void {
     this.#enqueue({
-      run: (budget) => ({ left: budget - 1, more: this.deliver(subscription) }),
+      run: (budget) => {
+        const more = this.deliver(subscription);
+        return { left: budget - this.takeCost(), more };
+      },
     });
   }
 
@@ -79,6 +82,11 @@ export class Dispatcher {
       if (!subscription.target.write(slice.frames)) return this.#block(subscription);
     }
     return !subscription.isAtHead;
+  }
+
+  /** What the last delivery has cost, in writes. */
+  takeCost(): number {
+    return 1 + this.#round.takeParsed();
   }
 
   /** All subscriptions of the channel were visited: its events up to this place were offered. */
@@ -161,8 +169,8 @@ class ChannelTurn implements Turn {
     while (left > 0) {
       const next = this.#pass.next();
       if (next.done === true) return { left, more: this.#startAgain() };
-      left -= 1;
       if (this.#dispatcher.deliver(next.value)) this.#channel.markDue(next.value.view);
+      left -= this.#dispatcher.takeCost();
     }
     return { left, more: true };
   }

@@ -599,6 +599,15 @@ describe("filtered subscriptions", () => {
     push(moved("1", "b", "a"));
     await settle();
     expect(asked.toSorted()).toEqual(["a 3", "ab 2", "ab 3", "c tried 1", "c tried 2", "c tried 3"]);
+    const cursor = "Y291bnRpbmc.e1.00000000000";
+    asked.length = 0;
+    const back = [await connectTo(spy(inRooms("b")), cursor), await connectTo(spy(inRooms("x")), cursor)];
+    await settle();
+    expect(asked.toSorted()).toEqual(["b 2", "b 3", "x 1", "x 2"]);
+    expect(back.map(({ documents }) => documents)).toEqual([
+      ["1", "1"],
+      ["1", "1"],
+    ]);
   });
 
   it("share frames of one format, each variant of an event encoded once", async () => {

@@ -64,7 +64,7 @@ export class Sightings {
   at(place: number, round: Round): Variant | undefined {
     if (!this.knows(place)) {
       const { event } = this.#history.entryAt(place);
-      return variantOf(this.#filter.sees(event, round.documentsOf(event)));
+      return variantOf(round.sightOf(event, this.#filter));
     }
     const seen = this.#seen[this.#indexFrom(place)];
     return seen !== undefined && placeIn(seen) === place ? variantIn(seen) : undefined;
