@@ -581,7 +581,7 @@ describe("filtered subscriptions", () => {
   });
 
   it("are not asked of events that their terms rule out, and once of the others", async () => {
-    const { push, connectTo } = setUp();
+    const { push, connectTo } = setUp({}, { maxSliceBytes: 1000 });
     const asked: string[] = [];
     const spy = (filter: EventFilter): EventFilter => ({
       ...filter,
