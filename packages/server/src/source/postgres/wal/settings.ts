@@ -19,7 +19,7 @@ export interface WalSettings {
   readonly minReconnectMs: number;
   readonly maxReconnectMs: number;
   readonly connectTimeoutMs: number;
-  /** How often a slot that another server uses is asked for again. */
+  /** How often a slot that another server uses is asked for again, in the long run. */
   readonly slotRetryMs: number;
   /** How often the server is told what was processed; a quiet one is asked whether it is still there. */
   readonly statusIntervalMs: number;
@@ -43,7 +43,7 @@ export const WAL_DEFAULTS: WalSettings = Object.freeze({
   maxReconnectMs: 5_000,
   connectTimeoutMs: 10_000,
   slotRetryMs: 1_000,
-  statusIntervalMs: 5_000,
+  statusIntervalMs: 1_000,
   probeTimeoutMs: 15_000,
   senderTimeoutMs: 30_000,
 });

@@ -84,6 +84,7 @@ export class SlotKeeper {
   async ensure(identity: SystemIdentity, onWaiting: (reason: string) => void): Promise<ReadySlot> {
     let slot = await this.#fetch();
     if (slot !== undefined) this.#requireOurs(slot);
+    if (slot?.active === true) throw new SlotUnavailableError(inUse(this.name));
     if (slot?.lost === true) {
       await this.drop();
       slot = undefined;

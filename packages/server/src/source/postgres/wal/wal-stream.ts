@@ -40,7 +40,9 @@ export class WalStream {
   readonly #options: WalStreamOptions;
   #connection: ReplicationConnection | undefined;
   #running: Promise<void> = Promise.resolve();
+  /** In a row. */
   #failures = 0;
+  #waits = 0;
   #isClosing = false;
 
   constructor(options: WalStreamOptions) {
@@ -90,6 +92,7 @@ export class WalStream {
       onStreaming().then(
         () => {
           this.#failures = 0;
+          this.#waits = 0;
         },
         (error: unknown) => connection.cut(error),
       );
@@ -104,7 +107,10 @@ export class WalStream {
     const code = failure instanceof DatabaseError ? failure.code : undefined;
     if (code === OBJECT_IN_USE || failure instanceof SlotUnavailableError) {
       onDown(code === OBJECT_IN_USE ? inUse(slots.name) : failureText(failure), true);
-      await pause(settings.slotRetryMs, signal);
+      this.#waits += 1;
+      // It may be our own former stream, which the database is about to end.
+      const limits = { minMs: settings.minReconnectMs, maxMs: settings.slotRetryMs };
+      await pause(backoffMs(this.#waits, limits), signal);
       return;
     }
     onDown(failureText(failure), false);
