@@ -113,14 +113,15 @@ export class WalCatalogFollower {
   }
 
   #needsRepair(watched: WatchedCollection, table: CapturedTable, enrollment: Enrollment): boolean {
-    return watched.isBroken || !isEnrolled(table, enrollment) || !isSameHistory(table, watched.table);
+    if (watched.isBroken || watched.isResetDue) return true;
+    return !isEnrolled(table, enrollment) || !isSameHistory(table, watched.table);
   }
 
   async #repair(watched: WatchedCollection, table: CapturedTable, enrollment: Enrollment): Promise<void> {
     const { barriers, capturer, enroller, log, lost, watches } = this.#options;
     capturer.forget(watched.name);
     // Kept until it has worked.
-    watched.isBroken = true;
+    watched.isResetDue = true;
     watches.update(watched, table);
     try {
       const problem = await capturer.whyNotEncodable(table);
@@ -137,6 +138,7 @@ export class WalCatalogFollower {
     await barriers.pass();
     if (!watches.isCurrent(watched)) return;
     watched.isBroken = false;
+    watched.isResetDue = false;
     lost(watched.channels(), "collection_changed");
   }
 

@@ -12,6 +12,8 @@ export class WatchedCollection {
   readonly #types = new Set<number>();
   /** Changes of it could not be made events: nothing more is delivered until all are reset. */
   isBroken = false;
+  /** Changes of it may be missing: all are to be reset once it is put right. What arrives is delivered meanwhile. */
+  isResetDue = false;
   #table: CapturedTable;
 
   constructor(name: string, table: CapturedTable) {
