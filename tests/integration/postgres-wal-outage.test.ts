@@ -206,7 +206,11 @@ describe("the slot", () => {
 
   it("is waited for while another server uses it, and taken over when that one ends", async () => {
     const first = await open({ slot: "shared" });
-    const second = createWalSource({ url: database.url, slot: "shared", settings: { slotRetryMs: 100 } });
+    const second = createWalSource({
+      url: database.url,
+      slot: "shared",
+      settings: { slotRetryMs: 100, openWaitMs: 0 },
+    });
     opened.push(second);
     await second.source.open();
     await until(() => {
@@ -232,7 +236,11 @@ describe("the slot", () => {
       settings: { minReconnectMs: 2_000, maxReconnectMs: 2_000 },
     });
     await first.watch("a", "todos");
-    const second = createWalSource({ url: database.url, slot: "passed_on", settings: { slotRetryMs: 20 } });
+    const second = createWalSource({
+      url: database.url,
+      slot: "passed_on",
+      settings: { slotRetryMs: 20, openWaitMs: 0 },
+    });
     opened.push(second);
     await second.source.open();
     await terminateStream("passed_on");
@@ -249,7 +257,10 @@ describe("the slot", () => {
 
   it("is made once open transactions have ended; until then the state says what it waits for", async () => {
     const server = await startPostgres();
-    const test = createWalSource({ url: server.url, settings: { slotTimeoutMs: 200, slotRetryMs: 50 } });
+    const test = createWalSource({
+      url: server.url,
+      settings: { slotTimeoutMs: 200, slotRetryMs: 50, openWaitMs: 0 },
+    });
     const writer = new Client({ connectionString: server.url });
     try {
       await writer.connect();

@@ -16,6 +16,8 @@ export interface WalSettings {
   readonly maxDocumentBytes: number;
   /** Channels that are watched at the same time. */
   readonly maxWatchedChannels: number;
+  /** How long a start waits to be live before it goes on without: the slot may be in use by a server that just ended. */
+  readonly openWaitMs: number;
   readonly minReconnectMs: number;
   readonly maxReconnectMs: number;
   readonly connectTimeoutMs: number;
@@ -39,6 +41,7 @@ export const WAL_DEFAULTS: WalSettings = Object.freeze({
   catalogPollIntervalMs: 500,
   maxDocumentBytes: 16 * 1024 * 1024,
   maxWatchedChannels: 1_000_000,
+  openWaitMs: 10_000,
   minReconnectMs: 100,
   maxReconnectMs: 5_000,
   connectTimeoutMs: 10_000,

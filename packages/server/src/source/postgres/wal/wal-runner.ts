@@ -64,7 +64,7 @@ export class WalRunner {
   #lostReason: string | undefined;
   /** All that was committed before the start was read: what was published then is not published again. */
   #caughtUp = false;
-  #onSettled: () => void = () => undefined;
+  #onLive: () => void = () => undefined;
 
   constructor(options: WalRunnerOptions) {
     this.#options = options;
@@ -124,14 +124,14 @@ export class WalRunner {
     return this.#place.position;
   }
 
-  /** Begins. @returns once it is live, or something that takes its time is waited for. */
+  /** Begins. @returns once it is live for the first time. */
   async start(): Promise<void> {
-    const settled = new Promise<void>((resolve) => {
-      this.#onSettled = resolve;
+    const live = new Promise<void>((resolve) => {
+      this.#onLive = resolve;
     });
     this.#stream.start();
     this.#follower.follow();
-    await settled;
+    await live;
   }
 
   /** Tells the database what was processed, and ends the stream; who waits for it is told. */
@@ -221,7 +221,7 @@ export class WalRunner {
       topics.lost?.(reason);
     }
     log.info("The source is live");
-    this.#onSettled();
+    this.#onLive();
   }
 
   #down(reason: string, expected: boolean): void {
@@ -229,8 +229,7 @@ export class WalRunner {
     if (this.#state.live) log.warn({ reason }, "The source is not live any more");
     this.#setWaiting(reason, expected ? settings.slotRetryMs : settings.maxReconnectMs);
     this.#barriers.fail(new Error(reason));
-    if (expected) this.#onSettled();
-    else database.reset();
+    if (!expected) database.reset();
   }
 
   #setWaiting(reason: string, retryAfterMs: number): void {

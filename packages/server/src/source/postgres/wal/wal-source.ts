@@ -55,9 +55,6 @@ const UNKNOWN_NAME_MAX_AGE_MS = 250;
 /** Longer than the connections need, which are cut after a second. */
 const CLOSE_TIMEOUT_MS = 2_500;
 
-/** How long a start waits for the source to be live, before it goes on without. */
-const OPEN_WAIT_MS = 3_000;
-
 const STARTING = { live: false, reason: "The source is starting.", retryAfterMs: 1_000 } as const;
 const ENDING = { live: false, reason: "The server is shutting down.", retryAfterMs: 1_000 } as const;
 
@@ -118,7 +115,7 @@ export class PostgresWalSource implements ChangeSource {
       throw openError(this.name, this.#options.url, error);
     }
     try {
-      await within(OPEN_WAIT_MS, this.#runner.start(), this.#closing.signal);
+      await within(this.#settings.openWaitMs, this.#runner.start(), this.#closing.signal);
     } catch (error) {
       if (!(error instanceof TimeLimitError)) throw error;
     }
