@@ -51,7 +51,7 @@ if (findDebianPostgres(15) === undefined) {
     extends: true,
     test: {
       name: "integration-pg15",
-      include: ["tests/integration/postgres-source*.test.ts"],
+      include: ["tests/integration/postgres-{filters,source,wal}*.test.ts"],
       exclude: ["tests/integration/postgres-source-queue.test.ts"],
       ...withPostgres,
     },

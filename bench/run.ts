@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import type { Benchmark, BenchmarkContext } from "./benchmark.ts";
 import { fanOut } from "./fan-out.ts";
+import { filters } from "./filters.ts";
 import { idleMemory } from "./idle-memory.ts";
 import { latency } from "./latency.ts";
 import { mongoJoins } from "./mongo-joins.ts";
@@ -10,6 +11,7 @@ import { startup } from "./startup.ts";
 import { writeReport } from "./support/document.ts";
 import { describeMachine } from "./support/machine.ts";
 import { renderTable } from "./support/markdown-table.ts";
+import { walDecode } from "./wal-decode.ts";
 import { writers } from "./writers.ts";
 
 const BENCHMARKS: readonly Benchmark[] = [
@@ -19,8 +21,10 @@ const BENCHMARKS: readonly Benchmark[] = [
   idleMemory,
   fanOut,
   reconnectStorm,
+  filters,
   mongoStreams,
   mongoJoins,
+  walDecode,
 ];
 const NAMES = BENCHMARKS.map(({ name }) => name).join(", ");
 

@@ -179,7 +179,7 @@ describe("a role that is not the server's", () => {
     );
     const oid = Number(rows[0]?.oid);
     const payload = (tenant: unknown, table: unknown = oid): string =>
-      `${JSON.stringify(["i", 0, 1, table, tenant, "1", 0])}\n${JSON.stringify({ id: 1, tenant_id: tenant, title: "forged" })}`;
+      `${JSON.stringify(["i", 0, "1.1", table, tenant, "1", 0])}\n${JSON.stringify({ id: 1, tenant_id: tenant, title: "forged" })}`;
     const evesChannel = notifyChannel({ schema: "public", table: "forged" }, "eve");
     const role = `stranger_${process.pid}`;
     const connection = await server.database.pool.connect();

@@ -39,7 +39,7 @@ describe("uninstall", () => {
       ).rowCount,
     ).toBe(0);
     await query("insert into todos values (1, 'a')");
-    expect(await uninstall(database.url)).toEqual({ tables: [], functions: 0 });
+    expect(await uninstall(database.url)).toEqual({ tables: [], functions: 0, slots: [] });
     const again = await openTestSource({ url: database.url });
     try {
       await again.watch("a", "todos");
@@ -83,7 +83,7 @@ describe("uninstall", () => {
   });
 
   it("does nothing to a database that never had anything", async () => {
-    expect(await uninstall(database.url)).toEqual({ tables: [], functions: 0 });
+    expect(await uninstall(database.url)).toEqual({ tables: [], functions: 0, slots: [] });
   });
 });
 

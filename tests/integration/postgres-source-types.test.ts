@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { createApplicationDatabase, openTestSource } from "../support/postgres-source.ts";
 import type { TestSource } from "../support/postgres-source.ts";
 import type { TestDatabase } from "../support/postgres.ts";
+import { WRITER_SESSIONS } from "../support/writer-sessions.ts";
 
 let database: TestDatabase;
 let test: TestSource;
@@ -86,31 +87,6 @@ const COLUMNS: readonly (readonly [name: string, type: string, value: string, js
   ["generated_v", "int generated always as (int4_v - 1) stored", "default", "2147483646"],
 ];
 
-/** What a writer's session may have set. */
-const SESSIONS: readonly (readonly [name: string, settings: readonly string[]])[] = [
-  ["default settings", []],
-  [
-    "settings of another world",
-    [
-      "set timezone = 'Asia/Kathmandu'",
-      "set datestyle = 'German, DMY'",
-      "set intervalstyle = 'iso_8601'",
-      "set bytea_output = 'escape'",
-      "set extra_float_digits = -15",
-      "set search_path = ''",
-      "set lc_monetary = 'C'",
-      "set quote_all_identifiers = on",
-      "set xmloption = document",
-      "set standard_conforming_strings = off",
-      "set client_encoding = 'LATIN1'",
-      "set row_security = off",
-      "set transform_null_equals = on",
-      "set default_transaction_isolation = 'serializable'",
-      "set plan_cache_mode = force_generic_plan",
-    ],
-  ],
-];
-
 beforeAll(async () => {
   database = await createApplicationDatabase();
   await query(`alter database ${database.name} set lc_monetary = 'en_US.UTF-8'`).catch(() => undefined);
@@ -127,7 +103,7 @@ afterAll(async () => {
   await database.drop();
 });
 
-it.each(SESSIONS)("delivers every type exactly, by %s", async (_name, settings) => {
+it.each(WRITER_SESSIONS)("delivers every type exactly, by %s", async (_name, settings) => {
   const tenant = `t${String(settings.length)}`;
   await test.watch(tenant, "typed");
   // The values are computed where settings do not matter, and written where they do.

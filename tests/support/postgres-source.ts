@@ -2,6 +2,7 @@ import { Pool } from "pg";
 import { pino } from "pino";
 import { PostgresNotifySource } from "../../packages/server/src/source/postgres/notify-source.ts";
 import type { PostgresNotifySourceOptions } from "../../packages/server/src/source/postgres/notify-source.ts";
+import type { ChangeSource } from "../../packages/server/src/source/change-source.ts";
 import { createDatabase } from "./postgres.ts";
 import type { TestDatabase } from "./postgres.ts";
 import { RecordingSink } from "./recording-sink.ts";
@@ -30,34 +31,69 @@ export async function createApplicationDatabase(): Promise<TestDatabase> {
 }
 
 /** A source that records, and the events that were published in SQL. */
-export interface TestSource {
-  readonly source: PostgresNotifySource;
+export interface TestSource<Source extends ChangeSource = ChangeSource> {
+  readonly source: Source;
   readonly sink: RecordingSink;
-  readonly published: { readonly tenant: string; readonly topic: string; readonly data: string }[];
+  readonly published: readonly PublishedEvent[];
+  /** Why published events may have been missed, each time. */
+  readonly lostTopics: readonly string[];
+  watchedChannels(): number;
   watch(tenant: string, collection: string): Promise<string>;
   /** Everything that committed before this call has been received when it resolves. */
   settle(query: (sql: string, params: readonly unknown[]) => Promise<unknown>): Promise<void>;
 }
 
-/** Opens a source that records what it pushes. */
+/** An event as the bus gets it. */
+export interface PublishedEvent {
+  readonly tenant: string;
+  readonly topic: string;
+  readonly data: string;
+}
+
+/** Opens a source of one mode, and waits until it is live. */
+export type OpenTestSource = (
+  options: Pick<PostgresNotifySourceOptions, "url" | "collections">,
+) => Promise<TestSource>;
+
+/** A source in mode `notify`. */
+export type TestNotifySource = TestSource<PostgresNotifySource>;
+
+/** Opens a source in mode `notify` that records what it pushes. */
 export async function openTestSource(
   options: Pick<PostgresNotifySourceOptions, "url"> & Partial<PostgresNotifySourceOptions>,
-): Promise<TestSource> {
+): Promise<TestNotifySource> {
+  const test = recordSource(
+    (common) => new PostgresNotifySource({ ...common, ...options }),
+    (source) => source.stats().listenedChannels,
+  );
+  await test.source.open();
+  return test;
+}
+
+/** Makes a source that pushes into a recording sink. */
+export function recordSource<Source extends ChangeSource>(
+  create: (common: RecordedOptions) => Source,
+  countWatched: (source: Source) => number,
+): TestSource<Source> {
   const sink = new RecordingSink();
-  const published: { tenant: string; topic: string; data: string }[] = [];
-  const source = new PostgresNotifySource({
+  const published: PublishedEvent[] = [];
+  const lostTopics: string[] = [];
+  const source = create({
     name: "postgres",
     sink,
-    topics: { publish: (tenant, topic, data) => published.push({ tenant, topic, data }) },
-    log: pino({ level: "silent" }),
-    ...options,
+    topics: {
+      publish: (tenant, topic, data) => void published.push({ tenant, topic, data }),
+      lost: (reason) => void lostTopics.push(reason),
+    },
+    log: pino({ level: process.env["TEST_LOG"] ?? "silent" }),
   });
-  await source.open();
   let barriers = 0;
   return {
     source,
     sink,
     published,
+    lostTopics,
+    watchedChannels: () => countWatched(source),
     watch: (tenant, collection) => source.watch({ tenant, collection }),
     async settle(query) {
       barriers += 1;
@@ -67,6 +103,8 @@ export async function openTestSource(
     },
   };
 }
+
+type RecordedOptions = Pick<PostgresNotifySourceOptions, "name" | "sink" | "topics" | "log">;
 
 /** Runs several statements on one connection, in one transaction unless they say otherwise. */
 export async function runInTransaction(database: TestDatabase, statements: readonly string[]): Promise<void> {

@@ -19,7 +19,7 @@ export class RecordingSink implements ChangeSink {
   /** Positions of events and resets in the order in which they came. */
   readonly positions: string[] = [];
 
-  append(events: readonly SourceEvent[]): void {
+  append(events: readonly SourceEvent[]): void | Promise<void> {
     this.events.push(...events);
     this.positions.push(...events.map((event) => event.position));
   }

@@ -11,6 +11,11 @@ export interface DocumentChange {
   readonly documentId: string;
   /** The full document; of a delete, the prior document. */
   readonly document: JsonText;
+  /**
+   * The document before an update or a replace, for filters: where somebody may need it
+   * and the source can know it. It is not sent to clients.
+   */
+  readonly prior?: JsonText;
 }
 
 /** One application event, published on the event bus. */

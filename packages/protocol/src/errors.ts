@@ -2,6 +2,8 @@
 export type ErrorCode =
   | "invalid_request"
   | "invalid_topic"
+  | "invalid_filter"
+  | "filter_too_large"
   | "filter_not_supported"
   | "snapshot_not_supported"
   | "collection_not_usable"
@@ -39,6 +41,8 @@ export type ErrorCode =
 export const ERRORS: Readonly<Record<ErrorCode, ErrorDefinition>> = {
   invalid_request: { status: 400, retryable: false, title: "The request is not valid" },
   invalid_topic: { status: 400, retryable: false, title: "The topic is not valid" },
+  invalid_filter: { status: 400, retryable: false, title: "The filter is not valid" },
+  filter_too_large: { status: 400, retryable: false, title: "The filter is too large" },
   filter_not_supported: { status: 400, retryable: false, title: "Filters are not available yet" },
   snapshot_not_supported: { status: 400, retryable: false, title: "Snapshots are not available yet" },
   collection_not_usable: { status: 400, retryable: false, title: "The table cannot be a collection" },

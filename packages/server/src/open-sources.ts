@@ -1,11 +1,13 @@
 import type { Logger } from "pino";
 import { ConfigError } from "./config/config-error.ts";
 import type { Config } from "./config/load-config.ts";
-import type { SourceConfig } from "./config/sources.ts";
+import type { PostgresSourceConfig, SourceConfig } from "./config/sources.ts";
 import type { ChangeSink, ChangeSource } from "./source/change-source.ts";
 import { MongoSource } from "./source/mongodb/mongo-source.ts";
 import { PostgresNotifySource } from "./source/postgres/notify-source.ts";
+import type { PostgresNotifySourceOptions } from "./source/postgres/notify-source.ts";
 import type { TopicSink } from "./source/postgres/receiver.ts";
+import { PostgresWalSource } from "./source/postgres/wal/wal-source.ts";
 import { SourceDirectory } from "./source/source-directory.ts";
 import type { SourceFigures } from "./telemetry/metrics.ts";
 
@@ -79,20 +81,41 @@ function createSource(context: SourceContext, config: SourceConfig, url: string)
       }),
     };
   }
-  const { collections } = config;
-  const { topics } = context;
-  const source = new PostgresNotifySource({
-    ...common,
-    collections,
-    topics,
-    settings: context.config.notify,
-  });
+  return config.mode === "wal"
+    ? createWalSource(context, config, common)
+    : createNotifySource(context, config, common);
+}
+
+type CommonOptions = Pick<PostgresNotifySourceOptions, "name" | "url" | "sink" | "log">;
+
+function createNotifySource(
+  { topics, config: { notify } }: SourceContext,
+  { name, collections }: PostgresSourceConfig,
+  common: CommonOptions,
+): OpenableSource {
+  const source = new PostgresNotifySource({ ...common, collections, topics, settings: notify });
   return {
     source,
     open: () => source.open(),
     figures: () => {
       const { queueUsage, garbage, mismatched } = source.stats();
       return { name, live: source.state().live, queueUsage, ignored: garbage + mismatched };
+    },
+  };
+}
+
+function createWalSource(
+  { topics, config: { wal } }: SourceContext,
+  { name, slot, collections }: PostgresSourceConfig,
+  common: CommonOptions,
+): OpenableSource {
+  const source = new PostgresWalSource({ ...common, slot, collections, topics, settings: wal });
+  return {
+    source,
+    open: () => source.open(),
+    figures: () => {
+      const { slotLagBytes, slotsLost, garbage } = source.stats();
+      return { name, live: source.state().live, slotLagBytes, slotsLost, ignored: garbage };
     },
   };
 }

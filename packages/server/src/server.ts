@@ -125,7 +125,7 @@ class Composition {
       urls,
       sinkFor: (name) => this.#sinkFor(name),
       topics: {
-        publish: (tenant, topic, data) => void this.#bus.publish(tenant, { topic, data }),
+        publish: (tenant, topic, data) => this.#bus.publish(tenant, { topic, data }),
         lost: (reason) => this.#bus.lost(reason),
       },
       log: this.#log,

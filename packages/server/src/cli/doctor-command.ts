@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import type { Config } from "../config/load-config.ts";
 import type { SourceConfig } from "../config/sources.ts";
 import { diagnose as diagnoseMongo } from "../source/mongodb/doctor.ts";
 import { diagnose as diagnosePostgres } from "../source/postgres/doctor.ts";
@@ -30,7 +31,7 @@ export function doctorCommand(terminal: Terminal): Command {
       const diagnoses = await withDatabases(config, ({ urls }) =>
         Promise.all(
           config.sources.map(async (source, index): Promise<Diagnosis> => {
-            return { source: source.name, findings: await diagnose(source, urls[index] ?? "") };
+            return { source: source.name, findings: await diagnose(config, source, urls[index] ?? "") };
           }),
         ),
       );
@@ -42,11 +43,11 @@ export function doctorCommand(terminal: Terminal): Command {
     });
 }
 
-function diagnose(source: SourceConfig, url: string): Promise<readonly Finding[]> {
+function diagnose({ wal }: Config, source: SourceConfig, url: string): Promise<readonly Finding[]> {
   const log = createLogger("silent");
   return source.kind === "mongodb"
     ? diagnoseMongo({ ...source, url, log })
-    : diagnosePostgres({ ...source, url, log });
+    : diagnosePostgres({ ...wal, ...source, url, log });
 }
 
 function render(diagnoses: readonly Diagnosis[]): string {

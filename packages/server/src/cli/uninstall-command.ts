@@ -17,8 +17,8 @@ interface UninstallOptions {
 export function uninstallCommand(terminal: Terminal): Command {
   return new Command("uninstall")
     .description(
-      "Remove every trigger and function of PaperDB Realtime from the databases of all sources. " +
-        "Stop the servers first: a running one puts its triggers in again. Your tables and rows stay.",
+      "Remove every trigger, function, replication slot and publication of PaperDB Realtime from the databases of all sources. " +
+        "Stop the servers first: a running one sets everything up again. Your tables and rows stay.",
     )
     .option(
       "--tenants",
@@ -52,12 +52,14 @@ async function uninstallFromPostgres(
   terminal: Terminal,
 ): Promise<void> {
   await uninstallTenants(url, withTenants);
-  const { tables, functions } = await uninstallPostgres(url);
+  const { tables, functions, slots } = await uninstallPostgres(url);
   // Again, for the schema: only now nothing of the source is left in it.
   if (withTenants) await uninstallTenants(url, true);
   terminal.stdout.write(
     `Source ${name}: removed ${String(functions)} functions, and the triggers of ${String(tables.length)} tables` +
-      `${tables.length === 0 ? "" : ` (${tables.join(", ")})`}.${withTenants ? " Tenants and keys are gone." : ""}\n`,
+      `${tables.length === 0 ? "" : ` (${tables.join(", ")})`}${
+        slots.length === 0 ? "" : `; dropped the replication slot and publication ${slots.join(", ")}`
+      }.${withTenants ? " Tenants and keys are gone." : ""}\n`,
   );
 }
 

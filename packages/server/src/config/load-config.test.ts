@@ -56,7 +56,14 @@ describe("what applies", () => {
     expect(config.adminKey).toBeUndefined();
     expect(config.plans.pro.publishesPerSecond).toBeUndefined();
     expect(config.sources).toEqual([
-      { kind: "postgres", name: "postgres", url: "embedded", mode: "notify", collections: undefined },
+      {
+        kind: "postgres",
+        name: "postgres",
+        url: "embedded",
+        mode: "wal",
+        slot: undefined,
+        collections: undefined,
+      },
     ]);
   });
 
@@ -209,7 +216,7 @@ describe("what is refused, in one line that names the key and the fix", () => {
     [
       "what another kind of source has",
       { sources: [{ kind: "mongodb", url: "mongodb://h/d", mode: "wal" }] },
-      /unknown key sources\[0\]\.mode: .*Known here: kind, name, url, collections, database\.$/,
+      /unknown key sources\[0\]\.mode: .*Known here: kind, name, url, slot, collections, database\.$/,
     ],
     [
       "a MongoDB collection as a table",
@@ -229,7 +236,11 @@ describe("what is refused, in one line that names the key and the fix", () => {
       },
       /tenantField must be a field's name/,
     ],
-    ["wal", oneSource({ mode: "wal" }), /sources\[0\]\.mode: .*no "wal" yet: use "notify"/],
+    [
+      "a slot's name that PostgreSQL refuses",
+      oneSource({ mode: "wal", slot: "My-Slot" }),
+      /sources\[0\]\.slot must be 1 to 63/,
+    ],
     [
       "a kind that is none",
       { sources: [{ kind: "mysql" }] },

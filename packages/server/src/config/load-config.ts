@@ -37,7 +37,6 @@ type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonl
 export function loadConfig(env: Environment, cwd: string, overrides: ConfigInput = {}): Config {
   const file = readConfigFile(nonEmpty(env["PAPERDB_CONFIG"]), cwd);
   const fromEnvironment = readEnvironment(env);
-  refuseLaterSources(file.name, file.content["sources"]);
   const parsed = configSchema.safeParse({ ...file.content, ...fromEnvironment, ...overrides });
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
@@ -69,19 +68,6 @@ function fromText({ node }: EnvironmentSetting, text: string): string | number {
 
 function nonEmpty(text: string | undefined): string | undefined {
   return text === "" ? undefined : text;
-}
-
-function refuseLaterSources(file: string, sources: unknown): void {
-  if (!Array.isArray(sources)) return;
-  for (const [index, source] of sources.entries()) {
-    const place = `${file}: sources[${String(index)}]`;
-    if (member(source, "mode") === "wal" && member(source, "kind") !== "mongodb")
-      throw new ConfigError(`${place}.mode: this version has no "wal" yet: use "notify".`);
-  }
-}
-
-function member(value: unknown, key: string): unknown {
-  return typeof value === "object" && value !== null ? Reflect.get(value, key) : undefined;
 }
 
 function deepFreeze<T>(value: T): T {

@@ -232,6 +232,34 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe("Sources of mode `notify`."),
+  wal: z
+    .strictObject({
+      allowUnboundedSlot: z
+        .boolean()
+        .default(false)
+        .describe(
+          "Whether to use a database whose slots may fill its disk while the server is away (`max_slot_wal_keep_size = -1`).",
+        ),
+      maxSlotLagBytes: bytes(512 * MEBIBYTE).describe(
+        "A slot that is further behind is told of, in `/readyz`, by `doctor` and in the log.",
+      ),
+      slotTimeoutMs: milliseconds(10_000, 100).describe(
+        "How long one attempt to make the slot waits for open transactions, in ms.",
+      ),
+      lockTimeoutMs: milliseconds(150).describe(
+        "The longest wait for a table's lock when publishing it, in ms.",
+      ),
+      enrollTimeoutMs: milliseconds(10_000).describe("How long publishing a table is retried, in ms."),
+      catalogPollIntervalMs: milliseconds(500, 50).describe(
+        "Between two looks for new and changed tables, in ms.",
+      ),
+      maxDocumentBytes: bytes(16 * MEBIBYTE).describe(
+        "A larger document is not delivered; its channel is reset, in bytes of JSON.",
+      ),
+      maxWatchedChannels: count(1_000_000).describe("Channels watched at a time."),
+    })
+    .prefault({})
+    .describe("Sources of mode `wal`."),
   mongodb: z
     .strictObject({
       maxStreams: count(200).describe(

@@ -75,9 +75,18 @@ const postgresSource = z.strictObject({
       'Where the database is, without a transaction pooler in between; `"embedded"`: the one that comes with the server. Default: `databaseUrl`.',
     ),
   mode: z
-    .enum(["notify"])
-    .default("notify")
-    .describe("How changes are received: `notify`, by triggers and LISTEN."),
+    .enum(["notify", "wal"])
+    .optional()
+    .describe(
+      "How changes are received: `notify`, by triggers and LISTEN, or `wal`, from the write-ahead log by logical replication. Default: `notify`; of the embedded database, `wal`.",
+    ),
+  slot: z
+    .string()
+    .regex(/^[a-z0-9_]{1,63}$/, { error: "must be 1 to 63 lower-case letters, digits or _" })
+    .optional()
+    .describe(
+      "Mode `wal`: the name of the replication slot and the publication. Servers of one name take turns. Default: `paperdb_` and the database's oid.",
+    ),
   collections: z
     .record(collectionName, table)
     .optional()

@@ -23,14 +23,19 @@ interface MongoCollectionConfig {
   readonly hide: readonly string[];
 }
 
+/** How changes of a PostgreSQL database are received. */
+type PostgresMode = "notify" | "wal";
+
 /** A PostgreSQL database that changes come from. */
-interface PostgresSourceConfig {
+export interface PostgresSourceConfig {
   readonly kind: "postgres";
   /** Unique among the sources. */
   readonly name: string;
   /** A connection URL, or `"embedded"`. */
   readonly url: string;
-  readonly mode: "notify";
+  readonly mode: PostgresMode;
+  /** Mode `wal`: the slot's and the publication's name; undefined: of the database. */
+  readonly slot: string | undefined;
   /** Public name → table; undefined: every table that can be a collection. */
   readonly collections: Readonly<Record<string, TableConfig>> | undefined;
 }
@@ -99,9 +104,9 @@ function withImplied(
 ): readonly ParsedSource[] {
   const sources = [...parsed];
   const lacks = (kind: ParsedSource["kind"]): boolean => sources.every((source) => source.kind !== kind);
-  if (databaseUrl !== undefined && lacks("postgres")) sources.push({ kind: "postgres", mode: "notify" });
+  if (databaseUrl !== undefined && lacks("postgres")) sources.push({ kind: "postgres" });
   if (mongodbUrl !== undefined && lacks("mongodb")) sources.push({ kind: "mongodb" });
-  if (sources.length === 0) sources.push({ kind: "postgres", mode: "notify" });
+  if (sources.length === 0) sources.push({ kind: "postgres" });
   return sources;
 }
 
@@ -110,8 +115,11 @@ function completePostgres(
   name: string,
   { databaseUrl }: DatabaseUrls,
 ): PostgresSourceConfig {
-  const { kind, mode, collections } = source;
-  return { kind, name, url: source.url ?? databaseUrl ?? "embedded", mode, collections };
+  const { kind, slot, collections } = source;
+  const url = source.url ?? databaseUrl ?? "embedded";
+  // A database of the user's may not have the settings that "wal" needs.
+  const mode = source.mode ?? (url === "embedded" ? "wal" : "notify");
+  return { kind, name, url, mode, slot, collections };
 }
 
 function completeMongo(

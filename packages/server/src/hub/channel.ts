@@ -3,6 +3,8 @@ import type { ChannelHistory } from "../log/change-log.ts";
 import type { ChangeSource, ChannelKey } from "../source/change-source.ts";
 import type { EventFilter, FrameFormat } from "./delivery.ts";
 import type { Subscription } from "./subscription.ts";
+import { FilterIndex } from "./filter-index.ts";
+import { ParsedDocuments } from "./event-documents.ts";
 import { View } from "./view.ts";
 
 /** A channel that is in use: its history, and its subscriptions by view. */
@@ -12,7 +14,6 @@ export class Channel {
   readonly key: ChannelKey;
   readonly source: ChangeSource;
   readonly history: ChannelHistory;
-  readonly views = new Map<FrameFormat, Map<string, View>>();
   /** Subscriptions, and callers that are about to subscribe. */
   users = 0;
   /** Since when it has no users. */
@@ -24,29 +25,84 @@ export class Channel {
   /** Set while older events are put before its history. */
   reachingBack: Promise<void> | undefined;
 
+  readonly #views = new Map<FrameFormat, Map<string | undefined, View>>();
+  /** Views without a filter: every event is for them. */
+  readonly #unfiltered = new Set<View>();
+  readonly #filtered = new FilterIndex();
+  /** Views with something new. */
+  #due = new Set<View>();
+  /** The place up to which events were offered to views, and the history's generation then. */
+  #offeredUpTo: number;
+  #generation: number;
+  #cursorPrefix = "";
   /** Views made so far: those with a filter are named by it. */
-  #filteredViews = 0;
+  #namedViews = 0;
 
   constructor(name: string, key: ChannelKey, source: ChangeSource, history: ChannelHistory) {
     this.name = name;
     this.key = key;
     this.source = source;
     this.history = history;
+    this.#offeredUpTo = history.headIndex;
+    this.#generation = history.generation;
+  }
+
+  /** Finds the views that what is new in the history concerns. */
+  advance(): void {
+    const { generation, firstIndex, headIndex } = this.history;
+    for (const view of this.#unfiltered) this.#due.add(view);
+    // A source that begins a new epoch says that changes were lost.
+    if (generation !== this.#generation) this.#takeEpoch();
+    if (this.#filtered.size > 0) {
+      if (generation !== this.#generation) this.#filtered.forEach((view) => this.#due.add(view));
+      else if (this.#offeredUpTo < firstIndex) this.#overtaken();
+      for (let place = Math.max(this.#offeredUpTo, firstIndex); place < headIndex; place += 1)
+        this.#offer(place);
+    }
+    this.#generation = generation;
+    this.#offeredUpTo = headIndex;
+  }
+
+  /** What the cursors of this generation begin with. */
+  get cursorPrefix(): string {
+    return this.#cursorPrefix;
+  }
+
+  /** This view's subscriptions are to be visited. */
+  markDue(view: View): void {
+    this.#due.add(view);
+  }
+
+  /** The views whose subscriptions are to be visited, each time once. */
+  takeDue(): Set<View> {
+    const due = this.#due;
+    if (due.size > 0) this.#due = new Set();
+    return due;
+  }
+
+  get hasDue(): boolean {
+    return this.#due.size > 0;
   }
 
   view(format: FrameFormat, filter: EventFilter | undefined, maxSliceBytes: number): View {
-    let byFilter = this.views.get(format);
+    // A source knows its epoch once it is live, which it is when somebody subscribes.
+    if (this.#views.size === 0) this.#takeEpoch();
+    let byFilter = this.#views.get(format);
     if (byFilter === undefined) {
       byFilter = new Map();
-      this.views.set(format, byFilter);
+      this.#views.set(format, byFilter);
     }
-    const filterId = filter?.id ?? "";
-    let view = byFilter.get(filterId);
+    let view = byFilter.get(filter?.id);
     if (view === undefined) {
-      // A source knows its epoch once it is live, which it is when somebody subscribes.
-      const prefix = cursorPrefix(this.source.name, this.source.epoch);
-      view = new View(this.history, prefix, this.#viewName(filter), format, filter, maxSliceBytes);
-      byFilter.set(filterId, view);
+      view = new View({
+        channel: this,
+        name: this.#viewName(filter),
+        format,
+        filter,
+        maxSliceBytes,
+      });
+      byFilter.set(filter?.id, view);
+      this.#viewsLike(view).add(view);
     }
     return view;
   }
@@ -54,20 +110,22 @@ export class Channel {
   /** Frames of all views without a filter are shared, also with those to come. */
   #viewName(filter: EventFilter | undefined): string {
     if (filter === undefined) return this.name;
-    this.#filteredViews += 1;
-    return `${this.name}.${this.#filteredViews.toString(36)}`;
+    this.#namedViews += 1;
+    return `${this.name}.${this.#namedViews.toString(36)}`;
   }
 
   /** Forgets a view without subscriptions. */
   dropView(view: View): void {
-    const byFilter = this.views.get(view.format);
-    byFilter?.delete(view.filterId);
-    if (byFilter?.size === 0) this.views.delete(view.format);
+    const byFilter = this.#views.get(view.format);
+    byFilter?.delete(view.filter?.id);
+    if (byFilter?.size === 0) this.#views.delete(view.format);
+    this.#viewsLike(view).delete(view);
+    this.#due.delete(view);
   }
 
   /** All its subscriptions: known by their views. */
   *subscriptions(): Generator<Subscription> {
-    for (const byFilter of this.views.values()) {
+    for (const byFilter of this.#views.values()) {
       for (const view of byFilter.values()) yield* view.subscriptions;
     }
   }
@@ -85,6 +143,29 @@ export class Channel {
     const parsed = parseCursor(cursor);
     const { name, epoch } = this.source;
     return parsed?.source === name && parsed.epoch === epoch ? parsed.position : undefined;
+  }
+
+  #takeEpoch(): void {
+    this.#cursorPrefix = cursorPrefix(this.source.name, this.source.epoch);
+  }
+
+  #viewsLike(view: View): Set<View> | FilterIndex {
+    return view.filter === undefined ? this.#unfiltered : this.#filtered;
+  }
+
+  #offer(place: number): void {
+    const documents = new ParsedDocuments(this.history.entryAt(place).event);
+    this.#filtered.visitCandidates(documents, (view) => {
+      if (view.offer(place, documents)) this.#due.add(view);
+    });
+  }
+
+  /** Events were forgotten before they were offered. */
+  #overtaken(): void {
+    this.#filtered.forEach((view) => {
+      view.wake(this.#offeredUpTo);
+      this.#due.add(view);
+    });
   }
 
   /** Whether the event at the client's place is not the one that it has seen. */

@@ -49,9 +49,36 @@ export interface DeliveryTarget {
   end(reason: EndReason): void;
 }
 
-/** Which events of a channel a subscription wants. */
+/**
+ * How a subscriber sees an event: as it is; as an insert of its document, which was not to be seen
+ * before; as a delete of its prior document, which is not to be seen any more; or not at all.
+ */
+export type Sight = "as_is" | "insert" | "delete" | "nothing";
+
+/** What an event says about its document before and after, as JSON values. A bus event's is `{ topic }`. */
+export interface EventDocuments {
+  /** The document as it is now; undefined after a delete. */
+  readonly current: unknown;
+  /** The document as it was before; undefined when there was none, or the source does not know. */
+  readonly prior: unknown;
+}
+
+/** A JSON value that a map can look up. */
+export type Scalar = string | number | boolean | null;
+
+/** A necessary condition: the document, now or before, has one of these keys as a value at the path. */
+export interface FilterTerm {
+  /** Names of fields, outermost first. What is missing has the value null, an array those of its elements. */
+  readonly path: readonly string[];
+  /** Compared as in a `Map`. */
+  readonly keys: readonly Scalar[];
+}
+
+/** Which events of a channel a subscription sees. */
 export interface EventFilter {
-  /** The same for filters that match the same events: their subscriptions share frames. */
+  /** The same for filters that see events in the same way: their subscriptions share frames. */
   readonly id: string;
-  matches(event: SourceEvent): boolean;
+  sees(event: SourceEvent, documents: EventDocuments): Sight;
+  /** Of whatever the filter sees this is true: it costs nothing on all other events. Without it, each event is tried. */
+  readonly term?: FilterTerm | undefined;
 }

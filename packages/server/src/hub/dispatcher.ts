@@ -1,7 +1,7 @@
 import type { SourceEvent } from "../source/change-source.ts";
 import type { Channel } from "./channel.ts";
+import { Round } from "./round.ts";
 import type { Subscription } from "./subscription.ts";
-import type { View } from "./view.ts";
 
 /** What the dispatcher tells about its work. */
 export interface DispatchObserver {
@@ -22,7 +22,7 @@ const WRITES_PER_TURN = 256;
 
 /** A piece of work that can be put off after some writes. */
 interface Turn {
-  /** Does at most `budget` writes; returns how many are left of it, and whether there is more to do. */
+  /** Does work worth `budget` writes, not much more; returns how many are left of it, and whether there is more to do. */
   run(budget: number): { left: number; more: boolean };
 }
 
@@ -36,7 +36,7 @@ export class Dispatcher {
   readonly #observer: DispatchObserver;
   #turns: Turn[] = [];
   #running = false;
-  readonly #viewsWithSlices = new Set<View>();
+  readonly #round = new Round();
 
   constructor(observer: DispatchObserver) {
     this.#observer = observer;
@@ -52,7 +52,10 @@ export class Dispatcher {
   /** One subscription can go on: it is new, or its peer keeps up again. */
   scheduleSubscription(subscription: Subscription): void {
     this.#enqueue({
-      run: (budget) => ({ left: budget - 1, more: this.deliver(subscription) }),
+      run: (budget) => {
+        const more = this.deliver(subscription);
+        return { left: budget - this.takeCost(), more };
+      },
     });
   }
 
@@ -67,18 +70,23 @@ export class Dispatcher {
     // Another subscription of its connection may have filled the socket.
     if (!subscription.target.keepsUp) return this.#block(subscription);
     if (subscription.generation !== history.generation) return this.#reset(subscription);
-    if (subscription.place === history.headIndex) return false;
+    if (subscription.isAtHead) return false;
     if (subscription.place < history.firstIndex) {
       this.#observer.fellBehind(subscription);
       return false;
     }
-    const slice = subscription.view.sliceAt(subscription.place, this.#viewsWithSlices);
-    subscription.place = slice.nextIndex;
+    const slice = subscription.view.sliceAt(subscription.place, this.#round);
+    subscription.moveTo(slice.nextIndex);
     if (slice.frames !== undefined) {
       this.#observer.delivered(subscription.channel, slice.count);
       if (!subscription.target.write(slice.frames)) return this.#block(subscription);
     }
-    return subscription.place < history.headIndex;
+    return !subscription.isAtHead;
+  }
+
+  /** What the last delivery has cost, in writes. */
+  takeCost(): number {
+    return 1 + this.#round.takeParsed();
   }
 
   /** All subscriptions of the channel were visited: its events up to this place were offered. */
@@ -95,16 +103,17 @@ export class Dispatcher {
     const { view } = subscription;
     subscription.generation = history.generation;
     // What came after the loss is still to be sent.
-    subscription.place = history.firstIndex;
+    const place = history.firstIndex;
+    subscription.moveTo(place);
     this.#observer.reset(subscription, history.resetReason);
     const keepsUp = subscription.target.greet({
       channel: view.name,
-      cursor: view.cursorAt(subscription.place),
+      cursor: view.cursorAt(place),
       resumed: false,
       resetReason: history.resetReason,
     });
     if (!keepsUp) return this.#block(subscription);
-    return subscription.place < history.headIndex;
+    return !subscription.isAtHead;
   }
 
   #block(subscription: Subscription): false {
@@ -116,10 +125,10 @@ export class Dispatcher {
     this.#turns.push(turn);
     if (this.#running) return;
     this.#running = true;
-    setImmediate(this.#round);
+    setImmediate(this.#runTurns);
   }
 
-  readonly #round = (): void => {
+  readonly #runTurns = (): void => {
     const turns = this.#turns;
     this.#turns = [];
     let next = 0;
@@ -133,22 +142,20 @@ export class Dispatcher {
     }
     if (next < turns.length) this.#turns = [...turns.slice(next), ...this.#turns];
     if (this.#turns.length > 0) {
-      setImmediate(this.#round);
+      setImmediate(this.#runTurns);
       return;
     }
     this.#running = false;
-    for (const view of this.#viewsWithSlices) view.forgetSlices();
-    this.#viewsWithSlices.clear();
+    this.#round.end();
   };
 }
 
-/** Visits all flowing subscriptions of a channel, again as long as there is something new. */
+/** Visits the flowing subscriptions of a channel's due views, again as long as there is something new. */
 class ChannelTurn implements Turn {
   readonly #channel: Channel;
   readonly #dispatcher: Dispatcher;
   #pass: Iterator<Subscription>;
   #headAtStart: number;
-  #unfinished = false;
 
   constructor(channel: Channel, dispatcher: Dispatcher) {
     this.#channel = channel;
@@ -162,8 +169,8 @@ class ChannelTurn implements Turn {
     while (left > 0) {
       const next = this.#pass.next();
       if (next.done === true) return { left, more: this.#startAgain() };
-      left -= 1;
-      if (this.#dispatcher.deliver(next.value)) this.#unfinished = true;
+      if (this.#dispatcher.deliver(next.value)) this.#channel.markDue(next.value.view);
+      left -= this.#dispatcher.takeCost();
     }
     return { left, more: true };
   }
@@ -172,11 +179,10 @@ class ChannelTurn implements Turn {
   #startAgain(): boolean {
     const { history } = this.#channel;
     this.#dispatcher.measured(this.#channel, Math.min(this.#headAtStart, history.headIndex));
-    if (!this.#unfinished && history.headIndex === this.#headAtStart) {
+    if (!this.#channel.hasDue && history.headIndex === this.#headAtStart) {
       this.#channel.scheduled = false;
       return false;
     }
-    this.#unfinished = false;
     this.#headAtStart = history.headIndex;
     this.#pass = flowing(this.#channel);
     return true;
@@ -184,7 +190,9 @@ class ChannelTurn implements Turn {
 }
 
 function* flowing(channel: Channel): Generator<Subscription> {
-  for (const byFilter of channel.views.values()) {
-    for (const view of byFilter.values()) yield* view.flowing;
+  for (const view of channel.takeDue()) {
+    for (const subscription of view.subscriptions) {
+      if (subscription.blockedSinceMs === undefined) yield subscription;
+    }
   }
 }

@@ -39,13 +39,13 @@ export class Heartbeats {
 
 /** One that is behind gets its events instead. */
 function beat(subscription: Subscription, frames: Map<View, Buffer>): void {
-  const { channel, view, place, generation, target } = subscription;
+  const { channel, view, generation, target, isAtHead } = subscription;
   if (view.format.heartbeat === undefined || !target.keepsUp) return;
   if (subscription.blockedSinceMs !== undefined || generation !== channel.history.generation) return;
-  if (place !== channel.history.headIndex) return;
+  if (!isAtHead) return;
   let frame = frames.get(view);
   if (frame === undefined) {
-    frame = view.format.heartbeat(view.cursorAt(place), view.name);
+    frame = view.format.heartbeat(view.cursorAt(channel.history.headIndex), view.name);
     frames.set(view, frame);
   }
   target.write(frame);

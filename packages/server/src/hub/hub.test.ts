@@ -1,11 +1,14 @@
-import { sequencePosition } from "@paperdb/protocol";
+import { formatCursor, sequencePosition, type DocumentChange, type Position } from "@paperdb/protocol";
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { MemoryLog, type HistoryLimits } from "../log/memory/memory-log.ts";
 import type { ChangeSource, ChannelKey, SourceEvent } from "../source/change-source.ts";
-import type { DeliveryTarget, EndReason, FrameFormat, Greeting } from "./delivery.ts";
+import type { DeliveryTarget, EndReason, EventFilter, FrameFormat, Greeting } from "./delivery.ts";
+import { documentFilter } from "./document-filter.ts";
 import { Hub, type HubSettings } from "./hub.ts";
+import { Round } from "./round.ts";
 import type { Subscription } from "./subscription.ts";
+import { topicFilter } from "./topic-filter.ts";
 
 const KEY: ChannelKey = { tenant: "a", collection: "todos" };
 const SETTINGS: HubSettings = {
@@ -33,7 +36,7 @@ const LINES: FrameFormat = {
 
 class CountingSource implements ChangeSource {
   readonly name = "counting";
-  readonly epoch = "e1";
+  epoch = "e1";
   sequence = 0;
   readonly unwatched: ChannelKey[] = [];
 
@@ -116,30 +119,34 @@ function setUp(limits: Partial<HistoryLimits> = {}, settings: Partial<HubSetting
   });
   const source = new CountingSource();
   const sink = log.sinkFor(source.name);
-  const append = (documentId: string, channel = KEY): SourceEvent => {
-    const event: SourceEvent = {
-      channel,
-      position: source.next(),
-      committedAtMs: undefined,
-      body: { type: "insert", documentId, document: "{}" },
-    };
+  const push = (body: DocumentChange, channel = KEY): SourceEvent => {
+    const event: SourceEvent = { channel, position: source.next(), committedAtMs: undefined, body };
     void sink.append([event]);
     return event;
   };
-  const connect = async (cursor?: string, filterId?: string): Promise<Peer> => {
-    const peer = new Peer();
-    const filter =
+  const append = (documentId: string): SourceEvent => push({ type: "insert", documentId, document: "{}" });
+  const connect = (cursor?: string, filterId?: string): Promise<Peer> =>
+    connectTo(
       filterId === undefined
         ? undefined
         : {
             id: filterId,
-            matches: ({ body }: SourceEvent) => !("topic" in body) && body.documentId.startsWith(filterId),
-          };
+            sees: ({ body }) =>
+              !("topic" in body) && body.documentId.startsWith(filterId) ? "as_is" : "nothing",
+          },
+      cursor,
+    );
+  const connectTo = async (
+    filter: EventFilter | undefined,
+    cursor?: string,
+    format = LINES,
+  ): Promise<Peer> => {
+    const peer = new Peer();
     const channel = await hub.open(source, KEY, cursor);
-    peer.subscription = hub.subscribe(channel, { target: peer, format: LINES, filter, cursor });
+    peer.subscription = hub.subscribe(channel, { target: peer, format, filter, cursor });
     return peer;
   };
-  return { log, hub, source, sink, append, connect };
+  return { log, hub, source, sink, append, push, connect, connectTo };
 }
 
 /** A database with a log of its own, which outlives the server. Digests are the last letter of a position. */
@@ -327,6 +334,20 @@ describe("Hub", () => {
     expect(slow.lines.filter((line) => line === "reset truncated")).toHaveLength(1);
   });
 
+  it("gives cursors of a source's new epoch to all, once changes of the old one were lost", async () => {
+    const { append, connect, sink, source } = setUp();
+    const peer = await connect();
+    append("1");
+    await settle();
+    source.epoch = "e2";
+    sink.lost("all", source.next(), "new slot");
+    append("2");
+    await settle();
+    expect(peer.lastCursor).toContain(".e2.");
+    const back = await connect(peer.lastCursor);
+    expect(back.lines[0]).toBe(`ready ${peer.lastCursor} resumed`);
+  });
+
   it("does not resume across a loss", async () => {
     const { append, connect, sink, source } = setUp();
     const peer = await connect();
@@ -369,7 +390,7 @@ describe("Hub", () => {
     };
     const subscribe = async (prefix?: string): Promise<Peer> => {
       const peer = new Peer();
-      const filter = prefix === undefined ? undefined : { id: prefix, matches: () => true };
+      const filter = prefix === undefined ? undefined : { id: prefix, sees: () => "as_is" as const };
       const channel = await hub.open(source, KEY);
       const request = { target: peer, format: named, filter, cursor: undefined };
       peer.subscription = hub.subscribe(channel, request);
@@ -408,19 +429,19 @@ describe("Hub", () => {
   it("keeps few slices for those at different places", async () => {
     const { append, connect, log } = setUp({}, { maxSliceBytes: 100_000 });
     const peer = await connect();
+    await connect();
     for (let n = 1; n <= 200; n += 1) append(String(n));
     await settle();
     const view = peer.subscription?.view;
     if (view === undefined) throw new Error("not subscribed");
-    const cached = new Set<typeof view>();
-    const first = view.sliceAt(0, cached);
-    expect(view.sliceAt(0, cached)).toBe(first);
-    expect([...cached]).toEqual([view]);
-    for (let place = 1; place < 200; place += 1) view.sliceAt(place, cached);
-    expect(view.sliceAt(0, cached)).not.toBe(first);
-    const again = view.sliceAt(0, cached);
-    view.forgetSlices();
-    expect(view.sliceAt(0, cached)).not.toBe(again);
+    const round = new Round();
+    const first = view.sliceAt(0, round);
+    expect(view.sliceAt(0, round)).toBe(first);
+    for (let place = 1; place < 200; place += 1) view.sliceAt(place, round);
+    expect(view.sliceAt(0, round)).not.toBe(first);
+    const again = view.sliceAt(0, round);
+    round.end();
+    expect(view.sliceAt(0, round)).not.toBe(again);
     expect(log.stats().events).toBe(200);
   });
 
@@ -501,6 +522,413 @@ describe("Hub", () => {
       }),
       { numRuns: 60 },
     );
+  });
+});
+
+/** Writes what a filter changes: the type and the document. */
+const CHANGES: FrameFormat = {
+  namesChannel: false,
+  event: ({ body }, cursor) => {
+    if ("topic" in body) throw new Error("no document");
+    return Buffer.from(`event ${body.type}:${body.documentId}:${body.document} ${cursor}\n`);
+  },
+  heartbeat: (cursor) => Buffer.from(`heartbeat ${cursor}\n`),
+};
+
+/** Documents are `{"room":"…"}`. */
+function roomOf(document: unknown): string {
+  return (document as { room: string }).room;
+}
+
+/** The documents in these rooms; by default found by them. */
+function inRooms(rooms: string, hasTerm = true): EventFilter {
+  const keys = rooms.split("");
+  return documentFilter({
+    id: `${rooms}${hasTerm ? "" : " tried"}`,
+    terms: hasTerm ? [{ path: ["room"], keys }] : [],
+    matches: (document) => keys.includes(roomOf(document)),
+  });
+}
+
+/** A document that is inserted into, moved to, or deleted from a room. */
+function inserted(documentId: string, room: string): DocumentChange {
+  return { type: "insert", documentId, document: `{"room":"${room}"}` };
+}
+function moved(documentId: string, from: string, to: string): DocumentChange {
+  return { type: "update", documentId, document: `{"room":"${to}"}`, prior: `{"room":"${from}"}` };
+}
+
+describe("filtered subscriptions", () => {
+  it("see documents that move in as inserts and those that move out as deletes", async () => {
+    const { push, connectTo } = setUp();
+    const peers = await Promise.all(
+      [undefined, inRooms("a"), inRooms("ab"), inRooms("b", false), inRooms("c")].map((filter) =>
+        connectTo(filter, undefined, CHANGES),
+      ),
+    );
+    push(inserted("1", "a"));
+    push(moved("1", "a", "b"));
+    push(moved("1", "b", "b"));
+    push({ type: "delete", documentId: "1", document: '{"room":"b"}' });
+    await settle();
+    expect(peers.map(({ documents }) => documents)).toEqual([
+      ['insert:1:{"room":"a"}', 'update:1:{"room":"b"}', 'update:1:{"room":"b"}', 'delete:1:{"room":"b"}'],
+      ['insert:1:{"room":"a"}', 'delete:1:{"room":"a"}'],
+      ['insert:1:{"room":"a"}', 'update:1:{"room":"b"}', 'update:1:{"room":"b"}', 'delete:1:{"room":"b"}'],
+      ['insert:1:{"room":"b"}', 'update:1:{"room":"b"}', 'delete:1:{"room":"b"}'],
+      [],
+    ]);
+  });
+
+  it("are not asked of events that their terms rule out, and once of the others", async () => {
+    const { push, connectTo } = setUp({}, { maxSliceBytes: 1000 });
+    const asked: string[] = [];
+    const spy = (filter: EventFilter): EventFilter => ({
+      ...filter,
+      sees: (event, documents) => {
+        asked.push(`${filter.id} ${event.position.at(-1)}`);
+        return filter.sees(event, documents);
+      },
+    });
+    await connectTo(spy(inRooms("a")));
+    await connectTo(spy(inRooms("ab")));
+    await connectTo(spy(inRooms("c", false)));
+    await connectTo(spy(inRooms("a")));
+    push(inserted("1", "x"));
+    push(moved("1", "x", "b"));
+    push(moved("1", "b", "a"));
+    await settle();
+    expect(asked.toSorted()).toEqual(["a 3", "ab 2", "ab 3", "c tried 1", "c tried 2", "c tried 3"]);
+    const cursor = "Y291bnRpbmc.e1.00000000000";
+    asked.length = 0;
+    const back = [await connectTo(spy(inRooms("b")), cursor), await connectTo(spy(inRooms("x")), cursor)];
+    await settle();
+    expect(asked.toSorted()).toEqual(["b 2", "b 3", "x 1", "x 2"]);
+    expect(back.map(({ documents }) => documents)).toEqual([
+      ["1", "1"],
+      ["1", "1"],
+    ]);
+  });
+
+  it("share frames of one format, each variant of an event encoded once", async () => {
+    const { push, connectTo } = setUp();
+    let encoded = 0;
+    const counting: FrameFormat = {
+      namesChannel: false,
+      event: (event, cursor, channel) => {
+        encoded += 1;
+        return CHANGES.event(event, cursor, channel);
+      },
+    };
+    const filters = [
+      undefined,
+      inRooms("a"),
+      inRooms("a", false),
+      inRooms("b"),
+      inRooms("bc"),
+      inRooms("ab"),
+    ];
+    const peers = await Promise.all(filters.map((filter) => connectTo(filter, undefined, counting)));
+    push(moved("1", "a", "b"));
+    await settle();
+    expect(encoded).toBe(3);
+    expect(new Set(peers.map(({ writes }) => writes.at(-1))).size).toBe(3);
+  });
+
+  it("stay at the head for nothing while the history moves past what they saw last", async () => {
+    const { push, connectTo, hub } = setUp({ maxEventsPerChannel: 4 });
+    const peer = await connectTo(inRooms("a"));
+    const stalled = await connectTo(inRooms("a"));
+    push(inserted("1", "a"));
+    await settle();
+    stalled.fill();
+    for (let n = 2; n < 100; n += 1) {
+      push(inserted(String(n), "b"));
+      await settle();
+    }
+    push(inserted("100", "a"));
+    push(inserted("101", "b"));
+    await settle();
+    stalled.reads = true;
+    if (stalled.subscription !== undefined) hub.resume(stalled.subscription);
+    await settle();
+    expect(peer.documents).toEqual(["1", "100"]);
+    expect(stalled.documents).toEqual(["1", "100"]);
+    expect([peer.ended, stalled.ended]).toEqual([undefined, undefined]);
+  });
+
+  it("are ended when an event that they see is forgotten before they take it", async () => {
+    const { push, connectTo, hub } = setUp({ maxEventsPerChannel: 4 });
+    const peer = await connectTo(inRooms("a"));
+    peer.reads = false;
+    push(inserted("1", "a"));
+    await settle();
+    push(inserted("2", "a"));
+    for (let n = 3; n < 10; n += 1) push(inserted(String(n), "b"));
+    await settle();
+    peer.reads = true;
+    if (peer.subscription !== undefined) hub.resume(peer.subscription);
+    await settle();
+    expect(peer.documents).toEqual(["1"]);
+    expect(peer.ended).toEqual({ kind: "slow_consumer" });
+  });
+
+  it("are held to the bound of what they have not read by what they see", async () => {
+    const { push, connectTo, hub } = setUp({}, { maxBufferedBytes: 2000 });
+    const few = await connectTo(inRooms("a"));
+    const many = await connectTo(inRooms("b"));
+    few.reads = false;
+    many.reads = false;
+    push(moved("1", "a", "b"));
+    await settle();
+    push(inserted("2", "a"));
+    for (let n = 3; n < 30; n += 1) push(inserted(String(n), "b"));
+    await expect.poll(() => many.ended, { timeout: 5000 }).toEqual({ kind: "slow_consumer" });
+    expect(few.ended).toBeUndefined();
+    few.reads = true;
+    if (few.subscription !== undefined) hub.resume(few.subscription);
+    await settle();
+    expect(few.documents).toEqual(["1", "2"]);
+  });
+
+  it("get cursors of the head in their heartbeats", async () => {
+    const { push, connectTo, source } = setUp({ maxEventsPerChannel: 2 }, { heartbeatIntervalMs: 30 });
+    const peer = await connectTo(inRooms("a"));
+    for (let n = 0; n < 10; n += 1) push(inserted(String(n), "b"));
+    const { name, epoch } = source;
+    const head = formatCursor({ source: name, epoch, position: sequencePosition(10) });
+    await expect.poll(() => peer.lines.at(-1), { timeout: 5000 }).toBe(`heartbeat ${head}`);
+    push(inserted("10", "a"));
+    const back = await connectTo(inRooms("a"), head);
+    await settle();
+    expect(back.lines[0]).toBe(`ready ${head} resumed`);
+    expect(back.documents).toEqual(["10"]);
+  });
+
+  it("are reset once when changes were lost, those that see nothing as well", async () => {
+    const { push, connectTo, sink, source } = setUp();
+    const peers = [await connectTo(inRooms("a")), await connectTo(inRooms("b"))];
+    push(inserted("1", "a"));
+    await settle();
+    sink.lost("all", source.next(), "truncated");
+    push(inserted("2", "a"));
+    await settle();
+    push(inserted("3", "a"));
+    await settle();
+    const kinds = peers.map(({ lines }) => lines.map((line) => line.split(" ")[0]));
+    expect(kinds).toEqual([
+      ["ready", "event", "reset", "ready", "event", "event"],
+      ["ready", "reset", "ready"],
+    ]);
+  });
+
+  it.each([true, false])(
+    "resume over a long history, with what they missed (known by term: %s)",
+    async (hasTerm) => {
+      const { push, connectTo, hub } = setUp({}, { maxSliceBytes: 100 });
+      const first = await connectTo(inRooms("ab", hasTerm));
+      const early = first.greetings[0]?.cursor;
+      first.reads = false;
+      push(inserted("0", "a"));
+      await settle();
+      const expected = ["0"];
+      for (let n = 1; n < 900; n += 1) {
+        const isSeen = n > 450 ? n % 2 === 0 : n % 100 === 0;
+        if (isSeen) expected.push(String(n));
+        push(inserted(String(n), isSeen ? ("ab"[n % 2] ?? "") : "c"));
+        if (n % 50 === 0) await settle();
+      }
+      first.reads = true;
+      if (first.subscription !== undefined) hub.resume(first.subscription);
+      const back = await connectTo(inRooms("ab", hasTerm), early);
+      const other = await connectTo(inRooms("a", hasTerm), early);
+      push(inserted("900", "a"));
+      expected.push("900");
+      await expect.poll(() => back.documents.at(-1), { timeout: 5000 }).toBe("900");
+      await expect.poll(() => other.documents.at(-1), { timeout: 5000 }).toBe("900");
+      await expect.poll(() => first.documents.at(-1), { timeout: 5000 }).toBe("900");
+      expect(first.documents).toEqual(expected);
+      expect(back.documents).toEqual(expected);
+      expect(other.documents).toEqual(expected.filter((id) => Number(id) % 2 === 0));
+    },
+  );
+
+  it("find topics by name and by pattern", async () => {
+    const { sink, source, connectTo } = setUp();
+    const peers = [await connectTo(topicFilter("order.paid")), await connectTo(topicFilter("order.*"))];
+    for (const topic of ["order.paid", "order.sent", "user.paid"]) {
+      const body = { topic, data: "1" };
+      void sink.append([{ channel: KEY, position: source.next(), committedAtMs: undefined, body }]);
+    }
+    await settle();
+    expect(peers.map(({ documents }) => documents)).toEqual([["order.paid"], ["order.paid", "order.sent"]]);
+  });
+
+  it("see exactly their part of the changes, in order, once, from wherever they begin (property)", async () => {
+    const ROOMS = ["a", "b", "c", "d"];
+    const FILTER_ROOMS = [undefined, "a", "a", "bc", "cd", "x", "abcd"];
+    /** One is tried on every event, the others are found. */
+    const FILTERS = FILTER_ROOMS.map((rooms) =>
+      rooms === undefined ? undefined : inRooms(rooms, rooms !== "cd"),
+    );
+    const peerIndex = fc.nat(FILTERS.length - 1);
+    const change = fc.record({
+      document: fc.nat(5),
+      room: fc.constantFrom(undefined, ...ROOMS),
+    });
+    const step = fc.oneof(
+      {
+        weight: 8,
+        arbitrary: fc.record({
+          kind: fc.constant("change" as const),
+          changes: fc.array(change, { minLength: 1, maxLength: 5 }),
+        }),
+      },
+      { weight: 2, arbitrary: fc.record({ kind: fc.constant("block" as const), peer: peerIndex }) },
+      { weight: 2, arbitrary: fc.record({ kind: fc.constant("fill" as const), peer: peerIndex }) },
+      { weight: 3, arbitrary: fc.record({ kind: fc.constant("drain" as const), peer: peerIndex }) },
+      {
+        weight: 3,
+        arbitrary: fc.record({
+          kind: fc.constant("reconnect" as const),
+          peer: peerIndex,
+          /** How many events before its own place; 0: exactly there. */
+          back: fc.nat(6),
+        }),
+      },
+      { weight: 1, arbitrary: fc.record({ kind: fc.constant("lost" as const) }) },
+      { weight: 4, arbitrary: fc.record({ kind: fc.constant("settle" as const) }) },
+    );
+    let resumed = 0;
+    let ended = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+        const { push, connectTo, hub, log, sink, source } = setUp({ maxEventsPerChannel: 12 });
+        /** All events ever, and of each peer what its client has: a place in them. */
+        const events: SourceEvent[] = [];
+        const rooms = new Map<number, string>();
+        const cursorAt = (position: Position): string =>
+          formatCursor({ source: source.name, epoch: source.epoch, position });
+        const peers = await Promise.all(FILTERS.map((filter) => connectTo(filter, undefined, CHANGES)));
+        const at: Position[] = FILTERS.map(() => "");
+        /** Those that have not gone through what they resumed from yet. */
+        const catchingUp = new Set<number>();
+        const history = peers[0]?.subscription?.channel.history;
+        if (history === undefined) throw new Error("not subscribed");
+
+        const seenBy = (index: number, { body, position }: SourceEvent): string | undefined => {
+          if ("topic" in body) return undefined;
+          const filter = FILTERS[index];
+          const { type, documentId, document, prior } = body;
+          const line = (as: string, shown: string): string =>
+            `${as}:${documentId}:${shown} ${cursorAt(position)}`;
+          if (filter === undefined) return line(type, document);
+          const allows = (text: string): boolean =>
+            FILTER_ROOMS[index]?.includes(roomOf(JSON.parse(text))) ?? true;
+          const before = type === "delete" ? allows(document) : prior !== undefined && allows(prior);
+          const after = type !== "delete" && allows(document);
+          if (before && after) return line("update", document);
+          if (after) return line("insert", document);
+          return before ? line("delete", prior ?? document) : undefined;
+        };
+        const nextFor = (index: number): { line: string; position: Position } | undefined => {
+          for (const event of events) {
+            if (event.position <= (at[index] ?? "")) continue;
+            const line = seenBy(index, event);
+            if (line !== undefined) return { line, position: event.position };
+          }
+          return undefined;
+        };
+        const collect = (index: number): void => {
+          for (const line of peers[index]?.lines.splice(0) ?? []) {
+            const [kind, ...rest] = line.split(" ");
+            if (kind === "ready") at[index] = rest[0]?.split(".")[2] ?? "";
+            if (kind !== "event") continue;
+            const next = nextFor(index);
+            expect(rest.join(" ")).toBe(next?.line);
+            at[index] = next?.position ?? "";
+          }
+          const peer = peers[index];
+          if (peer?.ended === undefined) return;
+          // Only who has missed something is ended, or who had not come to know what there was.
+          ended += 1;
+          const next = catchingUp.has(index) ? at[index] : nextFor(index)?.position;
+          expect(next !== undefined && next <= (history.completeSince ?? "")).toBe(true);
+        };
+        const reconnect = async (index: number, back: number): Promise<void> => {
+          const { subscription } = peers[index] ?? {};
+          if (subscription !== undefined) hub.unsubscribe(subscription);
+          collect(index);
+          const own = at[index] ?? "";
+          const position =
+            back === 0 ? own : (events.filter((event) => event.position <= own).at(-back)?.position ?? own);
+          const isKept = history.indexAfter(position) !== undefined;
+          const peer = await connectTo(FILTERS[index], cursorAt(position), CHANGES);
+          peers[index] = peer;
+          expect(peer.greetings[0]?.resumed).toBe(isKept);
+          catchingUp.delete(index);
+          if (isKept) {
+            resumed += 1;
+            catchingUp.add(index);
+          }
+        };
+
+        for (const current of steps) {
+          if (current.kind === "change") {
+            for (const { document, room } of current.changes) {
+              const from = rooms.get(document);
+              const id = String(document);
+              if (room === undefined && from === undefined) continue;
+              if (room === undefined) {
+                events.push(push({ type: "delete", documentId: id, document: `{"room":"${from}"}` }));
+                rooms.delete(document);
+              } else {
+                events.push(push(from === undefined ? inserted(id, room) : moved(id, from, room)));
+                rooms.set(document, room);
+              }
+            }
+          } else if (current.kind === "lost") {
+            sink.lost("all", source.next(), "lost");
+          } else if (current.kind === "settle") {
+            await settle();
+            for (const index of catchingUp) {
+              const peer = peers[index];
+              if (peer !== undefined && peer.keepsUp && peer.ended === undefined) catchingUp.delete(index);
+            }
+          } else if (current.kind === "reconnect") {
+            await reconnect(current.peer, current.back);
+          } else {
+            const peer = peers[current.peer];
+            if (current.kind === "block" && peer !== undefined) peer.reads = false;
+            if (current.kind === "fill") peer?.fill();
+            if (current.kind === "drain" && peer?.subscription !== undefined) {
+              peer.reads = true;
+              hub.resume(peer.subscription);
+            }
+          }
+        }
+        for (const [index, peer] of peers.entries()) {
+          peer.reads = true;
+          if (peer.subscription !== undefined) hub.resume(peer.subscription);
+          await settle();
+          collect(index);
+          if (peer.ended !== undefined) {
+            await reconnect(index, 0);
+            await settle();
+            collect(index);
+          }
+          expect(nextFor(index)).toBeUndefined();
+        }
+        for (const { subscription } of peers) if (subscription !== undefined) hub.unsubscribe(subscription);
+        expect(hub.subscriptionCount).toBe(0);
+        hub.close();
+        log.stop();
+      }),
+      { numRuns: 150 },
+    );
+    // The steps reach what they are there for.
+    expect(resumed).toBeGreaterThan(0);
+    expect(ended).toBeGreaterThan(0);
   });
 });
 

@@ -116,7 +116,6 @@ export class Hub implements LogListener {
     const subscription = new Subscription(target, channel, view, place);
     this.#subscriptions += 1;
     view.subscriptions.add(subscription);
-    view.flowing.add(subscription);
     this.#heartbeats.add(subscription);
     if (resetReason !== undefined) this.#observer.reset(resetReason);
     const keepsUp = target.greet({
@@ -150,7 +149,6 @@ export class Hub implements LogListener {
     const { view, channel } = subscription;
     this.#heartbeats.delete(subscription);
     this.#slowConsumers.delete(subscription);
-    view.flowing.delete(subscription);
     view.subscriptions.delete(subscription);
     if (view.subscriptions.size === 0) channel.dropView(view);
     this.release(channel);
@@ -158,7 +156,9 @@ export class Hub implements LogListener {
 
   advanced(history: ChannelHistory): void {
     const channel = this.#byHistory.get(history);
-    if (channel !== undefined && channel.users > 0) this.#dispatcher.scheduleChannel(channel);
+    if (channel === undefined) return;
+    channel.advance();
+    if (channel.users > 0) this.#dispatcher.scheduleChannel(channel);
   }
 
   ended(history: ChannelHistory, reason: string): void {

@@ -7,7 +7,7 @@ export interface SlowConsumerLimits {
 }
 
 /**
- * The subscriptions whose peers do not keep up. They cost nothing until their
+ * The subscriptions whose peers do not keep up. They are passed over until their
  * sockets drain, and are ended when they are too far or too long behind.
  */
 export class SlowConsumers {
@@ -22,7 +22,6 @@ export class SlowConsumers {
 
   add(subscription: Subscription): void {
     subscription.blockedSinceMs = Date.now();
-    subscription.view.flowing.delete(subscription);
     this.#blocked.add(subscription);
   }
 
@@ -33,9 +32,7 @@ export class SlowConsumers {
 
   /** The peer keeps up again, or is gone. */
   delete(subscription: Subscription): void {
-    if (!this.#blocked.delete(subscription)) return;
-    subscription.blockedSinceMs = undefined;
-    if (!subscription.closed) subscription.view.flowing.add(subscription);
+    if (this.#blocked.delete(subscription)) subscription.blockedSinceMs = undefined;
   }
 
   /** Ends those beyond the limits. Called every second. */
@@ -48,9 +45,9 @@ export class SlowConsumers {
   }
 
   /** The next event is not counted, so that one large event never ends a client that reads. */
-  #isTooFar({ channel: { history }, place, generation }: Subscription): boolean {
-    if (generation !== history.generation || place >= history.headIndex) return false;
+  #isTooFar({ channel: { history }, view, place, generation, isAtHead }: Subscription): boolean {
+    if (generation !== history.generation || isAtHead) return false;
     if (place < history.firstIndex) return true;
-    return history.endOffset - history.entryAt(place).endOffset > this.#limits.maxBufferedBytes;
+    return view.bytesBehind(place) > this.#limits.maxBufferedBytes;
   }
 }

@@ -2,12 +2,18 @@ import type { DeliveryTarget } from "./delivery.ts";
 import type { Channel } from "./channel.ts";
 import type { View } from "./view.ts";
 
+/**
+ * The place of a filtered subscription that has seen all that there is for it: it moves with the head, for free.
+ * A small integer, which no history reaches, takes less memory than Infinity.
+ */
+export const AT_HEAD: number = -(2 ** 30);
+
 /** One client's place in one channel's history. */
 export class Subscription {
   readonly target: DeliveryTarget;
   readonly channel: Channel;
   readonly view: View;
-  /** The place of the next event to send. */
+  /** The place of the next event to send: the history's head when there is none, or {@link AT_HEAD}. */
   place: number;
   /** The history's generation that {@link place} belongs to. */
   generation: number;
@@ -19,7 +25,17 @@ export class Subscription {
     this.target = target;
     this.channel = channel;
     this.view = view;
-    this.place = place;
+    this.place = view.settle(place);
     this.generation = channel.history.generation;
+  }
+
+  /** Whether nothing is left to send. */
+  get isAtHead(): boolean {
+    return this.place === AT_HEAD || this.place === this.channel.history.headIndex;
+  }
+
+  /** Goes on from this place. */
+  moveTo(place: number): void {
+    this.place = this.view.settle(place);
   }
 }

@@ -1,13 +1,28 @@
 import type { ChannelHistory } from "../log/change-log.ts";
-import type { EventFilter, FrameFormat } from "./delivery.ts";
-import type { Subscription } from "./subscription.ts";
+import type { Channel } from "./channel.ts";
+import type { EventDocuments, EventFilter, FrameFormat } from "./delivery.ts";
+import type { Round } from "./round.ts";
+import { frameKey, seenEvent, type Variant } from "./seen-event.ts";
+import { Sightings } from "./sightings.ts";
+import { AT_HEAD, type Subscription } from "./subscription.ts";
 
 /** Subscriptions at more places than these at a time seldom share one. */
 const MAX_CACHED_SLICES = 64;
+/** A filter is asked of so many events at a time; the others are for the next slice. */
+const MAX_ASKED_PER_SLICE = 64;
+
+/** What a view is made of. */
+export interface ViewOptions {
+  readonly channel: Channel;
+  readonly name: string;
+  readonly format: FrameFormat;
+  readonly filter: EventFilter | undefined;
+  readonly maxSliceBytes: number;
+}
 
 /** Some events of a history, as one write. */
 export interface Slice {
-  /** Undefined when the filter matches none of them. */
+  /** Undefined when the filter sees none of them. */
   readonly frames: Buffer | undefined;
   /** How many events are in {@link frames}. */
   readonly count: number;
@@ -23,94 +38,152 @@ export class View {
   /** Short, and never used for another channel or filter of this server. */
   readonly name: string;
   readonly format: FrameFormat;
-  /** The filter's id; empty without a filter. */
-  readonly filterId: string;
-  /** Those that can be written to; one whose peer does not keep up is not among them. */
-  readonly flowing = new Set<Subscription>();
-  /** All, flowing or not. */
+  readonly filter: EventFilter | undefined;
   readonly subscriptions = new Set<Subscription>();
-  readonly #filter: EventFilter | undefined;
+  readonly #channel: Channel;
   readonly #history: ChannelHistory;
-  readonly #cursorPrefix: string;
   readonly #maxSliceBytes: number;
+  readonly #sightings: Sightings | undefined;
   /** Whether its frames are no other view's. */
   readonly #hasOwnFrames: boolean;
-  readonly #slices = new Map<number, Slice>();
+  /** Whether some of its subscriptions may be {@link AT_HEAD}. */
+  #hasWaiting = false;
+  #slices: Map<number, Slice> | undefined;
   #slicesHead = -1;
 
-  constructor(
-    history: ChannelHistory,
-    cursorPrefix: string,
-    name: string,
-    format: FrameFormat,
-    filter: EventFilter | undefined,
-    maxSliceBytes: number,
-  ) {
-    this.#history = history;
-    this.#cursorPrefix = cursorPrefix;
+  constructor({ channel, name, format, filter, maxSliceBytes }: ViewOptions) {
+    this.#channel = channel;
+    this.#history = channel.history;
     this.name = name;
     this.format = format;
-    this.filterId = filter?.id ?? "";
-    this.#filter = filter;
+    this.filter = filter;
     this.#hasOwnFrames = format.namesChannel && filter !== undefined;
     this.#maxSliceBytes = maxSliceBytes;
+    this.#sightings = filter === undefined ? undefined : new Sightings(filter, channel.history);
   }
 
   /**
-   * What lies between a place and the head, at most one slice of it, at least one event.
+   * An event has come that the filter may see.
    *
-   * @param cached - gets this view when it keeps a slice, which lasts until {@link forgetSlices}.
+   * @returns whether it is something new for its subscriptions.
    */
-  sliceAt(index: number, cached: Set<View>): Slice {
+  offer(place: number, documents: EventDocuments): boolean {
+    const variant = this.#sightings?.ask(place, documents);
+    if (variant === undefined) return false;
+    this.#sightings?.remember(place, variant, this.wake(place));
+    return true;
+  }
+
+  /** Where a subscription stands that has seen what is before this place: as far on as is known. */
+  settle(place: number): number {
+    if (this.#sightings === undefined) return place;
+    const next = this.#sightings.nextFrom(place);
+    if (next < this.#history.headIndex) return next;
+    this.#hasWaiting = true;
+    return AT_HEAD;
+  }
+
+  /**
+   * Those that had seen everything go on from this place.
+   *
+   * @returns whether these are all.
+   */
+  wake(place: number): boolean {
+    if (!this.#hasWaiting) return false;
+    this.#hasWaiting = false;
+    let allWaited = true;
+    for (const subscription of this.subscriptions) {
+      if (subscription.place === AT_HEAD) subscription.place = place;
+      else allWaited = false;
+    }
+    return allWaited;
+  }
+
+  /**
+   * What lies between a place and the head, at most one slice of it, at least one event; or,
+   * behind a filter, as much as it may be asked of at a time. It is kept until {@link forgetSlices}.
+   */
+  sliceAt(index: number, round: Round): Slice {
+    if (this.subscriptions.size === 1) return this.#cut(index, round);
     if (this.#slicesHead !== this.#history.headIndex) this.forgetSlices();
-    let slice = this.#slices.get(index);
+    let slice = this.#slices?.get(index);
     if (slice === undefined) {
-      slice = this.#cut(index);
-      if (this.#slices.size >= MAX_CACHED_SLICES) this.#slices.clear();
+      slice = this.#cut(index, round);
+      if (this.#slices === undefined || this.#slices.size >= MAX_CACHED_SLICES) this.#slices = new Map();
       this.#slices.set(index, slice);
-      cached.add(this);
+      round.keepSlicesOf(this);
     }
     return slice;
   }
 
   /** Drops the cached slices; the dispatcher does so whenever it has nothing left to do. */
   forgetSlices(): void {
-    this.#slices.clear();
+    this.#slices = undefined;
     this.#slicesHead = this.#history.headIndex;
   }
 
   /** The cursor of a subscription that stands at this place. */
   cursorAt(index: number): string {
-    return this.#cursorPrefix + this.#history.positionAt(index);
+    return this.#channel.cursorPrefix + this.#history.positionAt(index);
   }
 
-  #cut(from: number): Slice {
+  /** How many bytes follow the event at a place; of a filtered view only those that it sees, but for one that is far behind. */
+  bytesBehind(index: number): number {
+    const { endOffset, headIndex } = this.#history;
+    if (this.#sightings?.knows(index) !== true) return endOffset - this.#history.entryAt(index).endOffset;
+    let bytes = 0;
+    for (let next = this.#next(index + 1); next < headIndex; next = this.#next(next + 1)) {
+      bytes += this.#history.offsetAt(next + 1) - this.#history.offsetAt(next);
+    }
+    return bytes;
+  }
+
+  #cut(from: number, round: Round): Slice {
     const frames: Buffer[] = [];
     const head = this.#history.headIndex;
     let bytes = 0;
-    let index = from;
-    while (index < head) {
-      const frame = this.#frameAt(index);
+    let asked = 0;
+    let index = this.#next(from);
+    while (index < head && asked < MAX_ASKED_PER_SLICE) {
+      if (this.#sightings?.knows(index) === false) asked += 1;
+      const frame = this.#frameAt(index, round);
       if (frame !== undefined) {
         if (bytes > 0 && bytes + frame.length > this.#maxSliceBytes) break;
         frames.push(frame);
         bytes += frame.length;
       }
-      index += 1;
+      index = this.#next(index + 1);
     }
     const joined = frames.length > 1 ? Buffer.concat(frames, bytes) : frames[0];
     return { frames: joined, count: frames.length, nextIndex: index };
   }
 
-  #frameAt(index: number): Buffer | undefined {
-    const { event, frames } = this.#history.entryAt(index);
-    if (this.#filter !== undefined && !this.#filter.matches(event)) return undefined;
-    let frame = frames.get(this.format);
-    if (frame === undefined || this.#hasOwnFrames) {
-      frame = this.format.event(event, this.#cursorPrefix + event.position, this.name);
-      // Filters are for clients to invent: their frames are not kept with the history.
-      if (!this.#hasOwnFrames) frames.set(this.format, frame);
+  /** The next place, at or after this one, that has to be looked at. */
+  #next(place: number): number {
+    return this.#sightings === undefined ? place : this.#sightings.nextFrom(place);
+  }
+
+  #frameAt(index: number, round: Round): Buffer | undefined {
+    const variant = this.#sightings === undefined ? "as_is" : this.#sightings.at(index, round);
+    if (variant === undefined) return undefined;
+    // Filters are for clients to invent: their own frames are not kept with the history.
+    if (this.#hasOwnFrames) return this.#encode(index, variant);
+    const { frames } = this.#history.entryAt(index);
+    const key = frameKey(this.format, variant);
+    let frame = frames.get(key);
+    if (frame === undefined) {
+      frame = this.#encode(index, variant);
+      frames.set(key, frame);
     }
     return frame;
+  }
+
+  #encode(index: number, variant: Variant): Buffer {
+    const { event } = this.#history.entryAt(index);
+    return this.format.event(
+      seenEvent(event, variant),
+      this.#channel.cursorPrefix + event.position,
+      this.name,
+    );
   }
 }

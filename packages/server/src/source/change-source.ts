@@ -1,4 +1,5 @@
-import type { DocumentChange, Position, TopicEvent } from "@paperdb/protocol";
+import type { DocumentChange, JsonText, Position, TopicEvent } from "@paperdb/protocol";
+import type { Filter } from "../filter/filter.ts";
 
 /** One tenant's collection, or one tenant's topics on the event bus. */
 export interface ChannelKey {
@@ -22,7 +23,36 @@ export interface SourceEvent {
   readonly position: Position;
   /** When the database made the change, in ms since 1970, as far as the source knows. */
   readonly committedAtMs: number | undefined;
+  /** The number of the transaction that made the change, where the source needs it to tell what a snapshot saw. */
+  readonly transaction?: number;
   readonly body: DocumentChange | TopicEvent;
+}
+
+/** A document as a snapshot has it. */
+export interface SnapshotDocument {
+  readonly documentId: string;
+  readonly document: JsonText;
+}
+
+/** What the caller needs of a snapshot. It is pushed down as far as it can be: the snapshot may have other documents as well. */
+export type SnapshotNarrowing = Filter;
+
+/** A channel's documents as of one moment. */
+export interface Snapshot {
+  /** Every event whose effect the snapshot does not have lies after it. */
+  readonly since: Position;
+  /** Each document once, read as they are taken, and bounded in rows and bytes. To be iterated once. */
+  readonly batches: AsyncIterable<readonly SnapshotDocument[]>;
+  /** After the last batch. Resolves once all events up to the seam have been appended. */
+  seam(): Promise<SnapshotSeam>;
+}
+
+/** Where a snapshot and the live events meet. */
+export interface SnapshotSeam {
+  /** No event after it has an effect on the snapshot. */
+  readonly position: Position;
+  /** Whether the snapshot has the effect of an event at or before the position. */
+  saw(event: SourceEvent): boolean;
 }
 
 /** A collection that can be subscribed to. */
@@ -61,6 +91,19 @@ export interface ChangeSource {
    * without such a log leave it out.
    */
   replay?(channel: ChannelKey, since: Position, until: Position): Promise<readonly SourceEvent[] | undefined>;
+  /**
+   * Reads the channel's documents as of one moment. The channel is watched. Sources
+   * without documents leave it out.
+   *
+   * @param narrowing - what the caller needs of them.
+   * @param signal - ends the reading at once, also between batches.
+   * @throws {RealtimeError} `source_unavailable`, `collection_not_found`, `collection_not_usable`.
+   */
+  snapshot?(
+    channel: ChannelKey,
+    narrowing: SnapshotNarrowing | undefined,
+    signal: AbortSignal,
+  ): Promise<Snapshot>;
   /** Whether two positions name one place in the order, but different events there: what a client has seen is void. */
   contradicts?(one: Position, other: Position): boolean;
   close(): Promise<void>;

@@ -19,8 +19,12 @@ export interface SourceFigures {
   readonly live: boolean;
   /** Share of the database's notification queue that is in use, 0 to 1, where it has one. */
   readonly queueUsage?: number | undefined;
-  /** Notifications that were none of ours, since the start. */
+  /** Notifications or logical messages that were none of ours, since the start. */
   readonly ignored?: number;
+  /** How far the replication slot is behind the end of the write-ahead log, where there is one. */
+  readonly slotLagBytes?: number | undefined;
+  /** How often the replication slot was lost since the start. */
+  readonly slotsLost?: number;
   /** Collections in use whose deletes are not delivered, where that can happen. */
   readonly collectionsWithoutDeletes?: number;
 }
@@ -176,8 +180,18 @@ function registerSourceGauges(registers: Registry[], gauges: Gauges): void {
   );
   perSource(
     "paperdb_notifications_ignored",
-    "Notifications on flc_rt_* channels that were none of ours",
+    "Notifications on flc_rt_* channels, or logical messages with our prefix, that were none of ours",
     ({ ignored }) => ignored,
+  );
+  perSource(
+    "paperdb_replication_slot_lag_bytes",
+    "How far the replication slot is behind the end of the write-ahead log, which is kept for it",
+    ({ slotLagBytes }) => slotLagBytes,
+  );
+  perSource(
+    "paperdb_replication_slots_lost",
+    "How often the replication slot was lost, and everybody was reset, since the start",
+    ({ slotsLost }) => slotsLost,
   );
   perSource(
     "paperdb_collections_without_deletes",

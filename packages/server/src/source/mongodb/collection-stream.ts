@@ -2,6 +2,7 @@ import type { Position } from "@paperdb/protocol";
 import type { Db } from "mongodb";
 import type { Logger } from "pino";
 import type { ChannelKey } from "../change-source.ts";
+import { Arrivals } from "./arrivals.ts";
 import type { RawChange } from "./change.ts";
 import type { MongoCollection } from "./collections.ts";
 import { classify, reasonOf } from "./errors.ts";
@@ -46,6 +47,7 @@ export class CollectionStream {
   readonly #failures: Failures;
   readonly #members: Members;
   readonly #joins = new Map<string, Join>();
+  readonly #arrivals = new Arrivals();
   #reader: StreamReader | undefined;
   /** Where the next stream begins when there is none. */
   #readTo: ClusterTime | undefined;
@@ -112,6 +114,12 @@ export class CollectionStream {
       this.#plan(this.#options.settings.joinWindowMs);
     }
     return join.joined;
+  }
+
+  /** Resolves once the log has all events up to this time. */
+  async reached(time: ClusterTime, signal: AbortSignal): Promise<void> {
+    await this.#arrivals.reached(time, signal);
+    await this.#options.buffer.drain();
   }
 
   /** The tenant has no subscribers any more. */
@@ -237,7 +245,7 @@ export class CollectionStream {
       while (reader === this.#reader) {
         const pressure = this.#options.buffer.pressure();
         if (pressure !== undefined) await pressure;
-        const read = await reader.next();
+        const read = await this.#arrivals.next(reader);
         if (reader !== this.#reader) return;
         if (read !== "idle") this.#take(read.change, read.time);
         if (Date.now() >= settledAtMs) this.#failures.settled();

@@ -87,6 +87,10 @@ export class Connection {
     };
   }
 
+  get client(): MongoClient {
+    return this.#client;
+  }
+
   async close(): Promise<void> {
     await this.#client.close();
   }

@@ -7,9 +7,13 @@ import type {
   ChangeSource,
   ChannelKey,
   CollectionInfo,
+  Snapshot,
+  SnapshotNarrowing,
   SourceEvent,
   SourceState,
 } from "../change-source.ts";
+import { SNAPSHOT_DEFAULTS } from "../snapshot-settings.ts";
+import type { SnapshotSettings } from "../snapshot-settings.ts";
 import type { MongoCollectionsConfig } from "./collections.ts";
 import { Connection, type ClientFactory, type Connected } from "./connection.ts";
 import { isPassing, openError, openReason, reasonOf } from "./errors.ts";
@@ -17,6 +21,7 @@ import { contradicts, isPosition } from "./position.ts";
 import { replay } from "./replay.ts";
 import { ReplayQueue } from "./replay-queue.ts";
 import { MONGO_DEFAULTS, type MongoSettings } from "./settings.ts";
+import { takeSnapshot } from "./snapshot.ts";
 import { emptyStats, type MongoStats } from "./stats.ts";
 import { Streams } from "./streams.ts";
 
@@ -33,6 +38,7 @@ export interface MongoSourceOptions {
   /** A child logger that names the source. */
   readonly log: Logger;
   readonly settings?: Partial<MongoSettings> | undefined;
+  readonly snapshots?: Partial<SnapshotSettings> | undefined;
   readonly createClient?: ClientFactory | undefined;
 }
 
@@ -175,6 +181,39 @@ export class MongoSource implements ChangeSource {
     }
   }
 
+  async snapshot(
+    { tenant, collection }: ChannelKey,
+    narrowing: SnapshotNarrowing | undefined,
+    signal: AbortSignal,
+  ): Promise<Snapshot> {
+    const stream = this.#streams?.get(collection);
+    if (this.#outage !== undefined || this.#connection === undefined || stream === undefined)
+      throw this.#unavailable(this.#outage ?? "The collection is not watched.");
+    const { client, db, clock } = this.#connection;
+    const { maxDocumentBytes } = this.#settings;
+    const settings = { ...SNAPSHOT_DEFAULTS, ...this.#options.snapshots };
+    const log = this.#log;
+    try {
+      return await takeSnapshot({
+        client,
+        db,
+        clock,
+        stream,
+        tenant,
+        narrowing,
+        settings,
+        maxDocumentBytes,
+        log,
+        signal,
+      });
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof RealtimeError) throw error;
+      this.#log.warn({ collection, reason: reasonOf(error) }, "Cannot read a snapshot");
+      throw this.#unavailable(reasonOf(error), error);
+    }
+  }
+
   contradicts(one: Position, other: Position): boolean {
     return contradicts(one, other);
   }
@@ -263,8 +302,9 @@ export class MongoSource implements ChangeSource {
     return { live: false, reason, retryAfterMs: this.#settings.maxRetryMs };
   }
 
-  #unavailable(reason: string): RealtimeError {
+  #unavailable(reason: string, cause?: unknown): RealtimeError {
     return new RealtimeError("source_unavailable", `The source "${this.name}" is not live: ${reason}`, {
+      cause,
       retryAfterSeconds: Math.max(1, Math.ceil(this.#settings.maxRetryMs / 1_000)),
     });
   }

@@ -39,7 +39,10 @@ export function changePipeline(
     },
     { $project: projection(tenantField) },
   ];
-  const hidden = hiddenPaths(collection);
+  const hidden = hiddenFields(collection).flatMap((path) => [
+    `fullDocument.${path}`,
+    `fullDocumentBeforeChange.${path}`,
+  ]);
   if (hidden.length > 0) stages.push({ $project: Object.fromEntries(hidden.map((path) => [path, 0])) });
   if (features.splitsLargeEvents) stages.push({ $changeStreamSplitLargeEvent: {} });
   return stages;
@@ -67,14 +70,11 @@ function isTopLevel(field: string): boolean {
   return !field.includes(".");
 }
 
-/** The tenant's field is needed here to attribute an event; it is left out of the JSON. */
-function hiddenPaths({ hidden, tenantField }: MongoCollection): readonly string[] {
+/** Paths that need not be sent. The tenant's field is needed here to attribute an event; it is left out of the JSON. */
+export function hiddenFields({ hidden, tenantField }: MongoCollection): readonly string[] {
   const paths = [...hidden].filter(
     (path) => path !== "_id" && path !== tenantField && !tenantField.startsWith(`${path}.`),
   );
-  return paths.flatMap((path) => {
-    // The server refuses a path inside another one.
-    const isInside = paths.some((other) => path.startsWith(`${other}.`));
-    return isInside ? [] : [`fullDocument.${path}`, `fullDocumentBeforeChange.${path}`];
-  });
+  // The server refuses a path inside another one.
+  return paths.filter((path) => !paths.some((other) => path.startsWith(`${other}.`)));
 }

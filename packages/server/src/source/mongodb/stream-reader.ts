@@ -73,6 +73,11 @@ export class StreamReader {
     return this.#readTo;
   }
 
+  /** The next answer was asked for when the stream was opened. */
+  get isOpening(): boolean {
+    return this.#first !== undefined;
+  }
+
   get isClosed(): boolean {
     return this.#closed;
   }

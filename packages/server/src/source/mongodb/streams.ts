@@ -66,6 +66,11 @@ export class Streams {
     this.#byName.get(key.collection)?.leave(key.tenant);
   }
 
+  /** The stream of a collection in use. */
+  get(collection: string): CollectionStream | undefined {
+    return this.#byName.get(collection);
+  }
+
   /** What a second stream for a tenant of a collection in use is opened with; undefined when it must not be. */
   replayStream(
     { collection: name, tenant }: ChannelKey,

@@ -5,6 +5,7 @@ import type { Collections } from "./collections.ts";
 import type { SourceDatabase } from "./database.ts";
 import { isCaptured, isCapturedWithin } from "./installed.ts";
 import { TriggerInstaller } from "./installer.ts";
+import { justChanged } from "./just-changed.ts";
 import type { NotifySettings } from "./settings.ts";
 import { isSameHistory } from "./table.ts";
 import type { CapturedTable } from "./table.ts";
@@ -101,11 +102,4 @@ export class Capturer {
     this.#captured.set(collection, table);
     return table;
   }
-}
-
-/** The collection was changed while it was being set up. */
-export function justChanged(collection: string): RealtimeError {
-  return new RealtimeError("source_unavailable", `The collection "${collection}" just changed: try again.`, {
-    retryAfterSeconds: 1,
-  });
 }

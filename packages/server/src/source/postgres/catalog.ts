@@ -2,11 +2,11 @@ import { RealtimeError } from "@paperdb/protocol";
 import type { Collections, CollectionsConfig } from "./collections.ts";
 import { columnsOfInterest, toCollections } from "./collections.ts";
 import type { CollectionInfo } from "../change-source.ts";
-import type { SourceDatabase } from "./database.ts";
+import type { DatabasePool } from "./database-pool.ts";
 
 /** The database's collections, as last read. */
 export class Catalog {
-  readonly #database: SourceDatabase;
+  readonly #database: Pick<DatabasePool, "fetchTables">;
   readonly #config: CollectionsConfig | undefined;
   readonly #columns: readonly string[];
   #current: Collections = { tables: new Map(), unusable: new Map() };
@@ -17,7 +17,7 @@ export class Catalog {
   /** Begins when the running one has ended: what is asked for may be younger than that. */
   #waiting: Promise<Collections> | undefined;
 
-  constructor(database: SourceDatabase, config: CollectionsConfig | undefined) {
+  constructor(database: Pick<DatabasePool, "fetchTables">, config: CollectionsConfig | undefined) {
     this.#database = database;
     this.#config = config;
     this.#columns = columnsOfInterest(config);

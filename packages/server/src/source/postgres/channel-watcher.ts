@@ -4,7 +4,7 @@ import { ListenerDownError } from "../../postgres/listener.ts";
 import type { PgListener } from "../../postgres/listener.ts";
 import type { ChannelKey } from "../change-source.ts";
 import type { Capturer } from "./capturer.ts";
-import { justChanged } from "./capturer.ts";
+import { justChanged } from "./just-changed.ts";
 import type { NotifySettings } from "./settings.ts";
 import type { CapturedTable } from "./table.ts";
 import type { Watch, WatchedCollection, Watches } from "./watches.ts";

@@ -5,18 +5,27 @@ import { closeConnection, openConnection } from "../../postgres/connection.ts";
 import { fetchTables } from "./catalog-query.ts";
 import { toCollections, columnsOfInterest } from "./collections.ts";
 import type { Collections, CollectionsConfig } from "./collections.ts";
-import { OLDEST_VERSION } from "./database.ts";
+import { OLDEST_VERSION } from "./database-pool.ts";
 import { fetchServerFacts } from "./doctor-facts.ts";
 import type { ServerFacts } from "./doctor-facts.ts";
 import type { Finding } from "../finding.ts";
+import { ok, problem, warning } from "./findings.ts";
 import { isCaptured } from "./installed.ts";
 import { openError } from "./open-error.ts";
+import { aboutTable } from "./about-table.ts";
+import { aboutWal, aboutWalCollections } from "./wal/doctor.ts";
 
 /** Which source {@link diagnose} looks at. */
 export interface DoctorOptions {
   readonly name: string;
   readonly url: string;
   readonly collections?: CollectionsConfig | undefined;
+  /** Default: `notify`. */
+  readonly mode?: "notify" | "wal";
+  /** Mode `wal`: the slot's name, and what is allowed. */
+  readonly slot?: string | undefined;
+  readonly allowUnboundedSlot?: boolean;
+  readonly maxSlotLagBytes?: number;
   readonly log: Logger;
   /** How long anything may take. Default 5,000. */
   readonly timeoutMs?: number;
@@ -47,10 +56,19 @@ export async function diagnose(options: DoctorOptions): Promise<readonly Finding
   try {
     const facts = await fetchServerFacts(client);
     const tables = await fetchTables(client, columnsOfInterest(options.collections));
+    const collections = toCollections(tables, options.collections);
+    if (options.mode === "wal") {
+      return [
+        ...aboutServer(facts),
+        ...(await aboutWal(client, options)),
+        ...(await aboutWalCollections(client, collections, facts)),
+      ];
+    }
     return [
       ...aboutServer(facts),
+      ...aboutNotifications(facts),
       await aboutDelivery(url, timeoutMs),
-      ...aboutCollections(toCollections(tables, options.collections), facts),
+      ...aboutCollections(collections, facts),
     ];
   } finally {
     await client.end();
@@ -68,6 +86,11 @@ function aboutServer(facts: ServerFacts): readonly Finding[] {
           `The user ${facts.user} may not set up schema "paperdb".`,
           `As a superuser or the database's owner, run: CREATE SCHEMA paperdb AUTHORIZATION ${facts.user};`,
         ),
+  ];
+}
+
+function aboutNotifications(facts: ServerFacts): readonly Finding[] {
+  return [
     facts.maxPreparedTransactions > 0
       ? warning(
           "Prepared transactions are enabled (max_prepared_transactions is above 0): PREPARE TRANSACTION fails in a transaction that changed a collection, since NOTIFY cannot be prepared.",
@@ -122,31 +145,7 @@ function aboutCollections({ tables, unusable }: Collections, facts: ServerFacts)
         "The server installs them again when the collection is subscribed to; do not disable them.",
       );
     }
-    if (table.virtualColumns.length > 0) {
-      return warning(
-        `The virtual generated columns of collection ${shown} are not delivered: ${table.virtualColumns.join(", ")}.`,
-        "Make them STORED if clients need them.",
-      );
-    }
-    if (facts.inheritedTables.has(table.oid)) {
-      return warning(
-        `Other tables INHERIT from the table of collection ${shown}: changes of their rows are not delivered as its own.`,
-        "Subscribe to those tables, or make it a partitioned table.",
-      );
-    }
-    return ok(`${shown} is a collection.`);
+    return aboutTable(table, facts);
   });
   return [...findings, ...[...unusable.values()].map((sentence) => warning(sentence))];
-}
-
-function ok(title: string): Finding {
-  return { level: "ok", title };
-}
-
-function warning(title: string, fix?: string): Finding {
-  return fix === undefined ? { level: "warning", title } : { level: "warning", title, fix };
-}
-
-function problem(title: string, fix: string): Finding {
-  return { level: "error", title, fix };
 }

@@ -4,7 +4,17 @@ import type { Position } from "@paperdb/protocol";
 import type { Logger } from "pino";
 import { PgListener } from "../../postgres/listener.ts";
 import { TimeLimitError, within } from "../../timing/within.ts";
-import type { ChangeSink, ChangeSource, ChannelKey, CollectionInfo, SourceState } from "../change-source.ts";
+import type {
+  ChangeSink,
+  ChangeSource,
+  ChannelKey,
+  CollectionInfo,
+  Snapshot,
+  SnapshotNarrowing,
+  SourceState,
+} from "../change-source.ts";
+import { SNAPSHOT_DEFAULTS } from "../snapshot-settings.ts";
+import type { SnapshotSettings } from "../snapshot-settings.ts";
 import { Capturer } from "./capturer.ts";
 import { CatalogFollower } from "./catalog-follower.ts";
 import { Catalog } from "./catalog.ts";
@@ -12,11 +22,14 @@ import { ChannelWatcher } from "./channel-watcher.ts";
 import { CONTROL_CHANNEL, PUBLISH_CHANNEL } from "./channels.ts";
 import type { CollectionsConfig } from "./collections.ts";
 import { SourceDatabase } from "./database.ts";
+import { justChanged } from "./just-changed.ts";
+import { NotifyBarriers } from "./notify-barriers.ts";
 import { openError } from "./open-error.ts";
 import { Receiver } from "./receiver.ts";
 import type { TopicSink } from "./receiver.ts";
 import { NOTIFY_DEFAULTS } from "./settings.ts";
 import type { NotifySettings } from "./settings.ts";
+import { SnapshotReader } from "./snapshot/snapshot-reader.ts";
 import { emptyStats } from "./stats.ts";
 import type { SourceStats } from "./stats.ts";
 import { Watches } from "./watches.ts";
@@ -33,6 +46,7 @@ export interface PostgresNotifySourceOptions {
   /** A child logger that names the source. */
   readonly log: Logger;
   readonly settings?: Partial<NotifySettings>;
+  readonly snapshots?: Partial<SnapshotSettings> | undefined;
 }
 
 /** How old an answer about a name may be that is no collection: anybody can ask, as often as they like. */
@@ -64,6 +78,8 @@ export class PostgresNotifySource implements ChangeSource {
   readonly #listener: PgListener;
   readonly #watcher: ChannelWatcher;
   readonly #follower: CatalogFollower;
+  readonly #barriers: NotifyBarriers;
+  readonly #snapshots: SnapshotReader;
   #state: SourceState = { live: false, reason: "The source is starting.", retryAfterMs: 1_000 };
   #opened = false;
   readonly #closing = new AbortController();
@@ -84,7 +100,20 @@ export class PostgresNotifySource implements ChangeSource {
     this.#database = database;
     this.#catalog = catalog;
     this.#capturer = capturer;
-    this.#receiver = new Receiver({ ...shared, sink, topics, fetchOutbox });
+    this.#barriers = new NotifyBarriers((channel, payload) =>
+      database.pool.query("select pg_catalog.pg_notify($1, $2)", [channel, payload]),
+    );
+    this.#receiver = new Receiver({ ...shared, sink, topics, fetchOutbox, barriers: this.#barriers });
+    this.#snapshots = new SnapshotReader({
+      source: options.name,
+      url: options.url,
+      applicationName: `${APPLICATION_NAME} snapshots`,
+      connectTimeoutMs: settings.connectTimeoutMs,
+      encoding: () => database.encoding,
+      maxDocumentBytes: settings.maxDocumentBytes,
+      settings: { ...SNAPSHOT_DEFAULTS, ...options.snapshots },
+      log,
+    });
     this.#listener = this.#createListener();
     this.#watcher = new ChannelWatcher({
       ...shared,
@@ -164,6 +193,27 @@ export class PostgresNotifySource implements ChangeSource {
     this.#watcher.unwatch(key);
   }
 
+  async snapshot(
+    { tenant, collection }: ChannelKey,
+    narrowing: SnapshotNarrowing | undefined,
+    signal: AbortSignal,
+  ): Promise<Snapshot> {
+    this.#requireLive();
+    const table = this.#catalog.current.tables.get(collection);
+    if (table === undefined) throw justChanged(collection);
+    // PostgreSQL notifies of what is visible to all, so the snapshot sees whatever was received before.
+    const since = this.#receiver.position;
+    const { visibility, batches } = await this.#snapshots.read({ table, tenant, narrowing }, signal);
+    return {
+      since,
+      batches,
+      seam: async () => {
+        const position = await this.#snapshots.explaining(this.#barriers.pass());
+        return { position, saw: ({ transaction }) => visibility.saw(transaction) };
+      },
+    };
+  }
+
   /** Ends within {@link CLOSE_TIMEOUT_MS}, whatever is under way and whether the database answers or not. */
   async close(): Promise<void> {
     if (this.#closed) return;
@@ -174,6 +224,7 @@ export class PostgresNotifySource implements ChangeSource {
       this.#follower.close(),
       this.#capturer.settled(),
       this.#listener.close(),
+      this.#snapshots.close(),
       this.#database.close(),
     ];
     try {
@@ -191,7 +242,7 @@ export class PostgresNotifySource implements ChangeSource {
       url: this.#options.url,
       applicationName: LISTENER_APPLICATION_NAME,
       log: this.#options.log,
-      channels: [CONTROL_CHANNEL, PUBLISH_CHANNEL],
+      channels: [CONTROL_CHANNEL, PUBLISH_CHANNEL, this.#barriers.channel],
       onNotification: (channel, payload) => {
         this.#receiver.push(channel, payload);
       },

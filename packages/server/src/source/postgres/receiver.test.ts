@@ -2,6 +2,7 @@ import { pino } from "pino";
 import { describe, expect, it } from "vitest";
 import type { SourceEvent } from "../change-source.ts";
 import { PUBLISH_CHANNEL } from "./channels.ts";
+import { NotifyBarriers } from "./notify-barriers.ts";
 import { Receiver } from "./receiver.ts";
 import { NOTIFY_DEFAULTS } from "./settings.ts";
 import { emptyStats } from "./stats.ts";
@@ -23,7 +24,7 @@ const TABLE: CapturedTable = {
 };
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
-const insert = (id: string) => `["i",1,1,5,"a","${id}",0]\n{"id":${id}}`;
+const insert = (id: string) => `["i",1,"7.1",5,"a","${id}",0]\n{"id":${id}}`;
 
 /** A receiver of one channel, whose outbox answers when and what the test says. */
 function setUp() {
@@ -40,10 +41,11 @@ function setUp() {
       dropped: () => undefined,
     },
     topics: {
-      publish: (_tenant, topic) => told.push(topic),
+      publish: (_tenant, topic) => void told.push(topic),
       lost: (reason) => told.push(`topics lost: ${reason}`),
     },
     watches,
+    barriers: new NotifyBarriers(() => Promise.resolve()),
     fetchOutbox: () =>
       new Promise((resolve, reject) => {
         fetches.push({ resolve, reject });

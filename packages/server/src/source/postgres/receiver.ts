@@ -7,6 +7,7 @@ import { ChunkAssembler } from "./chunk-assembler.ts";
 import { documentJson } from "../document-json.ts";
 import { NotificationQueue } from "./notification-queue.ts";
 import type { Notification } from "./notification-queue.ts";
+import type { NotifyBarriers } from "./notify-barriers.ts";
 import type { NotifySettings } from "./settings.ts";
 import type { SourceStats } from "./stats.ts";
 import type { Watch, Watches } from "./watches.ts";
@@ -15,7 +16,8 @@ import type { CaptureMessage, Message } from "./wire.ts";
 
 /** Where what `paperdb.publish` sends goes: the event bus. */
 export interface TopicSink {
-  publish(tenant: string, topic: string, dataJson: string): void;
+  /** A promise is back-pressure. */
+  publish(tenant: string, topic: string, dataJson: string): void | Promise<void>;
   /** Published events may have been missed. */
   lost?(reason: string): void;
 }
@@ -25,6 +27,7 @@ export interface ReceiverOptions {
   readonly sink: ChangeSink;
   readonly topics: TopicSink;
   readonly watches: Watches;
+  readonly barriers: NotifyBarriers;
   /** The message of an outbox row; undefined when it was swept. */
   readonly fetchOutbox: (id: string) => Promise<string | undefined>;
   readonly settings: NotifySettings;
@@ -89,11 +92,13 @@ export class Receiver {
     this.#generation += 1;
     this.#queue.clear();
     this.#chunks.clear();
+    this.#options.barriers.fail("The connection to the database was lost.");
   }
 
   #overflow(): void {
     this.#generation += 1;
     this.#chunks.clear();
+    this.#options.barriers.fail("Too much is pending.");
     this.#options.log.warn(
       { maxPendingBytes: this.#options.settings.maxPendingBytes },
       "Too much is pending",
@@ -103,6 +108,7 @@ export class Receiver {
   }
 
   #handle({ channel, payload }: Notification): void | Promise<void> {
+    if (channel === this.#options.barriers.channel) return this.#passBarrier(payload);
     if (channel === CONTROL_CHANNEL) {
       this.#control(payload);
     } else if (payload.startsWith("#")) {
@@ -116,6 +122,13 @@ export class Receiver {
       this.#deliver(channel, parseMessage(payload));
     }
     return undefined;
+  }
+
+  #passBarrier(id: string): void | Promise<void> {
+    const { position } = this;
+    const passed = (): void => this.#options.barriers.seen(id, position);
+    const busy = this.#flush();
+    return busy === undefined ? passed() : busy.then(passed);
   }
 
   async #fetch(channel: string, id: string): Promise<void> {
@@ -182,7 +195,7 @@ export class Receiver {
     if (message === undefined || (message.kind === "p") !== (channel === PUBLISH_CHANNEL)) {
       this.#options.stats.garbage += 1;
     } else if (message.kind === "p") {
-      this.#options.topics.publish(message.tenant, message.subject, documentJson(message.body));
+      void this.#options.topics.publish(message.tenant, message.subject, documentJson(message.body));
     } else {
       this.#deliverChange(channel, message);
     }
@@ -209,6 +222,7 @@ export class Receiver {
       channel: watch.key,
       position: this.position,
       committedAtMs: message.sentAtMs,
+      transaction: message.transaction,
       body: {
         type: TYPES[kind],
         documentId: message.composite ? documentJson(message.subject) : message.subject,

@@ -1,5 +1,6 @@
 import type { Migration } from "../../postgres/migrate.ts";
 import { PUBLISH_CHANNEL } from "./channels.ts";
+import { publishFunctionSql, publishFunctionSource } from "./publish-function.ts";
 import { MAX_INLINE_BYTES, CHUNK_BYTES } from "./wire.ts";
 
 /** The name of this history in `paperdb.migrations`. */
@@ -8,6 +9,14 @@ export const SOURCE_SCHEMA_SET = "source";
 /** What capture functions call, as GRANT names it. */
 export const SEND_SIGNATURE =
   "paperdb.send(text, text, text, text, text, boolean, text, bigint, bigint, bigint)";
+
+/** The body of `paperdb.publish` in mode `notify`. */
+export const NOTIFY_PUBLISH: string = publishFunctionSource(`
+  if not paperdb.send('${PUBLISH_CHANNEL}', 'p', '0', tenant, topic, false, body, 1048576, 67108864, 1048576) then
+    raise exception using errcode = 'program_limit_exceeded',
+      message = 'paperdb.publish: the transaction sends more than 64 MiB or an eighth of the notification queue, or the notification queue of the database is more than half full',
+      hint = 'Commit in smaller steps, and end sessions that LISTEN inside an open transaction.';
+  end if;`);
 
 /**
  * What every table's capture function shares, see `wire.ts` for what it sends. With a
@@ -26,7 +35,17 @@ create unlogged table paperdb.outbox (
 );
 alter table paperdb.outbox alter column message set storage external;
 
-create function paperdb.send(
+${sendFunctionSql("create", "seq::text")}revoke all on function paperdb.send(text, text, text, text, text, boolean, text, bigint, bigint, bigint) from public;
+
+${publishFunctionSql(NOTIFY_PUBLISH)}
+revoke all on function paperdb.publish(text, text, jsonb) from public;
+`;
+
+/**
+ * @param number - what tells a message from the others, as JSON: an expression.
+ */
+function sendFunctionSql(create: string, number: string): string {
+  return `${create} function paperdb.send(
   channel text, kind text, table_oid text, tenant text, subject text, composite boolean, body text,
   max_body_bytes bigint, max_transaction_bytes bigint, max_chunked_bytes bigint
 ) returns boolean language plpgsql security definer
@@ -44,7 +63,7 @@ declare
   -- A commit fails when the queue is full: one transaction takes an eighth of it at most (8 kB a page; 17 and newer).
   sendable bigint := least(max_transaction_bytes, current_setting('max_notify_queue_pages', true)::bigint * 1024);
 begin
-  message := '["' || kind || '",' || floor(date_part('epoch', clock_timestamp()) * 1000)::bigint::text || ',' || seq::text
+  message := '["' || kind || '",' || floor(date_part('epoch', clock_timestamp()) * 1000)::bigint::text || ',' || ${number}
     || ',' || table_oid || ',' || to_json(tenant)::text || ',' || to_json(subject)::text
     || case when composite then ',1]' else ',0]' end || chr(10) || body;
   size := octet_length(message);
@@ -78,41 +97,18 @@ begin
   return true;
 end
 $paperdb$;
-revoke all on function paperdb.send(text, text, text, text, text, boolean, text, bigint, bigint, bigint) from public;
-
-create function paperdb.publish(tenant text, topic text, data jsonb) returns void
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-set standard_conforming_strings = on
-as $paperdb$
-declare
-  body text := data::text;
-begin
-  if tenant is null or char_length(tenant) not between 1 and 200 or tenant collate "C" ~ '[\\x01-\\x1f\\x7f]' then
-    raise exception using errcode = 'invalid_parameter_value',
-      message = 'paperdb.publish: tenant must be 1 to 200 characters without control characters';
-  end if;
-  if topic is null or char_length(topic) > 256 or topic collate "C" !~ '^[A-Za-z0-9_-]+(\\.[A-Za-z0-9_-]+)*$' then
-    raise exception using errcode = 'invalid_parameter_value',
-      message = 'paperdb.publish: topic must be at most 256 characters: letters, digits, _ and -, in segments joined by dots';
-  end if;
-  if data is null then
-    raise exception using errcode = 'null_value_not_allowed',
-      message = 'paperdb.publish: data must not be NULL', hint = 'For no data, pass ''null''::jsonb.';
-  end if;
-  if octet_length(body) > 1048576 then
-    raise exception using errcode = 'program_limit_exceeded',
-      message = format('paperdb.publish: data is %s bytes as JSON, more than the 1048576 that one event may have', octet_length(body));
-  end if;
-  if not paperdb.send('${PUBLISH_CHANNEL}', 'p', '0', tenant, topic, false, body, 1048576, 67108864, 1048576) then
-    raise exception using errcode = 'program_limit_exceeded',
-      message = 'paperdb.publish: the transaction sends more than 64 MiB or an eighth of the notification queue, or the notification queue of the database is more than half full',
-      hint = 'Commit in smaller steps, and end sessions that LISTEN inside an open transaction.';
-  end if;
-end
-$paperdb$;
-revoke all on function paperdb.publish(text, text, jsonb) from public;
 `;
+}
 
 /** The history of this source's part of schema `paperdb`. */
-export const SOURCE_MIGRATIONS: readonly Migration[] = [{ id: 1, sql: OUTBOX_AND_SEND }];
+export const SOURCE_MIGRATIONS: readonly Migration[] = [
+  { id: 1, sql: OUTBOX_AND_SEND },
+  // Snapshots have to know which transaction a change is of.
+  {
+    id: 2,
+    sql: sendFunctionSql(
+      "create or replace",
+      "'\"' || pg_current_xact_id()::text || '.' || seq::text || '\"'",
+    ),
+  },
+];

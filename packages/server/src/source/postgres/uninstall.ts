@@ -3,6 +3,7 @@ import { Client, DatabaseError } from "pg";
 import { TRIGGER_NAME_PREFIX } from "./capture-sql.ts";
 import { LISTENER_APPLICATION_NAME } from "./notify-source.ts";
 import { SOURCE_SCHEMA_SET } from "./schema.ts";
+import { isStreaming, uninstallWal } from "./wal/uninstall.ts";
 
 /** How patient {@link uninstall} is with tables in use. */
 export interface UninstallOptions {
@@ -17,6 +18,8 @@ export interface UninstallReport {
   /** The tables that had triggers, quoted. */
   readonly tables: readonly string[];
   readonly functions: number;
+  /** The replication slots, each with its publication. */
+  readonly slots: readonly string[];
 }
 
 const LOCK_NOT_AVAILABLE = "55P03";
@@ -24,10 +27,10 @@ const DEADLOCK = "40P01";
 const RETRY_MS = 200;
 
 /**
- * Removes every trigger and function of this source, and its tables, from a
- * database. What else is in schema `paperdb` (tenants and keys) stays.
+ * Removes every trigger and function of this source, its replication slot and publication, and its tables, from a
+ * database, whichever mode it was in. What else is in schema `paperdb` (tenants and keys) stays.
  *
- * @throws {Error} while a server runs on the database, which would install its triggers again; naming the table when one stays locked; a further call goes on from there.
+ * @throws {Error} while a server runs on the database, which would set everything up again; naming the table when one stays locked; a further call goes on from there.
  */
 export async function uninstall(url: string, options: UninstallOptions = {}): Promise<UninstallReport> {
   const { lockTimeoutMs = 150, timeoutMs = 30_000 } = options;
@@ -44,9 +47,10 @@ export async function uninstall(url: string, options: UninstallOptions = {}): Pr
     for (const signature of functions) {
       await patiently(client, `DROP FUNCTION IF EXISTS ${signature}`, signature, timeoutMs);
     }
+    const slots = await uninstallWal(client, (sql, subject) => patiently(client, sql, subject, timeoutMs));
     await patiently(client, "DROP TABLE IF EXISTS paperdb.outbox", "paperdb.outbox", timeoutMs);
     await forgetMigrations(client);
-    return { tables: [...new Set(triggers.map(({ table }) => table))], functions: functions.length };
+    return { tables: [...new Set(triggers.map(({ table }) => table))], functions: functions.length, slots };
   } finally {
     await client.end();
   }
@@ -57,8 +61,8 @@ async function refuseBesideServer(client: Client): Promise<void> {
     "select from pg_stat_activity where datname = current_database() and application_name = $1",
     [LISTENER_APPLICATION_NAME],
   );
-  if (rowCount !== 0) {
-    throw new Error("A server runs on this database and would install its triggers again: stop it first.");
+  if (rowCount !== 0 || (await isStreaming(client))) {
+    throw new Error("A server runs on this database and would set everything up again: stop it first.");
   }
 }
 

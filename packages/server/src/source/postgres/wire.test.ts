@@ -1,13 +1,14 @@
 import { describe, expect, it } from "vitest";
 import { controlPayload, parseControlMessage, parseMessage } from "./wire.ts";
 
-const HEADER = '["u",1700000000000,3,16384,"a","7",0]';
+const HEADER = '["u",1700000000000,"9.3",16384,"a","7",0]';
 
 describe("parseMessage", () => {
   it("reads a change", () => {
     expect(parseMessage(`${HEADER}\n{"id":7}`)).toEqual({
       kind: "u",
       sentAtMs: 1_700_000_000_000,
+      transaction: 9,
       tableOid: 16_384,
       tenant: "a",
       subject: "7",
@@ -17,13 +18,21 @@ describe("parseMessage", () => {
   });
 
   it("keeps line feeds of the body and of names apart from the header's end", () => {
-    const message = parseMessage('["i",1,1,1,"a\\nb","[1, 2]",1]\n{"a":\n1}');
+    const message = parseMessage('["i",1,"1.1",1,"a\\nb","[1, 2]",1]\n{"a":\n1}');
     expect(message).toMatchObject({ tenant: "a\nb", composite: true, body: '{"a":\n1}' });
   });
 
   it("reads an event with any JSON value, and a lost notice without a body", () => {
     expect(parseMessage('["p",1,1,0,"a","t",0]\nnull')).toMatchObject({ kind: "p", body: "null" });
     expect(parseMessage('["x",0,0,5,"a","",0]')).toEqual({ kind: "x", tableOid: 5, tenant: "a" });
+  });
+
+  it("reads a change of a function that did not tell its transaction as lost", () => {
+    expect(parseMessage('["u",1,3,16384,"a","7",0]\n{}')).toEqual({
+      kind: "x",
+      tableOid: 16_384,
+      tenant: "a",
+    });
   });
 
   it("counts the characters of a tenant as the tenants' own rule does", () => {
@@ -43,12 +52,12 @@ describe("parseMessage", () => {
     `${HEADER}\n{`,
     `${HEADER}\n[]`,
     `${HEADER}\n{} {}`,
-    '["u",1,3,16384,"a","7"]\n{}',
-    '["u","1",3,16384,"a","7",0]\n{}',
-    '["u",1,3,"16384","a","7",0]\n{}',
-    '["u",1,3,16384,null,"7",0]\n{}',
-    '["u",1,3,16384,"a",7,0]\n{}',
-    '["t",1,3,16384,"a","7",0]\n{}',
+    '["u",1,"1.3",16384,"a","7"]\n{}',
+    '["u","1","1.3",16384,"a","7",0]\n{}',
+    '["u",1,"1.3","16384","a","7",0]\n{}',
+    '["u",1,"1.3",16384,null,"7",0]\n{}',
+    '["u",1,"1.3",16384,"a",7,0]\n{}',
+    '["t",1,"1.3",16384,"a","7",0]\n{}',
     '["p",1,1,0,"a","order.*",0]\nnull',
     '["p",1,1,0,"a","",0]\nnull',
     '["p",1,1,0,"a","t\\n",0]\nnull',

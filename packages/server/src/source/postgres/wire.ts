@@ -4,7 +4,7 @@ import { isTopic } from "@paperdb/protocol";
  * What the capture functions send, and the reading of it.
  *
  * A message is a header, a JSON array on one line, a line feed, and a body, the row
- * as PostgreSQL writes it: `["u",<ms>,<seq>,<table oid>,"<tenant>","<document id>",<1 if composite>]`.
+ * as PostgreSQL writes it: `["u",<ms>,"<txid>.<seq>",<table oid>,"<tenant>","<document id>",<1 if composite>]`.
  * Kinds: `i` insert, `u` update, `d` delete, `p` publish (the topic in place of the document id), `x` lost.
  * It travels in one notification; in contiguous base64 chunks `#<txid>.<seq>:<i>:<n>:<data>`;
  * or as a row of the outbox, `@<id>`.
@@ -15,6 +15,8 @@ export type Message = CaptureMessage | LostMessage;
 export interface CaptureMessage {
   readonly kind: "i" | "u" | "d" | "p";
   readonly sentAtMs: number;
+  /** The number of the transaction that sent it. */
+  readonly transaction: number;
   readonly tableOid: number;
   readonly tenant: string;
   /** The document id, or the topic. */
@@ -52,15 +54,32 @@ export function parseMessage(text: string, trusted = false): Message | undefined
   const headerEnd = text.indexOf(LINE_FEED);
   const header = parseArray(headerEnd === -1 ? text : text.slice(0, headerEnd));
   if (header?.length !== 7) return undefined;
-  const [kind, sentAtMs, , tableOid, tenant, subject, composite] = header;
+  const [kind, sentAtMs, number, tableOid, tenant, subject, composite] = header;
   if (!isNumber(sentAtMs) || !isNumber(tableOid)) return undefined;
   if (typeof tenant !== "string" || typeof subject !== "string") return undefined;
   if (kind === "x") return { kind, tableOid, tenant };
   if (kind !== "i" && kind !== "u" && kind !== "d" && kind !== "p") return undefined;
+  const transaction = transactionOf(number);
+  // Functions of before a snapshot could be taken: what one saw of this change could not be told.
+  if (transaction === undefined && kind !== "p") return { kind: "x", tableOid, tenant };
   if (kind === "p" && !(TENANT_ID.test(tenant) && isTopic(subject))) return undefined;
   const body = headerEnd === -1 ? "" : text.slice(headerEnd + 1);
   if (!trusted && !isBody(body, kind)) return undefined;
-  return { kind, sentAtMs, tableOid, tenant, subject, composite: composite === 1, body };
+  return {
+    kind,
+    sentAtMs,
+    transaction: transaction ?? 0,
+    tableOid,
+    tenant,
+    subject,
+    composite: composite === 1,
+    body,
+  };
+}
+
+function transactionOf(number: unknown): number | undefined {
+  const [, transaction] = (typeof number === "string" && /^(\d{1,20})\.\d{1,20}$/.exec(number)) || [];
+  return transaction === undefined ? undefined : Number(BigInt(transaction) & 0xffff_ffffn);
 }
 
 /** Why changes of a whole table were missed; `recaptured`: its triggers had to be put in place, again perhaps. */

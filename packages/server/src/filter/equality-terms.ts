@@ -1,0 +1,76 @@
+import { visitPath } from "./field-path.ts";
+import type { FieldPath } from "./field-path.ts";
+import type { FilterNode } from "./filter-node.ts";
+import { isScalar } from "./json-value.ts";
+import type { JsonScalar, JsonValue } from "./json-value.ts";
+
+/**
+ * A condition without which a filter does not match: one of the keys of the document at
+ * `path` ({@link visitKeys}) is among `keys`. Keys are compared as `Map` and `Set` do.
+ */
+export interface EqualityTerm {
+  readonly path: FieldPath;
+  readonly keys: readonly JsonScalar[];
+}
+
+/** The necessary equalities of a filter, the most selective first. */
+export function equalityTerms(node: FilterNode): readonly EqualityTerm[] {
+  return termsOf(node).toSorted(
+    (left, right) => cost(left) - cost(right) || (nameOf(left) < nameOf(right) ? -1 : 1),
+  );
+}
+
+/**
+ * Calls `visit` with each key of the document at a path; with some, more than once.
+ * An index of filters by their terms looks these up.
+ */
+export function visitKeys(path: FieldPath, document: JsonValue, visit: (key: JsonScalar) => void): void {
+  visitPath(path, document, (value) => {
+    if (value === undefined) visit(null);
+    else if (isScalar(value)) visit(value);
+  });
+}
+
+function termsOf(node: FilterNode): readonly EqualityTerm[] {
+  switch (node.kind) {
+    case "and":
+      return node.nodes.flatMap(termsOf);
+    case "or":
+      return sharedTerms(node.nodes.map(termsOf));
+    case "in": {
+      const keys = node.values.filter(isScalar);
+      return keys.length === node.values.length ? [{ path: node.path, keys }] : [];
+    }
+    case "not":
+    case "range":
+    case "exists":
+      return [];
+  }
+}
+
+/** Of alternatives, the paths that each of them has a term of: the values of all. */
+function sharedTerms(alternatives: readonly (readonly EqualityTerm[])[]): readonly EqualityTerm[] {
+  const [first = [], ...others] = alternatives;
+  return first.flatMap((term) => {
+    const keys = new Set(term.keys);
+    for (const terms of others) {
+      const same = terms.filter((other) => nameOf(other) === nameOf(term));
+      const best = same.toSorted((left, right) => cost(left) - cost(right))[0];
+      if (best === undefined) return [];
+      for (const key of best.keys) keys.add(key);
+    }
+    return [{ path: term.path, keys: [...keys] }];
+  });
+}
+
+/** Few values are better than many; true, false and null are what many documents have. */
+const COMMON_KEY_COST = 1000;
+
+function cost({ keys }: EqualityTerm): number {
+  const common = keys.filter((key) => key === null || typeof key === "boolean").length;
+  return keys.length + common * COMMON_KEY_COST;
+}
+
+function nameOf({ path }: EqualityTerm): string {
+  return path.join(".");
+}

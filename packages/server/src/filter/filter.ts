@@ -1,0 +1,46 @@
+import { compile } from "./compile.ts";
+import type { DocumentTest } from "./compile.ts";
+import { equalityTerms } from "./equality-terms.ts";
+import type { EqualityTerm } from "./equality-terms.ts";
+import { conjunction, EVERYTHING } from "./filter-node.ts";
+import type { FilterNode } from "./filter-node.ts";
+import type { JsonValue } from "./json-value.ts";
+
+/** Which documents somebody wants, or may see; compiled once. */
+export class Filter {
+  /** The normal form, for what translates it. */
+  readonly node: FilterNode;
+  readonly #test: DocumentTest;
+  #terms: readonly EqualityTerm[] | undefined;
+
+  constructor(node: FilterNode) {
+    this.node = node;
+    this.#test = compile(node);
+  }
+
+  /** Filters of one id match the same documents. */
+  get id(): string {
+    return this.node.id;
+  }
+
+  /** Whether it matches every document. */
+  get isEmpty(): boolean {
+    return this.node.id === EVERYTHING.id;
+  }
+
+  /** Equalities that every matching document fulfils, the most selective first; empty where there is none. */
+  get terms(): readonly EqualityTerm[] {
+    this.#terms ??= equalityTerms(this.node);
+    return this.#terms;
+  }
+
+  /** @param document - the JSON that is delivered, parsed. */
+  matches(document: JsonValue): boolean {
+    return this.#test(document);
+  }
+
+  /** What matches both. */
+  and(other: Filter): Filter {
+    return new Filter(conjunction([this.node, other.node]));
+  }
+}

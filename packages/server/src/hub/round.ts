@@ -1,0 +1,60 @@
+import type { SourceEvent } from "../source/change-source.ts";
+import type { EventDocuments, EventFilter, Sight } from "./delivery.ts";
+import { ParsedDocuments } from "./event-documents.ts";
+import { EventKeys } from "./event-keys.ts";
+import type { View } from "./view.ts";
+
+/** Parsed documents weigh several times their text. */
+const MAX_KEPT_CHARACTERS = 4 * 1024 * 1024;
+
+/** What is kept for all that have the same to do, most of it until the dispatcher has nothing left to do. */
+export class Round {
+  readonly #views = new Set<View>();
+  readonly #documents = new Map<SourceEvent, EventDocuments>();
+  #keptCharacters = 0;
+  readonly #keys = new EventKeys();
+  #parsed = 0;
+
+  /** This view has slices that are to be forgotten. */
+  keepSlicesOf(view: View): void {
+    this.#views.add(view);
+  }
+
+  /** How a filter that goes through the history sees an event. */
+  sightOf(event: SourceEvent, filter: EventFilter): Sight {
+    const { term } = filter;
+    if (term !== undefined && !this.#keys.fulfil(term, event, this.#documentsOf)) return "nothing";
+    return filter.sees(event, this.#documentsOf(event));
+  }
+
+  /** How many events were parsed since the last call: a parse takes as long as a write. */
+  takeParsed(): number {
+    const parsed = this.#parsed;
+    this.#parsed = 0;
+    return parsed;
+  }
+
+  /** Filters that go through the same history share its documents, within a bound. */
+  readonly #documentsOf = (event: SourceEvent): EventDocuments => {
+    const kept = this.#documents.get(event);
+    if (kept !== undefined) return kept;
+    this.#parsed += 1;
+    const documents = new ParsedDocuments(event);
+    if (this.#keptCharacters < MAX_KEPT_CHARACTERS) {
+      this.#documents.set(event, documents);
+      this.#keptCharacters += lengthOf(event);
+    }
+    return documents;
+  };
+
+  end(): void {
+    for (const view of this.#views) view.forgetSlices();
+    this.#views.clear();
+    this.#documents.clear();
+    this.#keptCharacters = 0;
+  }
+}
+
+function lengthOf({ body }: SourceEvent): number {
+  return "topic" in body ? body.topic.length : body.document.length + (body.prior?.length ?? 0);
+}

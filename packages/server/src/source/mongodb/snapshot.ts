@@ -1,0 +1,122 @@
+import { RealtimeError } from "@paperdb/protocol";
+import type { Db, Document, MongoClient } from "mongodb";
+import type { Logger } from "pino";
+import { toMongo } from "../../filter/to-mongo.ts";
+import type { Snapshot, SnapshotDocument, SnapshotNarrowing } from "../change-source.ts";
+import type { SnapshotSettings } from "../snapshot-settings.ts";
+import { bsonJson, documentIdText } from "./bson-json.ts";
+import type { CollectionStream } from "./collection-stream.ts";
+import type { MongoCollection } from "./collections.ts";
+import { hiddenFields } from "./pipeline.ts";
+import { barrierPosition, timeOf } from "./position.ts";
+import type { ServerClock } from "./replica-set.ts";
+import { SnapshotCursor } from "./snapshot-cursor.ts";
+import { storedForms } from "./stored-forms.ts";
+import { tenantForms, tenantText, valueAt } from "./tenant-value.ts";
+
+/** What a snapshot is read with. */
+export interface SnapshotRequest {
+  readonly client: MongoClient;
+  readonly db: Db;
+  readonly clock: ServerClock;
+  /** Of the collection; it has the tenant. */
+  readonly stream: CollectionStream;
+  readonly tenant: string;
+  readonly narrowing: SnapshotNarrowing | undefined;
+  readonly settings: SnapshotSettings;
+  /** A larger document fails the reading, as it would reset the channel. */
+  readonly maxDocumentBytes: number;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Reads a tenant's documents at one cluster time. Every event up to it is in them, and none after it, so the seam needs
+ * nothing but a stream that has come so far.
+ */
+export async function takeSnapshot(request: SnapshotRequest): Promise<Snapshot> {
+  const { client, db, clock, stream, tenant, narrowing, settings, signal, log } = request;
+  const query = {
+    collection: stream.collection.collection,
+    filter: queryOf(stream.collection, tenant, narrowing),
+    projection: Object.fromEntries(hiddenFields(stream.collection).map((path) => [path, 0])),
+    notBefore: await clock.fetchNow(),
+    batchRows: settings.batchRows,
+    timeoutMs: settings.timeoutMs,
+  };
+  signal.throwIfAborted();
+  const cursor = await SnapshotCursor.open(client, db, query, log);
+  const { time } = cursor;
+  const position = barrierPosition(time);
+  // Begun now, since the stream may take a moment when it has nothing to send.
+  const reached = stream.reached(time, signal);
+  reached.catch(() => undefined);
+  return {
+    since: position,
+    batches: batchesOf(cursor, request),
+    seam: async () => {
+      await reached;
+      return { position, saw: (event) => timeOf(event.position) <= time };
+    },
+  };
+}
+
+async function* batchesOf(
+  cursor: SnapshotCursor,
+  request: SnapshotRequest,
+): AsyncGenerator<readonly SnapshotDocument[]> {
+  const { signal, settings } = request;
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      const documents = await cursor.next();
+      signal.throwIfAborted();
+      if (documents === undefined) return;
+      let batch: SnapshotDocument[] = [];
+      let bytes = 0;
+      for (const document of documents) {
+        const encoded = encode(document, request);
+        if (encoded === undefined) continue;
+        const { length } = encoded.document;
+        if (batch.length > 0 && bytes + length > settings.batchBytes) {
+          yield batch;
+          batch = [];
+          bytes = 0;
+        }
+        batch.push(encoded);
+        bytes += length;
+      }
+      if (batch.length > 0) yield batch;
+    }
+  } finally {
+    await cursor.close();
+  }
+}
+
+/** Undefined for another tenant's: a query finds a value in a list as well, and by the collection's collation. */
+function encode(
+  document: unknown,
+  { stream, tenant, maxDocumentBytes }: SnapshotRequest,
+): SnapshotDocument | undefined {
+  const { name, tenantField, hidden } = stream.collection;
+  if (tenantText(valueAt(document, tenantField.split("."))) !== tenant) return undefined;
+  const json = bsonJson(document, hidden);
+  if (json.length > maxDocumentBytes) {
+    throw new RealtimeError(
+      "collection_not_usable",
+      `The collection "${name}" has a document of more than ${String(maxDocumentBytes)} bytes, so there is no snapshot of it: raise mongodb.maxDocumentBytes.`,
+    );
+  }
+  return { documentId: documentIdText(valueAt(document, ["_id"])), document: json };
+}
+
+function queryOf(
+  { tenantField, hidden }: MongoCollection,
+  tenant: string,
+  narrowing: SnapshotNarrowing | undefined,
+): Document {
+  const owned = { [tenantField]: { $in: tenantForms(tenant) } };
+  // A filter sees a hidden field as missing, a query sees its value.
+  const narrowed = narrowing === undefined || hidden.size > 0 ? undefined : toMongo(narrowing, storedForms);
+  return narrowed === undefined ? owned : { $and: [owned, narrowed] };
+}

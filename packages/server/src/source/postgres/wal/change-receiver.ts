@@ -1,0 +1,182 @@
+import type { ChangeType, JsonText, Position } from "@paperdb/protocol";
+import { RealtimeError } from "@paperdb/protocol";
+import type { Logger } from "pino";
+import type { ChangeSink, ChannelKey, SourceEvent } from "../../change-source.ts";
+import type { DeleteMessage, InsertMessage, UpdateMessage } from "./pgoutput.ts";
+import type { Relation } from "./relation.ts";
+import { IncompleteRowError, RowEncoder } from "./row-encoder.ts";
+import type { WalSettings } from "./settings.ts";
+import type { WalStats } from "./stats.ts";
+import type { StreamPlace } from "./stream-place.ts";
+import type { Tuple } from "./tuple.ts";
+import type { TypeCatalog } from "./type-catalog.ts";
+import type { WalWatches, WatchedCollection } from "./wal-watches.ts";
+
+/** A change of a row. */
+export type RowChange = InsertMessage | UpdateMessage | DeleteMessage;
+
+/** What a {@link ChangeReceiver} works with. */
+export interface ChangeReceiverOptions {
+  readonly sink: ChangeSink;
+  readonly watches: WalWatches;
+  readonly types: TypeCatalog;
+  readonly place: StreamPlace;
+  readonly settings: Pick<WalSettings, "maxDocumentBytes">;
+  readonly stats: WalStats;
+  readonly log: Logger;
+  /** The table at the top of a partition; undefined for what is none, or gone. */
+  readonly fetchPartitionRoot: (relationOid: number) => Promise<number | undefined>;
+}
+
+/** What was gathered goes out after so many at the latest. */
+const MAX_GATHERED = 128;
+
+/** Makes events of changes, in their order, for the channels that are watched. */
+export class ChangeReceiver {
+  readonly #options: ChangeReceiverOptions;
+  #gathered: SourceEvent[] = [];
+  #committedAtMs = 0;
+  #transaction = 0;
+
+  constructor(options: ChangeReceiverOptions) {
+    this.#options = options;
+  }
+
+  begin(committedAtMs: number, transaction: number): void {
+    this.#committedAtMs = committedAtMs;
+    this.#transaction = transaction;
+  }
+
+  /** The stream describes a relation; it may be a partition that nobody knew of. */
+  relation({ oid }: Relation): undefined | Promise<void> {
+    const { watches } = this.#options;
+    return watches.size === 0 || watches.on(oid).length > 0 ? undefined : this.#findRoot(oid);
+  }
+
+  /** A new change of the transaction, see {@link StreamPlace.next}. */
+  change(change: RowChange): void | Promise<void> {
+    const collections = this.#options.watches.on(change.relation.oid);
+    if (collections.length === 0) return undefined;
+    if (!this.#options.types.has(change.relation.columns)) return this.#loadTypes(change);
+    for (const collection of collections) {
+      if (!collection.isBroken) this.#receive(collection, change);
+    }
+    return this.#gathered.length >= MAX_GATHERED ? this.flush() : undefined;
+  }
+
+  truncate(relations: readonly Relation[]): void {
+    const { watches } = this.#options;
+    for (const collection of new Set(relations.flatMap(({ oid }) => watches.on(oid)))) {
+      this.lost(collection.channels(), "truncated");
+    }
+  }
+
+  /** Tells the log that changes may have been missed, after all that was received before. */
+  lost(channels: Iterable<ChannelKey> | "all", reason: string): void {
+    void this.flush();
+    this.#options.sink.lost(channels, this.#options.place.position, reason);
+  }
+
+  /** Hands on what was gathered. */
+  flush(): undefined | Promise<void> {
+    if (this.#gathered.length === 0) return undefined;
+    const events = this.#gathered;
+    this.#gathered = [];
+    const busy = this.#options.sink.append(events);
+    return busy instanceof Promise ? busy : undefined;
+  }
+
+  async #findRoot(oid: number): Promise<void> {
+    const root = await this.#options.fetchPartitionRoot(oid);
+    if (root !== undefined) this.#options.watches.addPartition(root, oid);
+  }
+
+  async #loadTypes(change: RowChange): Promise<void> {
+    await this.#options.types.load(change.relation.columns);
+    await this.change(change);
+  }
+
+  #receive(collection: WatchedCollection, change: RowChange): void {
+    try {
+      this.#deliver(collection, change, this.#encoderOf(collection, change.relation));
+    } catch (error) {
+      const isExpected = error instanceof IncompleteRowError || error instanceof RealtimeError;
+      if (!isExpected) throw error;
+      this.#options.log.warn(
+        { collection: collection.name, reason: error.message },
+        "A change cannot be delivered, so its collection is reset",
+      );
+      collection.isBroken = true;
+      this.lost(collection.channels(), "capture_failed");
+    }
+  }
+
+  #encoderOf(collection: WatchedCollection, relation: Relation): RowEncoder {
+    let encoder = collection.encoder(relation);
+    if (encoder === undefined) {
+      encoder = new RowEncoder(relation, collection.table, this.#options.types);
+      collection.addEncoder(relation, encoder);
+    }
+    return encoder;
+  }
+
+  #deliver(collection: WatchedCollection, change: RowChange, encoder: RowEncoder): void {
+    const { place } = this.#options;
+    if (change.kind === "insert") {
+      const key = keyOf(collection, encoder.tenant(change.row));
+      if (key !== undefined) this.#event(key, "insert", place.changePosition, encoder, change.row);
+      return;
+    }
+    if (change.kind === "delete") {
+      const key = keyOf(collection, encoder.tenant(change.old));
+      if (key !== undefined) this.#event(key, "delete", place.changePosition, encoder, change.old);
+      return;
+    }
+    const { old, row } = change;
+    // Without the row before, nobody can be told that it left.
+    if (old === undefined) throw new IncompleteRowError("identity");
+    const oldTenant = encoder.tenant(old);
+    const newTenant = encoder.tenant(row, old);
+    const from = keyOf(collection, oldTenant);
+    const to = keyOf(collection, newTenant);
+    if (from === undefined && to === undefined) return;
+    if (oldTenant === newTenant && encoder.documentId(old) === encoder.documentId(row, old)) {
+      if (to !== undefined) this.#event(to, "update", place.changePosition, encoder, row, old);
+      return;
+    }
+    if (from !== undefined) this.#event(from, "delete", place.changePosition, encoder, old);
+    if (to !== undefined) this.#event(to, "insert", place.secondPosition, encoder, row, old);
+  }
+
+  #event(
+    channel: ChannelKey,
+    type: ChangeType,
+    position: Position,
+    encoder: RowEncoder,
+    row: Tuple,
+    old?: Tuple,
+  ): void {
+    const document = encoder.document(row, old);
+    if (isLongerThan(document, this.#options.settings.maxDocumentBytes)) {
+      this.lost([channel], "change_too_large");
+      return;
+    }
+    this.#options.stats.changes += 1;
+    this.#gathered.push({
+      channel,
+      position,
+      committedAtMs: this.#committedAtMs,
+      transaction: this.#transaction,
+      body: { type, documentId: encoder.documentId(row, old), document },
+    });
+  }
+}
+
+function keyOf(collection: WatchedCollection, tenant: string | null): ChannelKey | undefined {
+  return tenant === null ? undefined : collection.keys.get(tenant);
+}
+
+/** A code unit of UTF-16 has at most three bytes in UTF-8. */
+function isLongerThan(text: JsonText, maxBytes: number): boolean {
+  return text.length > maxBytes || (text.length * 3 > maxBytes && Buffer.byteLength(text) > maxBytes);
+}

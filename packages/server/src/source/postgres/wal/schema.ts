@@ -1,0 +1,30 @@
+import type { Migration } from "../../../postgres/migrate.ts";
+import { publishFunctionSource } from "../publish-function.ts";
+import { PUBLISH_PREFIX } from "./published-message.ts";
+
+/** The name of this history in `paperdb.migrations`. */
+export const WAL_SCHEMA_SET = "wal";
+
+/** The slots of this database, each with how often it was made: positions of another generation cannot be compared; and the replica identities that tables had before. */
+const SLOTS_AND_IDENTITIES = `
+create table paperdb.wal_slots (
+  name text primary key,
+  generation integer not null,
+  system_id text not null,
+  timeline integer not null
+);
+create table paperdb.wal_identities (
+  relation oid primary key,
+  identity "char" not null,
+  index oid
+);
+`;
+
+/** The history of this mode's part of schema `paperdb`. */
+export const WAL_MIGRATIONS: readonly Migration[] = [{ id: 1, sql: SLOTS_AND_IDENTITIES }];
+
+/** The body of `paperdb.publish`: a logical message, which commits, or does not, with its transaction. The stream carries its bytes as they are. */
+export const WAL_PUBLISH: string = publishFunctionSource(`
+  perform pg_logical_emit_message(true, '${PUBLISH_PREFIX}', convert_to(
+    '{"tenant":' || to_json(tenant)::text || ',"topic":' || to_json(topic)::text || ',"data":' || body || '}',
+    case getdatabaseencoding() when 'SQL_ASCII' then 'SQL_ASCII' else 'UTF8' end));`);

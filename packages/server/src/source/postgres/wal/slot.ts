@@ -1,0 +1,210 @@
+import { DatabaseError } from "pg";
+import type { Pool } from "pg";
+import type { Logger } from "pino";
+import type { DatabasePool } from "../database-pool.ts";
+import { parseLsn } from "./lsn.ts";
+import type { Lsn } from "./lsn.ts";
+import type { SystemIdentity } from "./replication-connection.ts";
+import type { WalSettings } from "./settings.ts";
+
+/** A slot that can be streamed from. */
+export interface ReadySlot {
+  /** Grows whenever positions of before cannot be compared any more. */
+  readonly generation: number;
+  readonly systemId: string;
+  readonly timeline: number;
+  /** Nothing before it is streamed. */
+  readonly confirmedLsn: Lsn;
+}
+
+/** How a slot does. */
+export interface SlotStatus {
+  /** `reserved`, `extended`, `unreserved` or `lost`. */
+  readonly walStatus: string;
+  readonly lagBytes: number;
+}
+
+interface SlotRow {
+  readonly plugin: string;
+  readonly database: string;
+  readonly ours: boolean;
+  readonly active: boolean;
+  readonly lost: boolean;
+  readonly confirmed: string | null;
+}
+
+const DUPLICATE_OBJECT = "42710";
+const UNDEFINED_OBJECT = "42704";
+const QUERY_CANCELED = "57014";
+const OBJECT_IN_USE = "55006";
+
+/** The slot cannot be had now; the message says why, and it is tried again. */
+export class SlotUnavailableError extends Error {
+  override readonly name = "SlotUnavailableError";
+}
+
+/** The name where none is configured: the database's oid, since slots of a cluster share their names. */
+export async function fetchDefaultSlotName({
+  pool,
+}: {
+  readonly pool: Pick<Pool, "query">;
+}): Promise<string> {
+  const result = await pool.query<{ name: string }>(
+    "select 'paperdb_' || oid as name from pg_catalog.pg_database where datname = current_database()",
+  );
+  return result.rows[0]?.name ?? "paperdb";
+}
+
+/** Sees to it that there is a slot, and knows when it is not the one of before. */
+export class SlotKeeper {
+  readonly name: string;
+  readonly #database: DatabasePool;
+  readonly #settings: Pick<WalSettings, "slotTimeoutMs">;
+  readonly #log: Logger;
+  #generation = 0;
+
+  constructor(
+    name: string,
+    database: DatabasePool,
+    settings: Pick<WalSettings, "slotTimeoutMs">,
+    log: Logger,
+  ) {
+    this.name = name;
+    this.#database = database;
+    this.#settings = settings;
+    this.#log = log;
+  }
+
+  /**
+   * Finds the slot, or makes it; one that has lost what it kept is made anew.
+   *
+   * @param onWaiting - told why it takes time.
+   * @throws {SlotUnavailableError} PostgreSQL waits for transactions before it makes one.
+   */
+  async ensure(identity: SystemIdentity, onWaiting: (reason: string) => void): Promise<ReadySlot> {
+    let slot = await this.#fetch();
+    if (slot !== undefined) this.#requireOurs(slot);
+    if (slot?.active === true) throw new SlotUnavailableError(inUse(this.name));
+    if (slot?.lost === true) {
+      await this.drop();
+      slot = undefined;
+    }
+    if (slot === undefined) {
+      // Before the slot: whatever happens in between, a new slot never has the generation of a former one.
+      const generation = await this.#nextGeneration(identity);
+      await this.#create(onWaiting);
+      this.#log.info({ slot: this.name, generation }, "Created the replication slot");
+    }
+    const generation = await this.#readGeneration(identity);
+    slot = await this.#fetch();
+    if (slot?.confirmed === null || slot === undefined) {
+      throw new SlotUnavailableError(`The replication slot "${this.name}" was just dropped.`);
+    }
+    this.#generation = generation;
+    return { ...identity, generation, confirmedLsn: parseLsn(slot.confirmed) };
+  }
+
+  /** Drops the slot: the next {@link ensure} makes it anew. */
+  async drop(): Promise<void> {
+    try {
+      await this.#database.pool.query("select pg_catalog.pg_drop_replication_slot($1)", [this.name]);
+    } catch (error) {
+      const code = error instanceof DatabaseError ? error.code : undefined;
+      if (code === OBJECT_IN_USE) throw new SlotUnavailableError(inUse(this.name), { cause: error });
+      if (code !== UNDEFINED_OBJECT) throw error;
+    }
+  }
+
+  /** Undefined while there is no slot. */
+  async fetchStatus(): Promise<SlotStatus | undefined> {
+    const result = await this.#database.pool.query<{ walStatus: string; lagBytes: string }>(
+      `select coalesce(wal_status, 'lost') as "walStatus",
+         coalesce(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), confirmed_flush_lsn), 0)::text as "lagBytes"
+       from pg_catalog.pg_replication_slots where slot_name = $1`,
+      [this.name],
+    );
+    const [row] = result.rows;
+    return row === undefined
+      ? undefined
+      : { walStatus: row.walStatus, lagBytes: Math.max(0, Number(row.lagBytes)) };
+  }
+
+  async #fetch(): Promise<SlotRow | undefined> {
+    const result = await this.#database.pool.query<SlotRow>(
+      `select coalesce(plugin, '') as plugin, coalesce(database, '') as database,
+         coalesce(database = current_database() and plugin = 'pgoutput', false) as ours,
+         active, coalesce(wal_status, 'lost') = 'lost' as lost, confirmed_flush_lsn::text as confirmed
+       from pg_catalog.pg_replication_slots where slot_name = $1`,
+      [this.name],
+    );
+    return result.rows[0];
+  }
+
+  #requireOurs({ ours, plugin, database }: SlotRow): void {
+    if (ours) return;
+    throw new SlotUnavailableError(
+      `The replication slot "${this.name}" is of another program (plugin "${plugin}", database "${database}"): set another "slot" for this source.`,
+    );
+  }
+
+  async #create(onWaiting: (reason: string) => void): Promise<void> {
+    onWaiting(await this.#describeWait());
+    await this.#database.use(async (client) => {
+      await client.query(`set statement_timeout = ${String(this.#settings.slotTimeoutMs)}`);
+      try {
+        await client.query("select pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput')", [
+          this.name,
+        ]);
+      } catch (error) {
+        const code = error instanceof DatabaseError ? error.code : undefined;
+        if (code === QUERY_CANCELED)
+          throw new SlotUnavailableError(await this.#describeWait(), { cause: error });
+        // Another server was faster: it is the same slot.
+        if (code !== DUPLICATE_OBJECT) throw error;
+      } finally {
+        await client.query("reset statement_timeout");
+      }
+    });
+  }
+
+  /** PostgreSQL makes a slot once every transaction that was writing has ended. */
+  async #describeWait(): Promise<string> {
+    const result = await this.#database.pool.query<{ count: number; pid: number | null; since: Date | null }>(
+      `select count(*)::int as count, (array_agg(pid order by xact_start))[1] as pid, min(xact_start) as since
+       from pg_catalog.pg_stat_activity where backend_xid is not null and pid <> pg_catalog.pg_backend_pid()`,
+    );
+    const { count = 0, pid, since } = result.rows[0] ?? {};
+    const waiting = `The replication slot "${this.name}" is being created`;
+    return count === 0
+      ? `${waiting}.`
+      : `${waiting}: PostgreSQL waits for ${String(count)} open transactions that write, the oldest of process ${String(pid)} since ${since?.toISOString() ?? "?"}.`;
+  }
+
+  async #nextGeneration({ systemId, timeline }: SystemIdentity): Promise<number> {
+    const result = await this.#database.pool.query<{ generation: number }>(
+      `insert into paperdb.wal_slots as s (name, generation, system_id, timeline) values ($1, $2::int + 1, $3, $4)
+       on conflict (name) do update set generation = greatest(s.generation, $2::int) + 1,
+         system_id = excluded.system_id, timeline = excluded.timeline
+       returning generation`,
+      [this.name, this.#generation, systemId, timeline],
+    );
+    return result.rows[0]?.generation ?? 1;
+  }
+
+  async #readGeneration(identity: SystemIdentity): Promise<number> {
+    const result = await this.#database.pool.query<{ generation: number; same: boolean }>(
+      "select generation, system_id = $2 and timeline = $3 as same from paperdb.wal_slots where name = $1",
+      [this.name, identity.systemId, identity.timeline],
+    );
+    const [row] = result.rows;
+    // A database that was restored or promoted has another history; what it knew of ours may be old.
+    return row?.same === true && row.generation >= this.#generation
+      ? row.generation
+      : this.#nextGeneration(identity);
+  }
+}
+
+/** What is told while another server streams from the slot. */
+export function inUse(slot: string): string {
+  return `The replication slot "${slot}" is in use by another server: this one takes over when it ends. To run both, give one of them another "slot".`;
+}

@@ -1,0 +1,106 @@
+import { RealtimeError } from "@paperdb/protocol";
+import type { Catalog } from "../catalog.ts";
+import type { Collections } from "../collections.ts";
+import type { DatabasePool } from "../database-pool.ts";
+import { justChanged } from "../just-changed.ts";
+import { isSameHistory } from "../table.ts";
+import type { CapturedTable } from "../table.ts";
+import type { Barriers } from "./barriers.ts";
+import type { Enroller } from "./enroller.ts";
+import { isEnrolled } from "./publication.ts";
+import type { Publication } from "./publication.ts";
+import { whyNotEncodable } from "./encodable.ts";
+import type { TypeCatalog } from "./type-catalog.ts";
+import { fetchColumnTypes } from "./type-query.ts";
+
+/** What a {@link WalCapturer} works with. */
+export interface WalCapturerOptions {
+  readonly database: DatabasePool;
+  readonly catalog: Catalog;
+  readonly publication: Publication;
+  readonly enroller: Enroller;
+  readonly barriers: Barriers;
+  readonly types: TypeCatalog;
+}
+
+/** Sees to it that the changes of a collection are streamed. Calls for one collection share their work. */
+export class WalCapturer {
+  readonly #options: WalCapturerOptions;
+  /** The tables that are known to be streamed, by collection. */
+  readonly #captured = new Map<string, CapturedTable>();
+  readonly #capturing = new Map<string, Promise<CapturedTable>>();
+
+  constructor(options: WalCapturerOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Resolves once the stream has passed the place since which all changes of a collection are in it.
+   *
+   * @throws {RealtimeError} `collection_not_found`, `collection_not_usable`, `source_unavailable`.
+   */
+  async capture(collection: string): Promise<CapturedTable> {
+    const captured = this.#captured.get(collection);
+    const current = this.#options.catalog.current.tables.get(collection);
+    if (captured !== undefined && current !== undefined && isSameHistory(captured, current)) return captured;
+    let capturing = this.#capturing.get(collection);
+    if (capturing === undefined) {
+      capturing = this.#capture(collection).finally(() => {
+        this.#capturing.delete(collection);
+      });
+      this.#capturing.set(collection, capturing);
+    }
+    return capturing;
+  }
+
+  /** The next {@link capture} looks at it again. */
+  forget(collection: string): void {
+    this.#captured.delete(collection);
+  }
+
+  /** Forgets collections that there are no more. */
+  forgetMissing(collections: Collections): void {
+    for (const collection of this.#captured.keys()) {
+      if (!collections.tables.has(collection)) this.#captured.delete(collection);
+    }
+  }
+
+  forgetAll(): void {
+    this.#captured.clear();
+  }
+
+  /** Resolves when no work is going on any more. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#capturing.values());
+  }
+
+  /** Why rows of a table cannot be delivered, as a sentence. */
+  async whyNotEncodable(table: CapturedTable): Promise<string | undefined> {
+    const { database, types } = this.#options;
+    const columns = await fetchColumnTypes(database.pool, table.oid);
+    await types.load(columns);
+    const { schema, table: name } = table.name;
+    return whyNotEncodable({ schema, name, columns }, table, types);
+  }
+
+  /** What is asked for may be younger than the last reading. */
+  async #capture(collection: string): Promise<CapturedTable> {
+    const { catalog, publication, enroller, barriers } = this.#options;
+    let table = (await catalog.refresh()).tables.get(collection);
+    if (table === undefined) {
+      throw new RealtimeError("collection_not_found", `There is no collection "${collection}".`);
+    }
+    const problem = await this.whyNotEncodable(table);
+    if (problem !== undefined) throw new RealtimeError("collection_not_usable", problem);
+    if (!isEnrolled(table, await publication.fetchEnrollment())) {
+      await enroller.enroll(table);
+      table = (await catalog.refresh()).tables.get(collection);
+    }
+    if (table === undefined || !isEnrolled(table, await publication.fetchEnrollment())) {
+      throw justChanged(collection);
+    }
+    await barriers.pass();
+    this.#captured.set(collection, table);
+    return table;
+  }
+}

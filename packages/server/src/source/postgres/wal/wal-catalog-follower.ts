@@ -1,0 +1,154 @@
+import { RealtimeError } from "@paperdb/protocol";
+import type { Logger } from "pino";
+import type { ChannelKey } from "../../change-source.ts";
+import type { Catalog } from "../catalog.ts";
+import { isSameHistory } from "../table.ts";
+import type { CapturedTable } from "../table.ts";
+import type { Barriers } from "./barriers.ts";
+import type { Enroller } from "./enroller.ts";
+import { isEnrolled } from "./publication.ts";
+import type { Enrollment, Publication } from "./publication.ts";
+import type { WalSettings } from "./settings.ts";
+import type { TypeCatalog } from "./type-catalog.ts";
+import type { WalCapturer } from "./wal-capturer.ts";
+import type { WalWatches, WatchedCollection } from "./wal-watches.ts";
+
+/** What a {@link WalCatalogFollower} works with. */
+export interface WalCatalogFollowerOptions {
+  readonly catalog: Catalog;
+  readonly publication: Publication;
+  readonly enroller: Enroller;
+  readonly capturer: WalCapturer;
+  readonly barriers: Barriers;
+  readonly types: TypeCatalog;
+  readonly watches: WalWatches;
+  readonly settings: WalSettings;
+  readonly log: Logger;
+  readonly isLive: () => boolean;
+  /** Beside the catalog: how the slot does. */
+  readonly housekeep: () => Promise<void>;
+  readonly lost: (keys: readonly ChannelKey[], reason: string) => void;
+  /** A collection that was watched is none any more. */
+  readonly dropped: (collection: WatchedCollection) => void;
+}
+
+/** A poll waits this many times as long as the last one took: a large catalog is asked less often. */
+const POLL_REST_FACTOR = 10;
+const QUICK_POLL_MS = 100;
+/** So that a table that is locked does not hold up the news of others. */
+const REPAIR_TIMEOUT_MS = 2_000;
+
+/** Notices when tables change, and keeps those that are watched in the publication. */
+export class WalCatalogFollower {
+  readonly #options: WalCatalogFollowerOptions;
+  #timer: NodeJS.Timeout | undefined;
+  #polling: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(options: WalCatalogFollowerOptions) {
+    this.#options = options;
+  }
+
+  /** Begins to poll. */
+  follow(): void {
+    this.#pollLater(this.#options.settings.catalogPollIntervalMs);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    await this.#polling;
+  }
+
+  /** Compares what is watched with what there is, and puts right what differs. */
+  async reconcile(): Promise<void> {
+    const { catalog, capturer, publication, types, watches } = this.#options;
+    const collections = await catalog.refresh();
+    capturer.forgetMissing(collections);
+    if (watches.size === 0) return;
+    await publication.ensure();
+    const enrollment = await publication.fetchEnrollment();
+    const changedTypes = await types.refresh();
+    for (const watched of watches.collections()) {
+      const table = collections.tables.get(watched.name);
+      if (watched.hasType(changedTypes)) watched.isBroken = true;
+      if (table === undefined || !isNamedAs(table, watched.table)) this.#drop(watched);
+      else if (this.#needsRepair(watched, table, enrollment)) await this.#repair(watched, table, enrollment);
+    }
+  }
+
+  #pollLater(waitMs: number): void {
+    if (this.#closed) return;
+    this.#timer = setTimeout(() => {
+      this.#polling = this.#poll();
+    }, waitMs);
+    this.#timer.unref();
+  }
+
+  async #poll(): Promise<void> {
+    const startedAtMs = Date.now();
+    const { isLive, log } = this.#options;
+    try {
+      // The application's writes of such tables fail until then, whether the source is live or not.
+      await this.#withdrawUnwritable();
+      if (isLive()) {
+        await this.reconcile();
+        await this.#options.housekeep();
+      }
+    } catch (error) {
+      // Of a source that is not live it is known already.
+      const level = isLive() ? "warn" : "debug";
+      if (!this.#closed) log[level]({ reason: String(error) }, "Cannot follow the catalog, will retry");
+    }
+    const tookMs = Date.now() - startedAtMs;
+    const restMs = tookMs < QUICK_POLL_MS ? 0 : tookMs * POLL_REST_FACTOR;
+    this.#pollLater(Math.max(this.#options.settings.catalogPollIntervalMs, restMs));
+  }
+
+  async #withdrawUnwritable(): Promise<void> {
+    const { log, publication } = this.#options;
+    for (const table of await publication.withdrawUnwritable()) {
+      log.warn({ table }, "A table has a virtual generated column now, so it is not streamed any more");
+    }
+  }
+
+  #needsRepair(watched: WatchedCollection, table: CapturedTable, enrollment: Enrollment): boolean {
+    if (watched.isBroken || watched.isResetDue) return true;
+    return !isEnrolled(table, enrollment) || !isSameHistory(table, watched.table);
+  }
+
+  async #repair(watched: WatchedCollection, table: CapturedTable, enrollment: Enrollment): Promise<void> {
+    const { barriers, capturer, enroller, log, lost, watches } = this.#options;
+    capturer.forget(watched.name);
+    // Kept until it has worked.
+    watched.isResetDue = true;
+    watches.update(watched, table);
+    try {
+      const problem = await capturer.whyNotEncodable(table);
+      if (problem !== undefined) throw new RealtimeError("collection_not_usable", problem);
+      if (!isEnrolled(table, enrollment)) await enroller.enroll(table, REPAIR_TIMEOUT_MS);
+    } catch (error) {
+      if (!(error instanceof RealtimeError)) throw error;
+      log.warn({ collection: watched.name, reason: error.message }, "Cannot stream a collection");
+      // Subscribers must not wait for changes that nobody streams: who comes back is told why.
+      this.#drop(watched);
+      return;
+    }
+    // What was written before it was put right is still on its way.
+    await barriers.pass();
+    if (!watches.isCurrent(watched)) return;
+    watched.isBroken = false;
+    watched.isResetDue = false;
+    lost(watched.channels(), "collection_changed");
+  }
+
+  #drop(watched: WatchedCollection): void {
+    this.#options.capturer.forget(watched.name);
+    this.#options.dropped(watched);
+  }
+}
+
+/** A collection's name can come to stand for another table only by way of none. */
+function isNamedAs(left: CapturedTable, right: CapturedTable): boolean {
+  return left.name.schema === right.name.schema && left.name.table === right.name.table;
+}

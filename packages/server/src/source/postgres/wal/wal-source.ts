@@ -1,0 +1,246 @@
+import { RealtimeError } from "@paperdb/protocol";
+import type { Position } from "@paperdb/protocol";
+import type { Logger } from "pino";
+import { TimeLimitError, within } from "../../../timing/within.ts";
+import type {
+  ChangeSink,
+  ChangeSource,
+  ChannelKey,
+  CollectionInfo,
+  Snapshot,
+  SnapshotNarrowing,
+  SourceState,
+} from "../../change-source.ts";
+import { SNAPSHOT_DEFAULTS } from "../../snapshot-settings.ts";
+import type { SnapshotSettings } from "../../snapshot-settings.ts";
+import { Catalog } from "../catalog.ts";
+import type { CollectionsConfig } from "../collections.ts";
+import { DatabasePool } from "../database-pool.ts";
+import { justChanged } from "../just-changed.ts";
+import { openError } from "../open-error.ts";
+import { ensurePublishFunction } from "../publish-function.ts";
+import type { TopicSink } from "../receiver.ts";
+import { SnapshotReader } from "../snapshot/snapshot-reader.ts";
+import { Publication } from "./publication.ts";
+import { requireWal } from "./requirements.ts";
+import { WAL_MIGRATIONS, WAL_PUBLISH, WAL_SCHEMA_SET } from "./schema.ts";
+import { WAL_DEFAULTS } from "./settings.ts";
+import type { WalSettings } from "./settings.ts";
+import { fetchDefaultSlotName } from "./slot.ts";
+import { emptyWalStats } from "./stats.ts";
+import type { WalStats } from "./stats.ts";
+import { WalRunner } from "./wal-runner.ts";
+import { WalWatches } from "./wal-watches.ts";
+
+/** What a {@link PostgresWalSource} is made of. */
+export interface PostgresWalSourceOptions {
+  readonly name: string;
+  /** A direct URL: replication does not work through a pooler. */
+  readonly url: string;
+  /** The replication slot's and the publication's name. Default: `paperdb_` and the database's oid. */
+  readonly slot?: string | undefined;
+  /** Without it, every table with a `tenant_id` column and a primary key is a collection. */
+  readonly collections?: CollectionsConfig | undefined;
+  readonly sink: ChangeSink;
+  readonly topics: TopicSink;
+  /** A child logger that names the source. */
+  readonly log: Logger;
+  readonly settings?: Partial<WalSettings>;
+  readonly snapshots?: Partial<SnapshotSettings> | undefined;
+}
+
+/** How old an answer about a name may be that is no collection: anybody can ask, as often as they like. */
+const UNKNOWN_NAME_MAX_AGE_MS = 250;
+
+/** Longer than the connections need, which are cut after a second. */
+const CLOSE_TIMEOUT_MS = 2_500;
+
+const STARTING = { live: false, reason: "The source is starting.", retryAfterMs: 1_000 } as const;
+const ENDING = { live: false, reason: "The server is shutting down.", retryAfterMs: 1_000 } as const;
+
+/**
+ * Changes of a PostgreSQL database from its write-ahead log, by logical replication. The
+ * slot keeps what is missed while the connection is down, so an outage resets nobody.
+ */
+export class PostgresWalSource implements ChangeSource {
+  readonly name: string;
+  readonly #options: PostgresWalSourceOptions;
+  readonly #settings: WalSettings;
+  readonly #stats = emptyWalStats();
+  readonly #watches = new WalWatches();
+  readonly #closing = new AbortController();
+  readonly #database: DatabasePool;
+  readonly #catalog: Catalog;
+  readonly #snapshots: SnapshotReader;
+  /** Undefined until the database is set up. */
+  #runner: WalRunner | undefined;
+  #isClosing = false;
+
+  constructor(options: PostgresWalSourceOptions) {
+    this.name = options.name;
+    this.#options = options;
+    this.#settings = Object.freeze({ ...WAL_DEFAULTS, ...options.settings });
+    const { url, log, collections } = options;
+    const { connectTimeoutMs } = this.#settings;
+    this.#database = new DatabasePool({ url, applicationName: "paperdb-realtime", connectTimeoutMs, log });
+    this.#catalog = new Catalog(this.#database, collections);
+    this.#snapshots = new SnapshotReader({
+      source: options.name,
+      url,
+      applicationName: "paperdb-realtime snapshots",
+      connectTimeoutMs,
+      encoding: () => this.#database.encoding,
+      maxDocumentBytes: this.#settings.maxDocumentBytes,
+      settings: { ...SNAPSHOT_DEFAULTS, ...options.snapshots },
+      log,
+    });
+  }
+
+  /** Known once the source is live. */
+  get epoch(): string {
+    return this.#runner?.epoch ?? "0";
+  }
+
+  /**
+   * Checks what the mode needs, sets up schema `paperdb`, the publication and the slot, and begins to stream. It
+   * does not wait long for a slot that cannot be had yet: the state says why. Later outages are handled inside.
+   *
+   * @throws {RealtimeError} in one sentence: what is wrong with the URL, the database, its rights or `collections`.
+   */
+  async open(): Promise<void> {
+    try {
+      this.#runner = await this.#prepare();
+    } catch (error) {
+      await this.close();
+      throw openError(this.name, this.#options.url, error);
+    }
+    try {
+      await within(this.#settings.openWaitMs, this.#runner.start(), this.#closing.signal);
+    } catch (error) {
+      if (!(error instanceof TimeLimitError)) throw error;
+    }
+  }
+
+  state(): SourceState {
+    return this.#isClosing ? ENDING : (this.#runner?.state ?? STARTING);
+  }
+
+  /** What happened so far, for `/metrics`. */
+  stats(): Readonly<WalStats> {
+    return { ...this.#stats, watchedChannels: this.#watches.size };
+  }
+
+  collections(): readonly CollectionInfo[] {
+    return this.#catalog.infos;
+  }
+
+  async whyNotCollection(name: string): Promise<string | undefined> {
+    if (this.state().live) await this.#catalog.recent(UNKNOWN_NAME_MAX_AGE_MS);
+    return this.#catalog.current.unusable.get(name);
+  }
+
+  async watch(key: ChannelKey): Promise<Position> {
+    const { capturer } = this.#requireLive();
+    let table;
+    try {
+      // Publishing the table, and then the stream, may take their time.
+      table = await within(this.#settings.enrollTimeoutMs * 2, capturer.capture(key.collection));
+    } catch (error) {
+      throw this.#explain(error);
+    }
+    const { position } = this.#requireLive();
+    // Nobody would be told of a collection that was dropped meanwhile.
+    if (!this.#catalog.current.tables.has(key.collection)) throw justChanged(key.collection);
+    if (!this.#watches.has(key) && this.#watches.size >= this.#settings.maxWatchedChannels)
+      throw this.#full();
+    this.#watches.add(key, table);
+    return position;
+  }
+
+  unwatch(key: ChannelKey): void {
+    this.#watches.remove(key);
+  }
+
+  async snapshot(
+    { tenant, collection }: ChannelKey,
+    narrowing: SnapshotNarrowing | undefined,
+    signal: AbortSignal,
+  ): Promise<Snapshot> {
+    const { snapshots } = this.#requireLive();
+    const table = this.#catalog.current.tables.get(collection);
+    if (table === undefined) throw justChanged(collection);
+    return snapshots.take({ table, tenant, narrowing }, signal);
+  }
+
+  /** Ends within {@link CLOSE_TIMEOUT_MS}, whatever is under way and whether the database answers or not. */
+  async close(): Promise<void> {
+    if (this.#isClosing) return;
+    this.#isClosing = true;
+    this.#watches.clear();
+    try {
+      await within(CLOSE_TIMEOUT_MS, this.#end());
+    } catch (error) {
+      if (!(error instanceof TimeLimitError)) throw error;
+      this.#options.log.warn("The source did not end in time, and is left behind");
+    }
+    this.#closing.abort();
+  }
+
+  async #end(): Promise<void> {
+    // What was processed is told first; then everything that is under way is given up.
+    await this.#runner?.end();
+    this.#closing.abort();
+    await Promise.all([this.#runner?.ended(), this.#snapshots.close(), this.#database.close()]);
+  }
+
+  async #prepare(): Promise<WalRunner> {
+    const { slot } = this.#options;
+    const database = this.#database;
+    await database.inspect();
+    const name = slot ?? (await fetchDefaultSlotName(database));
+    await requireWal(database, name, this.#settings);
+    await database.migrate(WAL_SCHEMA_SET, WAL_MIGRATIONS);
+    await database.use((client) => ensurePublishFunction(client, WAL_PUBLISH));
+    await this.#catalog.open();
+    const publication = new Publication(name, database);
+    await publication.ensure();
+    return new WalRunner({
+      ...this.#options,
+      database,
+      publication,
+      catalog: this.#catalog,
+      watches: this.#watches,
+      snapshotReader: this.#snapshots,
+      settings: this.#settings,
+      stats: this.#stats,
+      signal: this.#closing.signal,
+    });
+  }
+
+  #requireLive(): WalRunner {
+    const state = this.state();
+    if (state.live && this.#runner !== undefined) return this.#runner;
+    const { reason, retryAfterMs } = state.live ? STARTING : state;
+    throw new RealtimeError("source_unavailable", `The source "${this.name}" is not live: ${reason}`, {
+      retryAfterSeconds: Math.max(1, Math.ceil(retryAfterMs / 1_000)),
+    });
+  }
+
+  #explain(error: unknown): RealtimeError {
+    if (error instanceof RealtimeError) return error;
+    this.#options.log.warn({ reason: String(error) }, "Cannot watch a channel");
+    return new RealtimeError(
+      "source_unavailable",
+      `The source "${this.name}" cannot be asked at the moment: try again.`,
+      { cause: error, retryAfterSeconds: 1 },
+    );
+  }
+
+  #full(): RealtimeError {
+    return new RealtimeError(
+      "source_unavailable",
+      `The source "${this.name}" watches ${String(this.#settings.maxWatchedChannels)} channels already: raise wal.maxWatchedChannels.`,
+      { retryAfterSeconds: 30 },
+    );
+  }
+}

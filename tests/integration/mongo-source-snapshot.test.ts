@@ -1,0 +1,181 @@
+import type { Document } from "mongodb";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import type { JsonValue } from "../../packages/server/src/filter/json-value.ts";
+import { parseFilter } from "../../packages/server/src/filter/parse-filter.ts";
+import { createMongoDatabase } from "../support/mongo.ts";
+import type { TestMongoDatabase } from "../support/mongo.ts";
+import { openMongoSource } from "../support/mongo-source.ts";
+import type { TestMongoSource } from "../support/mongo-source.ts";
+import { parseObject } from "../support/recording-sink.ts";
+import { eventsAfter, readAll, StrictState, takeSnapshot } from "../support/snapshots.ts";
+import { until } from "../support/until.ts";
+
+let database: TestMongoDatabase;
+let test: TestMongoSource;
+
+beforeAll(async () => {
+  database = await createMongoDatabase();
+  test = await openMongoSource({ url: database.url, snapshots: { batchRows: 10, batchBytes: 10_000 } });
+});
+
+afterAll(async () => {
+  await test.source.close();
+  await database.drop();
+});
+
+/** Makes a collection whose changes tell everything, and waits until the source knows it. */
+async function create(name: string, ...documents: readonly Document[]): Promise<void> {
+  await database.createCollection(name, true);
+  if (documents.length > 0) await database.insert(name, ...documents);
+  await until(() => test.source.collections().some((collection) => collection.name === name));
+}
+
+const key = (tenant: string, collection: string) => ({ tenant, collection });
+
+it("has the tenant's documents, in batches, with the JSON of the events", async () => {
+  const documents = Array.from({ length: 25 }, (_, id) => ({
+    _id: id,
+    tenantId: "a",
+    at: new Date(id),
+    n: id / 3,
+  }));
+  await create("batches", ...documents, { _id: 100, tenantId: "b" }, { _id: 101, tenantId: ["a"] });
+  await test.watch("a", "batches");
+  const taken = await takeSnapshot(test.source, key("a", "batches"));
+  const sizes: number[] = [];
+  const read = new Map<string, string>();
+  for await (const batch of taken.batches) {
+    sizes.push(batch.length);
+    for (const { documentId, document } of batch) read.set(documentId, document);
+  }
+  expect(Math.max(...sizes)).toBeLessThanOrEqual(10);
+  expect(read.size).toBe(25);
+  await database.db.collection("batches").updateMany({ tenantId: "a" }, { $set: { seen: true } });
+  for (const { id, document } of await test.sink.next("a", "batches", 25)) {
+    expect({ ...parseObject(read.get(id) ?? ""), seen: true }).toEqual(document);
+  }
+});
+
+it("ends a batch at its bytes", async () => {
+  const documents = [1, 2, 3, 4].map((id) => ({ _id: id, tenantId: "a", body: "x".repeat(4_000) }));
+  await create("sizes", ...documents);
+  await test.watch("a", "sizes");
+  const { batches } = await takeSnapshot(test.source, key("a", "sizes"));
+  const sizes: number[] = [];
+  for await (const batch of batches) sizes.push(batch.length);
+  expect(sizes).toEqual([2, 2]);
+});
+
+it("has no hidden fields, and every document that a filter wants", async () => {
+  await create("hiding");
+  const source = await openMongoSource({
+    url: database.url,
+    collections: { shown: { collection: "hiding", hide: ["secret", "deep.secret"] } },
+  });
+  try {
+    await database.insert("hiding", { tenantId: "a", secret: 1, deep: { secret: 2, open: 3 } });
+    await source.watch("a", "shown");
+    const filter = parseFilter({ secret: null }, "where");
+    const taken = await takeSnapshot(source.source, key("a", "shown"), undefined, filter);
+    const [read] = await readAll(taken);
+    expect(parseObject(read?.document ?? "")).toMatchObject({ tenantId: "a", deep: { open: 3 } });
+    expect(read?.document).not.toContain("secret");
+  } finally {
+    await source.source.close();
+  }
+});
+
+it("reads only what a filter may want", async () => {
+  const documents = Array.from({ length: 50 }, (_, id) => ({ _id: id, tenantId: "a", room: String(id % 5) }));
+  await create("rooms", ...documents);
+  await test.watch("a", "rooms");
+  const filter = parseFilter({ room: { $in: ["1", "2"] }, _id: { $gte: 10 } }, "where");
+  const taken = await takeSnapshot(test.source, key("a", "rooms"), undefined, filter);
+  const read = await readAll(taken);
+  expect(read).toHaveLength(16);
+  expect(read.every(({ document }) => filter.matches(JSON.parse(document) as JsonValue))).toBe(true);
+});
+
+it("makes state and changes meet exactly, while many write and many ask", async () => {
+  await create("busy");
+  for (const tenant of ["a", "b"]) await test.watch(tenant, "busy");
+  const stop = new AbortController();
+  const writers = [0, 1, 2].map((writer) => write(writer, stop.signal));
+  const checks: (() => void)[] = [];
+  try {
+    for (let round = 0; round < 15; round++) {
+      checks.push(...(await Promise.all(["a", "b"].map((tenant) => check(tenant)))));
+    }
+  } finally {
+    stop.abort();
+    await Promise.all(writers);
+  }
+  for (const tenant of ["a", "b"]) {
+    await database.insert("busy", { _id: `last of ${tenant}`, tenantId: tenant, n: 1 });
+    await until(() => test.sink.changes(tenant, "busy").some(({ id }) => id === `last of ${tenant}`));
+  }
+  const stored = await database.db.collection("busy").find({}).toArray();
+  states.clear();
+  for (const finish of checks) finish();
+  for (const [tenant, held] of states) {
+    const expected = stored.filter((document) => document["tenantId"] === tenant);
+    for (const state of held) {
+      expect(state.documents.size).toBe(expected.length);
+      for (const { _id: id, n } of expected) expect(state.documents.get(String(id))?.["n"]).toBe(n);
+    }
+  }
+  expect([...states.keys()].toSorted()).toEqual(["a", "b"]);
+});
+
+it("does not come to a seam that the stream has not reached, and can be given up", async () => {
+  await create("left", { _id: 1, tenantId: "a" });
+  await test.watch("a", "left");
+  const leave = new AbortController();
+  const taken = await takeSnapshot(test.source, key("a", "left"), leave.signal);
+  leave.abort(new Error("gone"));
+  await expect(readAll(taken)).rejects.toThrow("gone");
+});
+
+it("is not one of a collection that nobody watches", async () => {
+  await create("alone");
+  await expect(takeSnapshot(test.source, key("a", "alone"))).rejects.toMatchObject({
+    code: "source_unavailable",
+  });
+});
+
+const states = new Map<string, StrictState[]>();
+
+/** Takes a snapshot now; what is returned applies what follows it. */
+async function check(tenant: string): Promise<() => void> {
+  const taken = await takeSnapshot(test.source, key(tenant, "busy"));
+  const state = new StrictState();
+  state.add(await readAll(taken));
+  const seam = await taken.seam();
+  return () => {
+    for (const event of eventsAfter(test.sink, key(tenant, "busy"), taken, seam)) state.apply(event);
+    states.set(tenant, [...(states.get(tenant) ?? []), state]);
+  };
+}
+
+/** Changes documents of its own, each one's `n` growing with each. */
+async function write(writer: number, signal: AbortSignal): Promise<void> {
+  const collection = database.db.collection<{ _id: number; tenantId: string; n: number }>("busy");
+  const random = (count: number): number => Math.floor(Math.random() * count);
+  while (!signal.aborted) {
+    const _id = writer * 100 + random(20);
+    const tenantId = ["a", "b", "c"][random(3)] ?? "a";
+    switch (random(4)) {
+      case 0:
+        await collection.updateOne({ _id }, { $setOnInsert: { tenantId, n: 1 } }, { upsert: true });
+        break;
+      case 1:
+        await collection.updateOne({ _id }, { $inc: { n: 1 } });
+        break;
+      case 2:
+        await collection.updateOne({ _id }, { $inc: { n: 1 }, $set: { tenantId } });
+        break;
+      default:
+        await collection.deleteOne({ _id });
+    }
+  }
+}
