@@ -44,7 +44,7 @@ export interface TestSource<Source extends ChangeSource = ChangeSource> {
 }
 
 /** An event as the bus gets it. */
-export interface PublishedEvent {
+interface PublishedEvent {
   readonly tenant: string;
   readonly topic: string;
   readonly data: string;
