@@ -16,6 +16,13 @@ export interface DocumentChange {
    * and the source can know it. It is not sent to clients.
    */
   readonly prior?: JsonText;
+  /**
+   * What the document has besides what clients may see, for the filters of grants: a JSON object
+   * whose members take the place of the document's of the same names. It is not sent to clients.
+   */
+  readonly hidden?: JsonText;
+  /** The same of the prior document; of a delete, of its {@link document}. */
+  readonly priorHidden?: JsonText;
 }
 
 /** One application event, published on the event bus. */

@@ -58,6 +58,8 @@ export interface SnapshotSeam {
 /** A collection that can be subscribed to. */
 export interface CollectionInfo {
   readonly name: string;
+  /** Whether some of its columns or fields are never delivered: filters of grants may name them. */
+  readonly hides?: boolean;
 }
 
 /** Whether changes arrive, or why not. */
@@ -83,8 +85,28 @@ export interface ChangeSource {
    * @throws {RealtimeError} `source_unavailable`, `collection_not_found`.
    */
   watch(channel: ChannelKey): Promise<Position>;
+  /**
+   * Resolves once every update and replace of this collection that is appended from then on has
+   * its prior document, and, with `hidden`, every change of a collection that hides columns their
+   * values. It stays so, and further calls are cheap. A source whose changes always have all that leaves it out.
+   *
+   * @throws {RealtimeError} `source_unavailable`, `collection_not_found`, `prior_images_required`.
+   */
+  needPrior?(collection: string, hidden: boolean): Promise<void>;
   /** The channel has no subscriptions any more. */
   unwatch(channel: ChannelKey): void;
+  /**
+   * Somebody filters the collection's changes. Resolves once every update and replace of it
+   * that reaches the log from now on, in whichever of its channels, carries the prior document; what
+   * reached the log without one is reset. It stays so. Calls for what is so already are cheap.
+   * Sources without documents leave it out.
+   *
+   * @param hiddenFields - hidden fields of documents that filters of grants name, outermost names. With
+   *   any of them, every change carries what is hidden as well. Names of no hidden field are ignored.
+   * @throws {RealtimeError} `prior_images_required`, `source_unavailable`, `collection_not_found`, or
+   *   `collection_not_usable` when the value of one of the fields cannot be known.
+   */
+  needPrior?(collection: string, hiddenFields: ReadonlySet<string>): Promise<void>;
   /**
    * The channel's events after `since` up to `until`, from the database's own log;
    * undefined when they cannot be had completely. The channel is watched. Sources
