@@ -58,8 +58,6 @@ export interface SnapshotSeam {
 /** A collection that can be subscribed to. */
 export interface CollectionInfo {
   readonly name: string;
-  /** Whether some of its columns or fields are never delivered: filters of grants may name them. */
-  readonly hides?: boolean;
 }
 
 /** Whether changes arrive, or why not. */
@@ -85,14 +83,6 @@ export interface ChangeSource {
    * @throws {RealtimeError} `source_unavailable`, `collection_not_found`.
    */
   watch(channel: ChannelKey): Promise<Position>;
-  /**
-   * Resolves once every update and replace of this collection that is appended from then on has
-   * its prior document, and, with `hidden`, every change of a collection that hides columns their
-   * values. It stays so, and further calls are cheap. A source whose changes always have all that leaves it out.
-   *
-   * @throws {RealtimeError} `source_unavailable`, `collection_not_found`, `prior_images_required`.
-   */
-  needPrior?(collection: string, hidden: boolean): Promise<void>;
   /** The channel has no subscriptions any more. */
   unwatch(channel: ChannelKey): void;
   /**
