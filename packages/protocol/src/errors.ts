@@ -4,6 +4,7 @@ export type ErrorCode =
   | "invalid_topic"
   | "invalid_filter"
   | "filter_too_large"
+  | "prior_images_required"
   | "filter_not_supported"
   | "snapshot_not_supported"
   | "collection_not_usable"
@@ -43,6 +44,11 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorDefinition>> = {
   invalid_topic: { status: 400, retryable: false, title: "The topic is not valid" },
   invalid_filter: { status: 400, retryable: false, title: "The filter is not valid" },
   filter_too_large: { status: 400, retryable: false, title: "The filter is too large" },
+  prior_images_required: {
+    status: 400,
+    retryable: false,
+    title: "Filters need the collection's pre-images",
+  },
   filter_not_supported: { status: 400, retryable: false, title: "Filters are not available yet" },
   snapshot_not_supported: { status: 400, retryable: false, title: "Snapshots are not available yet" },
   collection_not_usable: { status: 400, retryable: false, title: "The table cannot be a collection" },

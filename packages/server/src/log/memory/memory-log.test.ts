@@ -118,6 +118,22 @@ describe("MemoryLog", () => {
     expect(log.stats().bytes).toBeLessThanOrEqual(5000);
   });
 
+  it.each(["prior", "hidden", "priorHidden"])("counts the bytes of what is not sent: %s", (member) => {
+    const { log, append } = setUp();
+    log.open("s", { tenant: "a", collection: "t" });
+    append("t");
+    const { bytes } = log.stats();
+    void log.sinkFor("s").append([
+      {
+        channel: { tenant: "a", collection: "t" },
+        position: sequencePosition(2),
+        committedAtMs: undefined,
+        body: { type: "update", documentId: "1", document: "{}", [member]: '{"long":1}' },
+      },
+    ]);
+    expect(log.stats().bytes).toBe(2 * bytes + '{"long":1}'.length);
+  });
+
   it("keeps a single event that is larger than the bound of its channel", () => {
     const { log, append } = setUp({ maxBytesPerChannel: 1000 });
     const history = log.open("s", { tenant: "a", collection: "t" });

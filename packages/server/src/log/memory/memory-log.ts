@@ -227,6 +227,7 @@ export class MemoryLog implements ChangeLog {
 }
 
 function weight({ body }: SourceEvent): number {
-  const text = "topic" in body ? body.data : body.document;
-  return text.length + ENTRY_OVERHEAD_BYTES;
+  if ("topic" in body) return body.data.length + ENTRY_OVERHEAD_BYTES;
+  const { document, prior = "", hidden = "", priorHidden = "" } = body;
+  return document.length + prior.length + hidden.length + priorHidden.length + ENTRY_OVERHEAD_BYTES;
 }
