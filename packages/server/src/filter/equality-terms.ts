@@ -15,9 +15,17 @@ export interface EqualityTerm {
 
 /** The necessary equalities of a filter, the most selective first. */
 export function equalityTerms(node: FilterNode): readonly EqualityTerm[] {
-  return termsOf(node).toSorted(
-    (left, right) => cost(left) - cost(right) || (nameOf(left) < nameOf(right) ? -1 : 1),
-  );
+  return termsOf(node).toSorted(compareTerms);
+}
+
+/** The more selective one comes first. */
+export function compareTerms(left: EqualityTerm, right: EqualityTerm): number {
+  return cost(left) - cost(right) || compareNames(nameOf(left), nameOf(right));
+}
+
+function compareNames(left: string, right: string): number {
+  if (left === right) return 0;
+  return left < right ? -1 : 1;
 }
 
 /**

@@ -34,6 +34,11 @@ export class Filter {
     return this.#terms;
   }
 
+  /** The outermost names of the fields that it compares. */
+  get fields(): ReadonlySet<string> {
+    return new Set(namesOf(this.node));
+  }
+
   /** @param document - the JSON that is delivered, parsed. */
   matches(document: JsonValue): boolean {
     return this.#test(document);
@@ -42,5 +47,19 @@ export class Filter {
   /** What matches both. */
   and(other: Filter): Filter {
     return new Filter(conjunction([this.node, other.node]));
+  }
+}
+
+function namesOf(node: FilterNode): readonly string[] {
+  switch (node.kind) {
+    case "and":
+    case "or":
+      return node.nodes.flatMap(namesOf);
+    case "not":
+      return namesOf(node.node);
+    case "in":
+    case "range":
+    case "exists":
+      return node.path.slice(0, 1);
   }
 }

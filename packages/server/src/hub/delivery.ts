@@ -57,10 +57,14 @@ export type Sight = "as_is" | "insert" | "delete" | "nothing";
 
 /** What an event says about its document before and after, as JSON values. A bus event's is `{ topic }`. */
 export interface EventDocuments {
-  /** The document as it is now; undefined after a delete. */
+  /** The document as it is now, as clients see it; undefined after a delete. */
   readonly current: unknown;
-  /** The document as it was before; undefined when there was none, or the source does not know. */
+  /** The document as it was before, likewise; undefined when there was none, or the source does not know. */
   readonly prior: unknown;
+  /** The first one with what is hidden from clients, which only a grant may ask for. */
+  readonly currentWithHidden: unknown;
+  /** The second one likewise. */
+  readonly priorWithHidden: unknown;
 }
 
 /** A JSON value that a map can look up. */
@@ -72,6 +76,8 @@ export interface FilterTerm {
   readonly path: readonly string[];
   /** Compared as in a `Map`. */
   readonly keys: readonly Scalar[];
+  /** Whether it is a grant's, of the documents with what is hidden from clients. */
+  readonly withHidden?: boolean;
 }
 
 /** Which events of a channel a subscription sees. */

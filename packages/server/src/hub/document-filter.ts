@@ -1,3 +1,4 @@
+import { compareTerms } from "../filter/equality-terms.ts";
 import type { EventDocuments, EventFilter, FilterTerm, Sight } from "./delivery.ts";
 import type { SourceEvent } from "../source/change-source.ts";
 
@@ -11,25 +12,58 @@ export interface DocumentCondition {
 }
 
 /**
- * The events of the documents that a condition is true of: a document that
+ * The events of the documents that the conditions are true of: a document that
  * begins to match is an insert, one that ceases to is a delete.
+ *
+ * @param wanted - the client's condition: it knows what the client may see, and nothing else.
+ * @param granted - what the client is granted: it knows hidden fields as well.
  */
-export function documentFilter(condition: DocumentCondition): EventFilter {
+export function documentFilter(
+  wanted: DocumentCondition | undefined,
+  granted?: DocumentCondition,
+): EventFilter {
+  const terms = [
+    ...(granted?.terms ?? []).map((term) => ({ ...term, withHidden: true })),
+    ...(wanted?.terms ?? []),
+  ];
+  const conditions = { wanted, granted };
   return {
-    id: condition.id,
-    term: condition.terms[0],
-    sees: (event, documents) => sightOf(condition, event, documents),
+    // The ids of conditions are JSON, on one line.
+    id: granted === undefined ? (wanted?.id ?? "") : `${wanted?.id ?? ""}\n${granted.id}`,
+    term: terms.toSorted(compareTerms)[0],
+    sees: (event, documents) => sightOf(conditions, event, documents),
   };
 }
 
-function sightOf(condition: DocumentCondition, { body }: SourceEvent, documents: EventDocuments): Sight {
+interface Conditions {
+  readonly wanted: DocumentCondition | undefined;
+  readonly granted: DocumentCondition | undefined;
+}
+
+function sightOf(conditions: Conditions, { body }: SourceEvent, documents: EventDocuments): Sight {
   if ("topic" in body) return "nothing";
-  const matches = documents.current !== undefined && condition.matches(documents.current);
+  const matches = matchesNow(conditions, documents);
   if (body.type === "insert") return matches ? "as_is" : "nothing";
   // Without the prior document nobody knows; a client takes an update of what it does not have as an insert.
-  if (documents.prior === undefined) return matches ? "as_is" : "nothing";
-  const matched = condition.matches(documents.prior);
+  if (!isDocument(documents.prior)) return matches ? "as_is" : "nothing";
+  const matched = matchedBefore(conditions, documents);
   if (body.type === "delete") return matched ? "as_is" : "nothing";
   if (matches) return matched ? "as_is" : "insert";
   return matched ? "delete" : "nothing";
+}
+
+function matchesNow({ wanted, granted }: Conditions, documents: EventDocuments): boolean {
+  if (!isDocument(documents.current)) return false;
+  if (wanted?.matches(documents.current) === false) return false;
+  return granted === undefined || granted.matches(documents.currentWithHidden);
+}
+
+function matchedBefore({ wanted, granted }: Conditions, documents: EventDocuments): boolean {
+  if (wanted?.matches(documents.prior) === false) return false;
+  return granted === undefined || granted.matches(documents.priorWithHidden);
+}
+
+/** Of what is none, such as the null of a source that does not know it, no condition is true: not even that a field is missing. */
+function isDocument(value: unknown): boolean {
+  return typeof value === "object" && value !== null;
 }

@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { valuesAt } from "./document-values.ts";
 
 function at(path: string, current: unknown, prior?: unknown): unknown[] {
-  return [...valuesAt({ current, prior }, path.split("."))];
+  const documents = { current, prior, currentWithHidden: { a: "hidden" }, priorWithHidden: undefined };
+  return [...valuesAt(documents, { path: path.split(".") })];
 }
 
 describe("valuesAt", () => {
@@ -31,5 +32,16 @@ describe("valuesAt", () => {
     expect(at("a", { a: 1 }, { a: 2 })).toEqual([1, 2]);
     expect(at("a", undefined, { a: 2 })).toEqual([2]);
     expect(at("a", { a: 1 })).toEqual([1]);
+  });
+
+  it("finds what is hidden only for a grant", () => {
+    const documents = {
+      current: { a: 1 },
+      prior: { a: 2 },
+      currentWithHidden: { a: 1, b: 3 },
+      priorWithHidden: { a: 2, b: 4 },
+    };
+    expect([...valuesAt(documents, { path: ["b"] })]).toEqual([null]);
+    expect([...valuesAt(documents, { path: ["b"], withHidden: true })]).toEqual([3, 4]);
   });
 });

@@ -1,16 +1,19 @@
-import type { EventDocuments, Scalar } from "./delivery.ts";
+import type { EventDocuments, FilterTerm, Scalar } from "./delivery.ts";
 
 /**
- * What an event's document has at a path, now and before: at least all that an
+ * What an event's document has at a term's path, now and before: at least all that an
  * equality on that path may be true of. A step goes into each element of an
  * array as well as to the one that it numbers.
- *
- * @param path - names of fields.
  */
-export function valuesAt(documents: EventDocuments, path: readonly string[]): Set<Scalar> {
+export function valuesAt(
+  documents: EventDocuments,
+  { path, withHidden = false }: Pick<FilterTerm, "path" | "withHidden">,
+): Set<Scalar> {
   const values = new Set<Scalar>();
-  if (documents.current !== undefined) collect(documents.current, path, 0, values);
-  if (documents.prior !== undefined) collect(documents.prior, path, 0, values);
+  const current = withHidden ? documents.currentWithHidden : documents.current;
+  if (current !== undefined) collect(current, path, 0, values);
+  const prior = withHidden ? documents.priorWithHidden : documents.prior;
+  if (prior !== undefined) collect(prior, path, 0, values);
   return values;
 }
 

@@ -1,6 +1,7 @@
 import type { SourceEvent } from "../source/change-source.ts";
 import type { EventDocuments, FilterTerm, Scalar } from "./delivery.ts";
 import { valuesAt } from "./document-values.ts";
+import { termName } from "./term-name.ts";
 
 /** Of how many paths an event's keys are kept: clients invent paths. */
 const MAX_KEPT_PATHS = 8;
@@ -16,8 +17,7 @@ export class EventKeys {
 
   /** Whether a filter with this term may see the event. */
   fulfil(term: FilterTerm, event: SourceEvent, documentsOf: (event: SourceEvent) => EventDocuments): boolean {
-    // The one name of most paths is not copied, for this is called for each event.
-    const name = term.path.length === 1 ? (term.path[0] ?? "") : term.path.join(".");
+    const name = termName(term);
     const keys = this.#kept.get(event)?.get(name) ?? this.#read(event, name, term, documentsOf);
     return keys.some((key) => term.keys.includes(key));
   }
@@ -25,10 +25,10 @@ export class EventKeys {
   #read(
     event: SourceEvent,
     name: string,
-    { path }: FilterTerm,
+    term: FilterTerm,
     documentsOf: (event: SourceEvent) => EventDocuments,
   ): readonly Scalar[] {
-    const keys = [...valuesAt(documentsOf(event), path)];
+    const keys = [...valuesAt(documentsOf(event), term)];
     const kept: KeysByPath = this.#kept.get(event) ?? new Map();
     if (kept.size < MAX_KEPT_PATHS) this.#kept.set(event, kept.set(name, keys));
     return keys;

@@ -1,14 +1,16 @@
 import type { EventDocuments, FilterTerm, Scalar } from "./delivery.ts";
 import { valuesAt } from "./document-values.ts";
+import { termName } from "./term-name.ts";
 import type { View } from "./view.ts";
 
-/** The views with a term on one path, by its keys: most keys have one view, and a set for each would weigh more than it. */
+/** The views with a term on one path of one kind, by its keys: most keys have one view, and a set for each would weigh more than it. */
 class PathIndex {
-  readonly path: readonly string[];
+  /** One of them. */
+  readonly term: FilterTerm;
   readonly #byKey = new Map<Scalar, View | Set<View>>();
 
-  constructor(path: readonly string[]) {
-    this.path = path;
+  constructor(term: FilterTerm) {
+    this.term = term;
   }
 
   get isEmpty(): boolean {
@@ -53,8 +55,8 @@ export class FilterIndex {
       this.#others.add(view);
       return;
     }
-    const name = nameOf(term);
-    const index = this.#byPath.get(name) ?? new PathIndex(term.path);
+    const name = termName(term);
+    const index = this.#byPath.get(name) ?? new PathIndex(term);
     this.#byPath.set(name, index);
     for (const key of term.keys) index.add(key, view);
   }
@@ -64,7 +66,7 @@ export class FilterIndex {
     this.#others.delete(view);
     const term = view.filter?.term;
     if (term === undefined) return;
-    const name = nameOf(term);
+    const name = termName(term);
     const index = this.#byPath.get(name);
     for (const key of term.keys) index?.delete(key, view);
     if (index?.isEmpty === true) this.#byPath.delete(name);
@@ -77,12 +79,8 @@ export class FilterIndex {
   /** Visits each view that may see the event, one with several keys perhaps more than once. */
   visitCandidates(documents: EventDocuments, visit: (view: View) => void): void {
     for (const index of this.#byPath.values()) {
-      for (const value of valuesAt(documents, index.path)) index.visit(value, visit);
+      for (const value of valuesAt(documents, index.term)) index.visit(value, visit);
     }
     this.#others.forEach(visit);
   }
-}
-
-function nameOf({ path }: FilterTerm): string {
-  return path.join(".");
 }

@@ -32,6 +32,8 @@ export interface SubscribeRequest {
   readonly filter: EventFilter | undefined;
   /** Where the client stands, as it says. */
   readonly cursor: string | undefined;
+  /** Why what the client holds is void, whatever its cursor; undefined when it is not known to be. */
+  readonly resetReason?: string | undefined;
 }
 
 /**
@@ -108,11 +110,14 @@ export class Hub implements LogListener {
   }
 
   /** Subscribes on an open channel: the target is greeted, and what the client missed follows. */
-  subscribe(channel: Channel, { target, format, filter, cursor }: SubscribeRequest): Subscription {
+  subscribe(channel: Channel, request: SubscribeRequest): Subscription {
+    const { target, format, filter } = request;
+    const cursor = request.resetReason === undefined ? request.cursor : undefined;
     const view = channel.view(format, filter, this.#settings.maxSliceBytes);
     const resumedAt = cursor === undefined ? undefined : channel.placeOf(cursor);
     const place = resumedAt ?? channel.history.headIndex;
-    const resetReason = cursor !== undefined && resumedAt === undefined ? "cursor_not_usable" : undefined;
+    const isUnusable = cursor !== undefined && resumedAt === undefined;
+    const resetReason = request.resetReason ?? (isUnusable ? "cursor_not_usable" : undefined);
     const subscription = new Subscription(target, channel, view, place);
     this.#subscriptions += 1;
     view.subscriptions.add(subscription);
