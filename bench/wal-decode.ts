@@ -153,8 +153,11 @@ class CountingDecoder {
         throw new Error("A row moved.");
       }
       const id = encoder.documentId(message.row, old);
-      const document = encoder.document(message.row, old);
-      if (tenant === "" || id === "") throw new Error("A row is of nobody.");
+      const { document, prior } =
+        old === undefined
+          ? { document: encoder.document(message.row), prior: "" }
+          : encoder.documents(message.row, old);
+      if (tenant === "" || id === "" || prior === document) throw new Error("A row is of nobody.");
       this.changes += 1;
       this.characters += document.length;
     }

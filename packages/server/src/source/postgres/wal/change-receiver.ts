@@ -1,10 +1,11 @@
-import type { ChangeType, JsonText, Position } from "@paperdb/protocol";
+import type { ChangeType, DocumentChange, JsonText, Position } from "@paperdb/protocol";
 import { RealtimeError } from "@paperdb/protocol";
 import type { Logger } from "pino";
 import type { ChangeSink, ChannelKey, SourceEvent } from "../../change-source.ts";
 import type { DeleteMessage, InsertMessage, UpdateMessage } from "./pgoutput.ts";
 import type { Relation } from "./relation.ts";
-import { IncompleteRowError, RowEncoder } from "./row-encoder.ts";
+import { IncompleteRowError } from "./incomplete-row-error.ts";
+import { RowEncoder } from "./row-encoder.ts";
 import type { WalSettings } from "./settings.ts";
 import type { WalStats } from "./stats.ts";
 import type { StreamPlace } from "./stream-place.ts";
@@ -114,7 +115,9 @@ export class ChangeReceiver {
   #encoderOf(collection: WatchedCollection, relation: Relation): RowEncoder {
     let encoder = collection.encoder(relation);
     if (encoder === undefined) {
-      encoder = new RowEncoder(relation, collection.table, this.#options.types);
+      const { types, watches } = this.#options;
+      const filtered = watches.filteredColumns(collection.name);
+      encoder = new RowEncoder(relation, { ...collection.table, filtered }, types);
       collection.addEncoder(relation, encoder);
     }
     return encoder;
@@ -156,8 +159,8 @@ export class ChangeReceiver {
     row: Tuple,
     old?: Tuple,
   ): void {
-    const document = encoder.document(row, old);
-    if (isLongerThan(document, this.#options.settings.maxDocumentBytes)) {
+    const documents = documentsOf(type, encoder, row, old);
+    if (!areWithin(documents, this.#options.settings.maxDocumentBytes)) {
       this.lost([channel], "change_too_large");
       return;
     }
@@ -167,13 +170,35 @@ export class ChangeReceiver {
       position,
       committedAtMs: this.#committedAtMs,
       transaction: this.#transaction,
-      body: { type, documentId: encoder.documentId(row, old), document },
+      body: { type, documentId: encoder.documentId(row, old), ...documents },
     });
   }
 }
 
+type Documents = Omit<DocumentChange, "type" | "documentId">;
+
+/** What a change says about its document, before and after, hidden columns apart. */
+function documentsOf(type: ChangeType, encoder: RowEncoder, row: Tuple, old: Tuple | undefined): Documents {
+  const documents =
+    type === "update" && old !== undefined
+      ? encoder.documents(row, old)
+      : { document: encoder.document(row, old) };
+  const hidden = encoder.hidden(row, old);
+  if (hidden === undefined) return documents;
+  if (type === "delete") return { ...documents, priorHidden: hidden };
+  const priorHidden = type === "update" && old !== undefined ? encoder.hidden(old) : undefined;
+  return { ...documents, hidden, ...(priorHidden === undefined ? {} : { priorHidden }) };
+}
+
 function keyOf(collection: WatchedCollection, tenant: string | null): ChannelKey | undefined {
   return tenant === null ? undefined : collection.keys.get(tenant);
+}
+
+function areWithin({ document, prior, hidden, priorHidden }: Documents, maxBytes: number): boolean {
+  if (isLongerThan(document, maxBytes)) return false;
+  if (prior !== undefined && prior !== document && isLongerThan(prior, maxBytes)) return false;
+  if (hidden !== undefined && isLongerThan(hidden, maxBytes)) return false;
+  return priorHidden === undefined || !isLongerThan(priorHidden, maxBytes);
 }
 
 /** A code unit of UTF-16 has at most three bytes in UTF-8. */

@@ -10,6 +10,8 @@ export interface RowRules {
   readonly primaryKey: readonly string[];
   /** Columns that are never delivered. */
   readonly hidden: ReadonlySet<string>;
+  /** Those of them that filters of grants name: their values have to be known. */
+  readonly filtered?: ReadonlySet<string>;
 }
 
 /** A table as the stream or the catalog describes it; what the stream describes has no unsent columns. */
@@ -51,6 +53,15 @@ export function whyNotEncodable(
     const problem = unsupportedIn(types.get(column.typeOid).value);
     if (problem !== undefined) return unsupportedColumn(column, shown, problem);
   }
+  for (const filtered of rules.filtered ?? []) {
+    const found = columns.find((column) => column.name === filtered);
+    const isKnown =
+      (found?.unsent ?? null) === null &&
+      found !== undefined &&
+      unsupportedIn(types.get(found.typeOid).value) === undefined;
+    if (!isKnown)
+      return `The hidden column "${filtered}" of the table ${shown} cannot be used by filters in wal mode, since the replication stream does not tell its value as JSON: use another column, or notify mode.`;
+  }
   return undefined;
 }
 
@@ -62,7 +73,8 @@ function unsupportedColumn({ name }: RelationColumn, table: string, reason: stri
   return `The column "${name}" of the table ${table} cannot be delivered in wal mode: ${reason}. Hide it, or use notify mode.`;
 }
 
-function unsupportedIn(type: ValueType): string | undefined {
+/** Why no JSON can be made of a type's values, as part of a sentence. */
+export function unsupportedIn(type: ValueType): string | undefined {
   if (type.kind === "unsupported") return type.reason;
   if (type.kind === "array" || type.kind === "vector") return unsupportedIn(type.element);
   if (type.kind !== "composite") return undefined;

@@ -37,9 +37,19 @@ export class JsonBytes {
   /** All bytes so far, or-ed: below 128 it is ASCII. */
   #seen = 0;
 
+  /** How many bytes were written. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Whether each byte that was written is a character of what {@link take} returns. */
+  get isAscii(): boolean {
+    return this.#seen < 0x80;
+  }
+
   /** What was written since the last call. */
   take(): string {
-    const text = this.#bytes.toString(this.#seen < 0x80 ? "latin1" : "utf8", 0, this.#length);
+    const text = this.#bytes.toString(this.isAscii ? "latin1" : "utf8", 0, this.#length);
     this.#length = 0;
     this.#seen = 0;
     if (this.#bytes.length > MAX_KEPT_BYTES) this.#bytes = Buffer.allocUnsafe(INITIAL_BYTES);

@@ -1,10 +1,13 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { UNCHANGED, walMessages } from "../../../../../../tests/support/wal-messages.ts";
 import type { SentValue } from "../../../../../../tests/support/wal-messages.ts";
 import { PgoutputParser } from "./pgoutput.ts";
 import type { Relation } from "./relation.ts";
-import { IncompleteRowError, RowEncoder } from "./row-encoder.ts";
+import { IncompleteRowError } from "./incomplete-row-error.ts";
+import { RowEncoder } from "./row-encoder.ts";
 import type { RowRules } from "./encodable.ts";
+import type { Tuple } from "./tuple.ts";
 import { TypeCatalog } from "./type-catalog.ts";
 import type { CatalogType } from "./type-query.ts";
 
@@ -50,6 +53,12 @@ const COLUMNS: readonly (readonly [string, number])[] = [
 
 interface Opened {
   readonly encoder: RowEncoder;
+  /** An update of which the row before was sent. */
+  readonly parse: (
+    old: readonly SentValue[],
+    row: readonly SentValue[],
+    kind?: string,
+  ) => { readonly row: Tuple; readonly old: Tuple };
   readonly update: (
     old: readonly SentValue[] | undefined,
     row: readonly SentValue[],
@@ -66,6 +75,11 @@ async function open(columns = COLUMNS, rules: Partial<RowRules> = {}): Promise<O
   const encoder = new RowEncoder(relation, { ...RULES, ...rules }, types);
   return {
     encoder,
+    parse(old, row, kind) {
+      const message = parser.parse(walMessages.update(1, old, row, kind));
+      if (message.kind !== "update" || message.old === undefined) throw new Error("That was no update.");
+      return { row: message.row, old: message.old };
+    },
     update(old, row, kind) {
       const message = parser.parse(walMessages.update(1, old, row, kind));
       if (message.kind !== "update") throw new Error("That was no update.");
@@ -76,6 +90,11 @@ async function open(columns = COLUMNS, rules: Partial<RowRules> = {}): Promise<O
       };
     },
   };
+}
+
+/** PostgreSQL has no such texts. */
+function withoutNul(value: SentValue): SentValue {
+  return typeof value === "string" ? value.replaceAll("\0", "") : value;
 }
 
 describe("RowEncoder", () => {
@@ -139,6 +158,71 @@ describe("RowEncoder", () => {
     });
     const all = await open(COLUMNS, { hidden: new Set(COLUMNS.map(([name]) => name)) });
     expect(all.update(undefined, ["1", "a", "b"]).document).toBe("{}");
+  });
+
+  it("tells the prior document of an update as it would have been delivered (property)", async () => {
+    const columns = [...COLUMNS, ["title", TEXT], ["note", TEXT], ["extra", TEXT], ["pair", PAIR]] as const;
+    const { encoder, parse } = await open(columns);
+    const value = fc.oneof(
+      fc.constantFrom(null, "", '"\\\n', "x".repeat(60), `${"x".repeat(59)}y`, "é🐘", "0"),
+      fc.string({ unit: "grapheme", maxLength: 8 }),
+    );
+    const texts = fc.array(fc.tuple(value, fc.oneof(fc.constant(UNCHANGED), value)), {
+      minLength: 4,
+      maxLength: 4,
+    });
+    const pairs = fc.tuple(fc.constantFrom(null, "(a,b)"), fc.constantFrom(null, "(,é)", "(a,b)", UNCHANGED));
+    fc.assert(
+      fc.property(texts, pairs, (values, pair) => {
+        const all = [...values, pair];
+        const old = ["1", "a", ...all.map(([before]) => before)].map(withoutNul);
+        const row = ["1", "a", ...all.map(([, after]) => after)].map(withoutNul);
+        const message = parse(old, row);
+        const documents = encoder.documents(message.row, message.old);
+        expect(documents).toEqual({
+          document: encoder.document(message.row, message.old),
+          prior: encoder.document(message.old),
+        });
+        expect(JSON.parse(documents.prior)).toMatchObject({ id: "1", title: old[3], note: old[4] });
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("makes no prior document of a row that is not whole", async () => {
+    const { encoder, parse } = await open();
+    for (const [old, kind] of [
+      [["1", null, null], "K"],
+      [["1", "a", UNCHANGED], "O"],
+    ] as const) {
+      const message = parse(old, ["1", "a", "b"], kind);
+      expect(() => encoder.documents(message.row, message.old)).toThrow(IncompleteRowError);
+    }
+    const whole = parse(["1", "a", "b"], ["1", "a", "c"]);
+    expect(encoder.documents(whole.row, whole.old).prior).toBe('{"id":"1","tenant_id":"a","body":"b"}');
+  });
+
+  it("tells hidden columns apart, and only those whose JSON is known", async () => {
+    const columns = [...COLUMNS, ["own", OWN]] as const;
+    const { encoder, parse } = await open(columns, { hidden: new Set(["tenant_id", "body", "own"]) });
+    const { row, old } = parse(["1", "a", "long", "x"], ["1", "a", UNCHANGED, "y"]);
+    expect(encoder.hidden(row, old)).toBe('{"tenant_id":"a","body":"long"}');
+    expect(encoder.documents(row, old)).toEqual({ document: '{"id":"1"}', prior: '{"id":"1"}' });
+    expect((await open()).encoder.hidden(row, old)).toBeUndefined();
+    const own = await open(columns, { hidden: new Set(["own"]) });
+    expect(own.encoder.hidden(row, old)).toBeUndefined();
+  });
+
+  it.each([
+    ["own", "its JSON is not known"],
+    ["gone", "it is not in the stream"],
+  ])("says that filters cannot use the hidden column %s: %s", async (column) => {
+    const columns = [...COLUMNS, ["own", OWN]] as const;
+    const hidden = new Set(["own", "gone", "body"]);
+    await expect(open(columns, { hidden, filtered: new Set(["body"]) })).resolves.toBeDefined();
+    await expect(open(columns, { hidden, filtered: new Set(["body", column]) })).rejects.toThrow(
+      `The hidden column "${column}" of the table "public.todos" cannot be used by filters`,
+    );
   });
 
   it("says which column cannot be delivered, unless it is hidden", async () => {

@@ -1,41 +1,54 @@
 import { RealtimeError } from "@paperdb/protocol";
 import type { JsonText } from "@paperdb/protocol";
-import { whyNotEncodable } from "./encodable.ts";
+import { unsupportedIn, whyNotEncodable } from "./encodable.ts";
 import type { RowRules } from "./encodable.ts";
 import { JsonBytes } from "./json-bytes.ts";
+import { IncompleteRowError } from "./incomplete-row-error.ts";
 import type { Relation } from "./relation.ts";
-import { findValue, nextValue, NULL_VALUE, TEXT_VALUE, UNCHANGED_TOAST, valueLength } from "./tuple.ts";
+import {
+  findValue,
+  isSameValue,
+  nextValue,
+  NULL_VALUE,
+  TEXT_VALUE,
+  UNCHANGED_TOAST,
+  valueLength,
+} from "./tuple.ts";
 import type { Tuple } from "./tuple.ts";
 import type { TypeCatalog } from "./type-catalog.ts";
 import { castToText, UnexpectedTextError, valueJson } from "./value-json.ts";
+import { writeStored, writeValue } from "./write-value.ts";
 import type { TypePlan, ValueType } from "./value-type.ts";
 
-/**
- * A row's values are not all there, or not what they were thought to be. No document can be made of it, so whoever
- * watches the table is reset.
- */
-export class IncompleteRowError extends Error {
-  override readonly name = "IncompleteRowError";
-  /** For logs; `identity` and `unchanged_toast`: the table has not REPLICA IDENTITY FULL. */
-  readonly reason: "identity" | "unchanged_toast" | "type_changed";
-
-  constructor(reason: IncompleteRowError["reason"], options?: ErrorOptions) {
-    super(`A row cannot be made a document: ${reason}.`, options);
-    this.reason = reason;
-  }
-}
-
 interface EncodedColumn extends TypePlan {
-  /** What stands before its value: a brace or a comma, and its name. Undefined when it is hidden. */
-  readonly prefix: Buffer | undefined;
+  /** Which of a row's two objects it belongs to, if any. */
+  readonly part: Part | undefined;
+  /** What stands before its value there: a brace or a comma, and its name. */
+  readonly prefix: Buffer;
 }
+
+/** What clients see of a row, and what the filters of grants see besides. */
+type Part = "shown" | "hidden";
+
+/** A row after and before an update. */
+export interface UpdatedRow {
+  readonly document: JsonText;
+  readonly prior: JsonText;
+}
+
+/** A column that an update changed: where its old value is, and where the new one stands in the document. */
+interface ChangedColumn {
+  readonly value: ValueType;
+  readonly oldOffset: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** With more of them, it is cheaper to write the prior document as a whole. */
+const MAX_SPLICED_COLUMNS = 4;
 
 const EMPTY_PREFIX = Buffer.from("{");
-const NULL = Buffer.from("null");
-const TRUE = Buffer.from("true");
-const FALSE = Buffer.from("false");
 const CLOSE_BRACE = Buffer.from("}");
-const LOWER_T = 0x74;
 
 /**
  * Makes documents of the rows of one {@link Relation}: the same JSON, character for character, as the `notify` mode
@@ -48,6 +61,7 @@ export class RowEncoder {
   readonly #columns: readonly EncodedColumn[];
   readonly #tenantColumn: number;
   readonly #primaryKey: readonly number[];
+  readonly #hidesAny: boolean;
   readonly #output = new JsonBytes();
 
   /**
@@ -57,16 +71,15 @@ export class RowEncoder {
   constructor(relation: Relation, rules: RowRules, types: TypeCatalog) {
     const problem = whyNotEncodable(relation, rules, types);
     if (problem !== undefined) throw new RealtimeError("collection_not_usable", problem);
-    let shown = 0;
+    const counts = { shown: 0, hidden: 0 };
     this.#columns = relation.columns.map(({ name, typeOid }) => {
-      const isShown = !rules.hidden.has(name);
-      if (isShown) shown += 1;
-      const before = shown === 1 ? "{" : ",";
-      return {
-        ...types.get(typeOid),
-        prefix: isShown ? Buffer.from(`${before}${JSON.stringify(name)}:`) : undefined,
-      };
+      const plan = types.get(typeOid);
+      const part = partOf(name, plan.value, rules);
+      const before = part === undefined || counts[part] > 0 ? "," : "{";
+      if (part !== undefined) counts[part] += 1;
+      return { ...plan, part, prefix: Buffer.from(`${before}${JSON.stringify(name)}:`) };
     });
+    this.#hidesAny = counts.hidden > 0;
     const place = (column: string): number => relation.columns.findIndex(({ name }) => name === column);
     this.#tenantColumn = place(rules.tenantColumn);
     this.#primaryKey = rules.primaryKey.map(place);
@@ -86,19 +99,36 @@ export class RowEncoder {
 
   /** The row as JSON text, without hidden columns. */
   document(row: Tuple, old?: Tuple): JsonText {
-    requireComplete(row);
-    this.#output.clear();
-    return guarded(() => this.#document(row, old));
+    return this.#object("shown", row, old);
   }
 
-  #document(row: Tuple, old: Tuple | undefined): JsonText {
+  /** The hidden columns of the row as JSON text; undefined where none is hidden. */
+  hidden(row: Tuple, old?: Tuple): JsonText | undefined {
+    return this.#hidesAny ? this.#object("hidden", row, old) : undefined;
+  }
+
+  /** Both documents of an update, in little more time than the newer one alone. */
+  documents(row: Tuple, old: Tuple): UpdatedRow {
+    requireComplete(row);
+    requireComplete(old);
+    this.#output.clear();
+    return guarded(() => this.#documents(row, old));
+  }
+
+  #object(part: Part, row: Tuple, old: Tuple | undefined): JsonText {
+    requireComplete(row);
+    this.#output.clear();
+    return guarded(() => this.#members(part, row, old));
+  }
+
+  #members(part: Part, row: Tuple, old: Tuple | undefined): JsonText {
     const output = this.#output;
     const { bytes } = row;
     let offset = row.start;
     let first = true;
     for (let index = 0; index < this.#columns.length; index++) {
       const column = this.#columns[index];
-      if (column?.prefix !== undefined) {
+      if (column?.part === part) {
         first = false;
         output.raw(column.prefix, 0, column.prefix.length);
         const kind = bytes[offset];
@@ -107,9 +137,52 @@ export class RowEncoder {
       }
       offset = nextValue(bytes, offset);
     }
-    if (first) output.raw(EMPTY_PREFIX, 0, 1);
-    output.raw(CLOSE_BRACE, 0, 1);
-    return output.take();
+    return closed(output, first);
+  }
+
+  #documents(row: Tuple, old: Tuple): UpdatedRow {
+    const output = this.#output;
+    const changed: ChangedColumn[] = [];
+    const { bytes } = row;
+    let offset = row.start;
+    let oldOffset = old.start;
+    let first = true;
+    for (const { part, prefix, value } of this.#columns) {
+      if (part === "shown") {
+        first = false;
+        output.raw(prefix, 0, prefix.length);
+        const start = output.length;
+        if (bytes[offset] === UNCHANGED_TOAST) {
+          writeStored(output, value, old.bytes, oldOffset);
+        } else {
+          writeValue(output, value, bytes, offset);
+          if (!isSameValue(bytes, offset, old.bytes, oldOffset))
+            changed.push({ value, oldOffset, start, end: output.length });
+        }
+      }
+      offset = nextValue(bytes, offset);
+      oldOffset = nextValue(old.bytes, oldOffset);
+    }
+    const isAscii = output.isAscii;
+    const document = closed(output, first);
+    const isSpliced = changed.length === 0 || (isAscii && changed.length <= MAX_SPLICED_COLUMNS);
+    const prior = isSpliced
+      ? this.#splice(document, changed, old.bytes)
+      : this.#members("shown", old, undefined);
+    return { document, prior };
+  }
+
+  /** The document with old values in place of new ones. What they share is in memory once. */
+  #splice(document: JsonText, changed: readonly ChangedColumn[], bytes: Buffer): JsonText {
+    if (changed.length === 0) return document;
+    let prior = "";
+    let from = 0;
+    for (const { value, oldOffset, start, end } of changed) {
+      writeStored(this.#output, value, bytes, oldOffset);
+      prior += document.slice(from, start) + this.#output.take();
+      from = end;
+    }
+    return prior + document.slice(from);
   }
 
   /** Large values that an update leaves alone are in the row before only. */
@@ -148,6 +221,19 @@ export class RowEncoder {
   }
 }
 
+/** A hidden column whose JSON only the database can say is in neither; see {@link whyNotEncodable}. */
+function partOf(name: string, type: ValueType, { hidden }: RowRules): Part | undefined {
+  if (!hidden.has(name)) return "shown";
+  return unsupportedIn(type) === undefined ? "hidden" : undefined;
+}
+
+/** @param isEmpty - nothing was written yet. */
+function closed(output: JsonBytes, isEmpty: boolean): JsonText {
+  if (isEmpty) output.raw(EMPTY_PREFIX, 0, 1);
+  output.raw(CLOSE_BRACE, 0, 1);
+  return output.take();
+}
+
 function requireComplete(row: Tuple): void {
   if (!row.complete) throw new IncompleteRowError("identity");
 }
@@ -161,46 +247,6 @@ function storedIn(
     if (old.bytes[offset] !== UNCHANGED_TOAST) return { bytes: old.bytes, offset };
   }
   throw new IncompleteRowError("unchanged_toast");
-}
-
-function writeValue(output: JsonBytes, type: ValueType, bytes: Buffer, offset: number): void {
-  if (bytes[offset] === NULL_VALUE) {
-    output.raw(NULL, 0, NULL.length);
-    return;
-  }
-  const start = offset + 5;
-  const end = start + valueLength(bytes, offset);
-  switch (type.kind) {
-    case "integer":
-      output.raw(bytes, start, end);
-      return;
-    case "number":
-      output.number(bytes, start, end);
-      return;
-    case "string":
-      output.string(bytes, start, end);
-      return;
-    case "boolean": {
-      const word = bytes[start] === LOWER_T ? TRUE : FALSE;
-      output.raw(word, 0, word.length);
-      return;
-    }
-    case "plain":
-      output.plain(bytes, start, end);
-      return;
-    case "timestamp":
-    case "timestamptz":
-      output.timestamp(bytes, start, end);
-      return;
-    case "json":
-    case "hstore":
-    case "vector":
-    case "array":
-    case "composite":
-    case "unsupported":
-      output.json(valueJson(type, bytes.toString("utf8", start, end)));
-      return;
-  }
 }
 
 /** A text that does not fit its type: the type was changed since it was looked up, or will be. */

@@ -64,3 +64,20 @@ export function findValue(tuple: Tuple, column: number): number {
   for (let left = column; left > 0; left--) offset = nextValue(tuple.bytes, offset);
   return offset;
 }
+
+/** Longer values are compared by the runtime; for others the call would cost more than the work. */
+const MAX_COMPARED_HERE = 48;
+
+/** Whether the values at two places are the same bytes. */
+export function isSameValue(left: Buffer, leftOffset: number, right: Buffer, rightOffset: number): boolean {
+  const leftEnd = nextValue(left, leftOffset);
+  const length = leftEnd - leftOffset;
+  const rightEnd = nextValue(right, rightOffset);
+  if (rightEnd - rightOffset !== length) return false;
+  if (length > MAX_COMPARED_HERE)
+    return left.compare(right, rightOffset, rightEnd, leftOffset, leftEnd) === 0;
+  for (let index = 0; index < length; index++) {
+    if (left[leftOffset + index] !== right[rightOffset + index]) return false;
+  }
+  return true;
+}

@@ -12,6 +12,7 @@ import type { Publication } from "./publication.ts";
 import { whyNotEncodable } from "./encodable.ts";
 import type { TypeCatalog } from "./type-catalog.ts";
 import { fetchColumnTypes } from "./type-query.ts";
+import type { WalWatches } from "./wal-watches.ts";
 
 /** What a {@link WalCapturer} works with. */
 export interface WalCapturerOptions {
@@ -21,6 +22,7 @@ export interface WalCapturerOptions {
   readonly enroller: Enroller;
   readonly barriers: Barriers;
   readonly types: TypeCatalog;
+  readonly watches: WalWatches;
 }
 
 /** Sees to it that the changes of a collection are streamed. Calls for one collection share their work. */
@@ -74,23 +76,27 @@ export class WalCapturer {
     await Promise.allSettled(this.#capturing.values());
   }
 
-  /** Why rows of a table cannot be delivered, as a sentence. */
-  async whyNotEncodable(table: CapturedTable): Promise<string | undefined> {
+  /**
+   * Why rows of a table cannot be delivered, as a sentence.
+   *
+   * @param filtered - hidden columns that filters name.
+   */
+  async whyNotEncodable(table: CapturedTable, filtered: ReadonlySet<string>): Promise<string | undefined> {
     const { database, types } = this.#options;
     const columns = await fetchColumnTypes(database.pool, table.oid);
     await types.load(columns);
     const { schema, table: name } = table.name;
-    return whyNotEncodable({ schema, name, columns }, table, types);
+    return whyNotEncodable({ schema, name, columns }, { ...table, filtered }, types);
   }
 
   /** What is asked for may be younger than the last reading. */
   async #capture(collection: string): Promise<CapturedTable> {
-    const { catalog, publication, enroller, barriers } = this.#options;
+    const { catalog, publication, enroller, barriers, watches } = this.#options;
     let table = (await catalog.refresh()).tables.get(collection);
     if (table === undefined) {
       throw new RealtimeError("collection_not_found", `There is no collection "${collection}".`);
     }
-    const problem = await this.whyNotEncodable(table);
+    const problem = await this.whyNotEncodable(table, watches.filteredColumns(collection));
     if (problem !== undefined) throw new RealtimeError("collection_not_usable", problem);
     if (!isEnrolled(table, await publication.fetchEnrollment())) {
       await enroller.enroll(table);

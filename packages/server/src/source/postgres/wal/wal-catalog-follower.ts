@@ -124,7 +124,7 @@ export class WalCatalogFollower {
     watched.isResetDue = true;
     watches.update(watched, table);
     try {
-      const problem = await capturer.whyNotEncodable(table);
+      const problem = await capturer.whyNotEncodable(table, watches.filteredColumns(watched.name));
       if (problem !== undefined) throw new RealtimeError("collection_not_usable", problem);
       if (!isEnrolled(table, enrollment)) await enroller.enroll(table, REPAIR_TIMEOUT_MS);
     } catch (error) {

@@ -29,6 +29,7 @@ import type { WalSettings } from "./settings.ts";
 import { fetchDefaultSlotName } from "./slot.ts";
 import { emptyWalStats } from "./stats.ts";
 import type { WalStats } from "./stats.ts";
+import type { CapturedTable } from "../table.ts";
 import { WalRunner } from "./wal-runner.ts";
 import { WalWatches } from "./wal-watches.ts";
 
@@ -140,14 +141,7 @@ export class PostgresWalSource implements ChangeSource {
   }
 
   async watch(key: ChannelKey): Promise<Position> {
-    const { capturer } = this.#requireLive();
-    let table;
-    try {
-      // Publishing the table, and then the stream, may take their time.
-      table = await within(this.#settings.enrollTimeoutMs * 2, capturer.capture(key.collection));
-    } catch (error) {
-      throw this.#explain(error);
-    }
+    const table = await this.#capture(key.collection);
     const { position } = this.#requireLive();
     // Nobody would be told of a collection that was dropped meanwhile.
     if (!this.#catalog.current.tables.has(key.collection)) throw justChanged(key.collection);
@@ -159,6 +153,23 @@ export class PostgresWalSource implements ChangeSource {
 
   unwatch(key: ChannelKey): void {
     this.#watches.remove(key);
+  }
+
+  /** Every update tells the row before, and every change what is hidden: here only what is hidden is looked at. */
+  async needPrior(collection: string, hiddenFields: ReadonlySet<string>): Promise<void> {
+    const table = await this.#capture(collection);
+    const filtered = [...hiddenFields].filter((field) => table.hidden.has(field));
+    const known = this.#watches.filteredColumns(collection);
+    if (filtered.every((column) => known.has(column))) return;
+    const { capturer } = this.#requireLive();
+    let problem;
+    try {
+      problem = await capturer.whyNotEncodable(table, new Set(filtered));
+    } catch (error) {
+      throw this.#explain(error);
+    }
+    if (problem !== undefined) throw new RealtimeError("collection_not_usable", problem);
+    this.#watches.addFilteredColumns(collection, filtered);
   }
 
   async snapshot(
@@ -191,6 +202,16 @@ export class PostgresWalSource implements ChangeSource {
     await this.#runner?.end();
     this.#closing.abort();
     await Promise.all([this.#runner?.ended(), this.#snapshots.close(), this.#database.close()]);
+  }
+
+  async #capture(collection: string): Promise<CapturedTable> {
+    const { capturer } = this.#requireLive();
+    try {
+      // Publishing the table, and then the stream, may take their time.
+      return await within(this.#settings.enrollTimeoutMs * 2, capturer.capture(collection));
+    } catch (error) {
+      throw this.#explain(error);
+    }
   }
 
   async #prepare(): Promise<WalRunner> {

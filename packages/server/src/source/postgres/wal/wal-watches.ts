@@ -52,12 +52,15 @@ export class WatchedCollection {
 }
 
 const NONE: readonly WatchedCollection[] = [];
+const NO_COLUMNS: ReadonlySet<string> = new Set();
 
 /** What is watched, by collection and by the relations that the stream names. */
 export class WalWatches {
   readonly #byName = new Map<string, WatchedCollection>();
   /** Partitions are relations of their own in the stream. */
   #byRelation = new Map<number, WatchedCollection[]>();
+  /** Hidden columns that filters name, by collection, watched or not. */
+  readonly #filtered = new Map<string, ReadonlySet<string>>();
   #size = 0;
 
   get size(): number {
@@ -85,6 +88,15 @@ export class WalWatches {
     if (collection?.keys.delete(tenant) !== true) return;
     this.#size -= 1;
     if (collection.keys.size === 0) this.drop(collection);
+  }
+
+  /** The hidden columns of a collection that filters name. */
+  filteredColumns(collection: string): ReadonlySet<string> {
+    return this.#filtered.get(collection) ?? NO_COLUMNS;
+  }
+
+  addFilteredColumns(collection: string, columns: Iterable<string>): void {
+    this.#filtered.set(collection, new Set([...this.filteredColumns(collection), ...columns]));
   }
 
   drop(collection: WatchedCollection): void {
