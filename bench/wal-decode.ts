@@ -181,6 +181,7 @@ async function readStream(url: string, onData: (payload: Buffer) => boolean): Pr
       onKeepalive: () => undefined,
       onPause: () => undefined,
       processed: () => 0n,
+      acknowledged: () => 0n,
     });
   });
   await Promise.race([complete, connection.ended]);

@@ -2,6 +2,7 @@ import type { ChangeType, DocumentChange, JsonText, Position } from "@paperdb/pr
 import { RealtimeError } from "@paperdb/protocol";
 import type { Logger } from "pino";
 import type { ChangeSink, ChannelKey, SourceEvent } from "../../change-source.ts";
+import type { Journal } from "./journal.ts";
 import type { DeleteMessage, InsertMessage, UpdateMessage } from "./pgoutput.ts";
 import type { Relation } from "./relation.ts";
 import { IncompleteRowError } from "./incomplete-row-error.ts";
@@ -22,9 +23,12 @@ export interface ChangeReceiverOptions {
   readonly watches: WalWatches;
   readonly types: TypeCatalog;
   readonly place: StreamPlace;
+  readonly journal: Journal;
   readonly settings: Pick<WalSettings, "maxDocumentBytes">;
   readonly stats: WalStats;
   readonly log: Logger;
+  /** Whether all that a former server had of the log was read again. */
+  readonly isCaughtUp: () => boolean;
   /** The table at the top of a partition; undefined for what is none, or gone. */
   readonly fetchPartitionRoot: (relationOid: number) => Promise<number | undefined>;
 }
@@ -32,26 +36,29 @@ export interface ChangeReceiverOptions {
 /** What was gathered goes out after so many at the latest. */
 const MAX_GATHERED = 128;
 
-/** Makes events of changes, in their order, for the channels that are watched. */
+/** Makes events of changes, in their order: for the channels that are watched, and for the journal. */
 export class ChangeReceiver {
   readonly #options: ChangeReceiverOptions;
   #gathered: SourceEvent[] = [];
   #committedAtMs = 0;
   #transaction = 0;
+  #atMs = 0;
 
   constructor(options: ChangeReceiverOptions) {
     this.#options = options;
   }
 
-  begin(committedAtMs: number, transaction: number): void {
+  /** @param atMs - when the transaction came, or would have come had this server been there. */
+  begin(committedAtMs: number, transaction: number, atMs: number): void {
     this.#committedAtMs = committedAtMs;
     this.#transaction = transaction;
+    this.#atMs = atMs;
   }
 
   /** The stream describes a relation; it may be a partition that nobody knew of. */
   relation({ oid }: Relation): undefined | Promise<void> {
     const { watches } = this.#options;
-    return watches.size === 0 || watches.on(oid).length > 0 ? undefined : this.#findRoot(oid);
+    return watches.isEmpty || watches.on(oid).length > 0 ? undefined : this.#findRoot(oid);
   }
 
   /** A new change of the transaction, see {@link StreamPlace.next}. */
@@ -60,7 +67,7 @@ export class ChangeReceiver {
     if (collections.length === 0) return undefined;
     if (!this.#options.types.has(change.relation.columns)) return this.#loadTypes(change);
     for (const collection of collections) {
-      if (!collection.isBroken) this.#receive(collection, change);
+      if (!collection.isBroken && this.#isOf(collection)) this.#receive(collection, change);
     }
     return this.#gathered.length >= MAX_GATHERED ? this.flush() : undefined;
   }
@@ -68,14 +75,19 @@ export class ChangeReceiver {
   truncate(relations: readonly Relation[]): void {
     const { watches } = this.#options;
     for (const collection of new Set(relations.flatMap(({ oid }) => watches.on(oid)))) {
-      this.lost(collection.channels(), "truncated");
+      if (this.#isOf(collection)) this.lost(collection, "truncated");
     }
   }
 
-  /** Tells the log that changes may have been missed, after all that was received before. */
-  lost(channels: Iterable<ChannelKey> | "all", reason: string): void {
-    void this.flush();
-    this.#options.sink.lost(channels, this.#options.place.position, reason);
+  /** Tells log and journal that changes of a collection may have been missed, after all that was received before. */
+  lost(collection: WatchedCollection, reason: string): void {
+    collection.since = this.#options.place.position;
+    this.#tellLost(collection.channels(), reason);
+  }
+
+  /** The same of all channels; the journal knows. */
+  lostAll(reason: string): void {
+    this.#tellLost("all", reason);
   }
 
   /** Hands on what was gathered. */
@@ -85,6 +97,21 @@ export class ChangeReceiver {
     this.#gathered = [];
     const busy = this.#options.sink.append(events);
     return busy instanceof Promise ? busy : undefined;
+  }
+
+  #lostChannel(channel: ChannelKey, reason: string): void {
+    this.#options.journal.miss(channel, this.#options.place.position, this.#atMs);
+    this.#tellLost([channel], reason);
+  }
+
+  #tellLost(channels: Iterable<ChannelKey> | "all", reason: string): void {
+    void this.flush();
+    this.#options.sink.lost(channels, this.#options.place.position, reason);
+  }
+
+  /** What is read again may be older than what is known of its table. */
+  #isOf({ since }: WatchedCollection): boolean {
+    return this.#options.isCaughtUp() || this.#options.place.changePosition > since;
   }
 
   async #findRoot(oid: number): Promise<void> {
@@ -108,7 +135,7 @@ export class ChangeReceiver {
         "A change cannot be delivered, so its collection is reset",
       );
       collection.isBroken = true;
-      this.lost(collection.channels(), "capture_failed");
+      this.lost(collection, "capture_failed");
     }
   }
 
@@ -125,14 +152,13 @@ export class ChangeReceiver {
 
   #deliver(collection: WatchedCollection, change: RowChange, encoder: RowEncoder): void {
     const { place } = this.#options;
+    const tell = this.#event.bind(this, collection, encoder);
     if (change.kind === "insert") {
-      const key = keyOf(collection, encoder.tenant(change.row));
-      if (key !== undefined) this.#event(key, "insert", place.changePosition, encoder, change.row);
+      tell(encoder.tenant(change.row), "insert", place.changePosition, change.row);
       return;
     }
     if (change.kind === "delete") {
-      const key = keyOf(collection, encoder.tenant(change.old));
-      if (key !== undefined) this.#event(key, "delete", place.changePosition, encoder, change.old);
+      tell(encoder.tenant(change.old), "delete", place.changePosition, change.old);
       return;
     }
     const { old, row } = change;
@@ -140,38 +166,42 @@ export class ChangeReceiver {
     if (old === undefined) throw new IncompleteRowError("identity");
     const oldTenant = encoder.tenant(old);
     const newTenant = encoder.tenant(row, old);
-    const from = keyOf(collection, oldTenant);
-    const to = keyOf(collection, newTenant);
-    if (from === undefined && to === undefined) return;
     if (oldTenant === newTenant && encoder.documentId(old) === encoder.documentId(row, old)) {
-      if (to !== undefined) this.#event(to, "update", place.changePosition, encoder, row, old);
+      tell(newTenant, "update", place.changePosition, row, old);
       return;
     }
-    if (from !== undefined) this.#event(from, "delete", place.changePosition, encoder, old);
-    if (to !== undefined) this.#event(to, "insert", place.secondPosition, encoder, row, old);
+    tell(oldTenant, "delete", place.changePosition, old);
+    tell(newTenant, "insert", place.secondPosition, row, old);
   }
 
   #event(
-    channel: ChannelKey,
+    collection: WatchedCollection,
+    encoder: RowEncoder,
+    tenant: string | null,
     type: ChangeType,
     position: Position,
-    encoder: RowEncoder,
     row: Tuple,
     old?: Tuple,
   ): void {
+    if (tenant === null) return;
+    const watched = collection.keys.get(tenant);
+    const channel = watched ?? { tenant, collection: collection.name };
     const documents = documentsOf(type, encoder, row, old);
     if (!areWithin(documents, this.#options.settings.maxDocumentBytes)) {
-      this.lost([channel], "change_too_large");
+      this.#lostChannel(channel, "change_too_large");
       return;
     }
-    this.#options.stats.changes += 1;
-    this.#gathered.push({
+    const event: SourceEvent = {
       channel,
       position,
       committedAtMs: this.#committedAtMs,
       transaction: this.#transaction,
       body: { type, documentId: encoder.documentId(row, old), ...documents },
-    });
+    };
+    this.#options.journal.add(event, this.#atMs);
+    if (watched === undefined) return;
+    this.#options.stats.changes += 1;
+    this.#gathered.push(event);
   }
 }
 
@@ -188,10 +218,6 @@ function documentsOf(type: ChangeType, encoder: RowEncoder, row: Tuple, old: Tup
   if (type === "delete") return { ...documents, priorHidden: hidden };
   const priorHidden = type === "update" && old !== undefined ? encoder.hidden(old) : undefined;
   return { ...documents, hidden, ...(priorHidden === undefined ? {} : { priorHidden }) };
-}
-
-function keyOf(collection: WatchedCollection, tenant: string | null): ChannelKey | undefined {
-  return tenant === null ? undefined : collection.keys.get(tenant);
 }
 
 function areWithin({ document, prior, hidden, priorHidden }: Documents, maxBytes: number): boolean {

@@ -1,7 +1,7 @@
 import { Socket } from "node:net";
 import { Client, Connection } from "pg";
 import { within } from "../../../timing/within.ts";
-import { formatLsn } from "./lsn.ts";
+import { formatLsn, NO_LSN } from "./lsn.ts";
 import type { Lsn } from "./lsn.ts";
 import { VALUE_OPTIONS } from "./stream-settings.ts";
 import { COPY_DONE, readCopyData, statusMessage } from "./streaming-protocol.ts";
@@ -25,8 +25,10 @@ export interface StreamHandler {
   onKeepalive(walEnd: Lsn): void;
   /** Nothing more has come for now: what was gathered can go out. A promise holds the stream up. */
   onPause(): void | Promise<void>;
-  /** What the server may forget: all before is processed. */
+  /** All before it is processed. */
   processed(): Lsn;
+  /** What the server may forget: all before it. Never more than what is processed. */
+  acknowledged(): Lsn;
 }
 
 /** Which cluster this is, and which of its histories. */
@@ -51,6 +53,7 @@ export class ReplicationConnection {
   #pauseDue = false;
   #heardAtMs = performance.now();
   #askedAtMs: number | undefined;
+  #acknowledged: Lsn = NO_LSN;
   #timer: NodeJS.Timeout | undefined;
   #end: (reason: unknown) => void = () => undefined;
   /** Resolves when it is over, with why. */
@@ -228,7 +231,14 @@ export class ReplicationConnection {
   #sendStatus(replyRequested: boolean): void {
     const { stream } = this.#connection;
     if (this.#handler === undefined || !stream.writable) return;
-    stream.write(statusMessage(this.#handler.processed(), replyRequested));
+    const processed = this.#handler.processed();
+    const acknowledged = this.#handler.acknowledged();
+    if (acknowledged > this.#acknowledged) {
+      this.#acknowledged = acknowledged;
+      stream.write(statusMessage(processed, acknowledged, false));
+    }
+    // The last word is never what may be forgotten, which is old: a server that shuts down would wait for the rest.
+    stream.write(statusMessage(processed, NO_LSN, replyRequested));
   }
 
   /** Tells the server what was processed, and ends; cut off when that takes longer than `timeoutMs`. */

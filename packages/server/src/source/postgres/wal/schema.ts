@@ -20,8 +20,27 @@ create table paperdb.wal_identities (
 );
 `;
 
+/**
+ * What a server that starts has to know of the one before: up to where the slot was confirmed at most, so that a slot
+ * that was dropped and made again is noticed; and since when each table's changes are in the log, all of one kind.
+ */
+const HISTORIES = `
+alter table paperdb.wal_slots add column confirmed_at_most pg_lsn;
+create table paperdb.wal_histories (
+  slot text not null,
+  collection text not null,
+  enrollment oid not null,
+  fingerprint text not null,
+  since text not null,
+  primary key (slot, collection)
+);
+`;
+
 /** The history of this mode's part of schema `paperdb`. */
-export const WAL_MIGRATIONS: readonly Migration[] = [{ id: 1, sql: SLOTS_AND_IDENTITIES }];
+export const WAL_MIGRATIONS: readonly Migration[] = [
+  { id: 1, sql: SLOTS_AND_IDENTITIES },
+  { id: 2, sql: HISTORIES },
+];
 
 /** The body of `paperdb.publish`: a logical message, which commits, or does not, with its transaction. The stream carries its bytes as they are. */
 export const WAL_PUBLISH: string = publishFunctionSource(`

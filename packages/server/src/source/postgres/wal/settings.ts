@@ -14,6 +14,12 @@ export interface WalSettings {
   readonly catalogPollIntervalMs: number;
   /** A larger document is not delivered; its channel is reset. */
   readonly maxDocumentBytes: number;
+  /** How long events are kept for clients that come back after a restart: the slot stays so far behind. */
+  readonly maxHistoryAgeMs: number;
+  /** How many bytes of them are kept in memory. */
+  readonly maxHistoryBytes: number;
+  /** How many bytes of its log the database keeps for them. */
+  readonly maxHistoryLogBytes: number;
   /** Channels that are watched at the same time. */
   readonly maxWatchedChannels: number;
   /** How long a start waits to be live before it goes on without: the slot may be in use by a server that just ended. */
@@ -40,6 +46,9 @@ export const WAL_DEFAULTS: WalSettings = Object.freeze({
   enrollTimeoutMs: 10_000,
   catalogPollIntervalMs: 500,
   maxDocumentBytes: 16 * 1024 * 1024,
+  maxHistoryAgeMs: 300_000,
+  maxHistoryBytes: 64 * 1024 * 1024,
+  maxHistoryLogBytes: 128 * 1024 * 1024,
   maxWatchedChannels: 1_000_000,
   openWaitMs: 10_000,
   minReconnectMs: 100,

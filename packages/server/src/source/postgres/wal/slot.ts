@@ -2,7 +2,7 @@ import { DatabaseError } from "pg";
 import type { Pool } from "pg";
 import type { Logger } from "pino";
 import type { DatabasePool } from "../database-pool.ts";
-import { parseLsn } from "./lsn.ts";
+import { formatLsn, parseLsn } from "./lsn.ts";
 import type { Lsn } from "./lsn.ts";
 import type { SystemIdentity } from "./replication-connection.ts";
 import type { WalSettings } from "./settings.ts";
@@ -15,6 +15,8 @@ export interface ReadySlot {
   readonly timeline: number;
   /** Nothing before it is streamed. */
   readonly confirmedLsn: Lsn;
+  /** How far our clock is ahead of the database's, in ms. */
+  readonly clockAheadMs: number;
 }
 
 /** How a slot does. */
@@ -22,6 +24,8 @@ export interface SlotStatus {
   /** `reserved`, `extended`, `unreserved` or `lost`. */
   readonly walStatus: string;
   readonly lagBytes: number;
+  /** What the database keeps for it at most (`max_slot_wal_keep_size`); undefined without a bound. */
+  readonly maxKeptBytes: number | undefined;
 }
 
 interface SlotRow {
@@ -31,7 +35,10 @@ interface SlotRow {
   readonly active: boolean;
   readonly lost: boolean;
   readonly confirmed: string | null;
+  readonly now_ms: number;
 }
+
+const MEBIBYTE = 1024 * 1024;
 
 const DUPLICATE_OBJECT = "42710";
 const UNDEFINED_OBJECT = "42704";
@@ -94,6 +101,12 @@ export class SlotKeeper {
       const generation = await this.#nextGeneration(identity);
       await this.#create(onWaiting);
       this.#log.info({ slot: this.name, generation }, "Created the replication slot");
+    } else if (!(await this.#isAsTold(slot))) {
+      const generation = await this.#nextGeneration(identity);
+      this.#log.warn(
+        { slot: this.name, generation },
+        "The replication slot was made again, or moved on, by somebody else",
+      );
     }
     const generation = await this.#readGeneration(identity);
     slot = await this.#fetch();
@@ -101,7 +114,18 @@ export class SlotKeeper {
       throw new SlotUnavailableError(`The replication slot "${this.name}" was just dropped.`);
     }
     this.#generation = generation;
-    return { ...identity, generation, confirmedLsn: parseLsn(slot.confirmed) };
+    const confirmedLsn = parseLsn(slot.confirmed);
+    await this.recordConfirmedAtMost(confirmedLsn);
+    return { ...identity, generation, confirmedLsn, clockAheadMs: Date.now() - slot.now_ms };
+  }
+
+  /** Before the slot is told to move on: it does not get further than this by us. */
+  async recordConfirmedAtMost(lsn: Lsn): Promise<void> {
+    await this.#database.pool.query(
+      `update paperdb.wal_slots set confirmed_at_most = greatest(confirmed_at_most, $3::pg_lsn)
+       where name = $1 and generation = $2`,
+      [this.name, this.#generation, formatLsn(lsn)],
+    );
   }
 
   /** Drops the slot: the next {@link ensure} makes it anew. */
@@ -117,27 +141,39 @@ export class SlotKeeper {
 
   /** Undefined while there is no slot. */
   async fetchStatus(): Promise<SlotStatus | undefined> {
-    const result = await this.#database.pool.query<{ walStatus: string; lagBytes: string }>(
+    const result = await this.#database.pool.query<{ walStatus: string; lagBytes: string; keptMb: number }>(
       `select coalesce(wal_status, 'lost') as "walStatus",
-         coalesce(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), confirmed_flush_lsn), 0)::text as "lagBytes"
+         coalesce(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), confirmed_flush_lsn), 0)::text as "lagBytes",
+         (select setting::int from pg_catalog.pg_settings where name = 'max_slot_wal_keep_size') as "keptMb"
        from pg_catalog.pg_replication_slots where slot_name = $1`,
       [this.name],
     );
     const [row] = result.rows;
-    return row === undefined
-      ? undefined
-      : { walStatus: row.walStatus, lagBytes: Math.max(0, Number(row.lagBytes)) };
+    if (row === undefined) return undefined;
+    const { walStatus, lagBytes, keptMb } = row;
+    const maxKeptBytes = keptMb < 0 ? undefined : keptMb * MEBIBYTE;
+    return { walStatus, lagBytes: Math.max(0, Number(lagBytes)), maxKeptBytes };
   }
 
   async #fetch(): Promise<SlotRow | undefined> {
     const result = await this.#database.pool.query<SlotRow>(
       `select coalesce(plugin, '') as plugin, coalesce(database, '') as database,
          coalesce(database = current_database() and plugin = 'pgoutput', false) as ours,
-         active, coalesce(wal_status, 'lost') = 'lost' as lost, confirmed_flush_lsn::text as confirmed
+         active, coalesce(wal_status, 'lost') = 'lost' as lost, confirmed_flush_lsn::text as confirmed,
+         (extract(epoch from pg_catalog.clock_timestamp()) * 1000)::pg_catalog.float8 as now_ms
        from pg_catalog.pg_replication_slots where slot_name = $1`,
       [this.name],
     );
     return result.rows[0];
+  }
+
+  /** Whether it stands where we may have told it to. */
+  async #isAsTold({ confirmed }: SlotRow): Promise<boolean> {
+    const result = await this.#database.pool.query<{ told: boolean }>(
+      "select coalesce($2::pg_lsn <= confirmed_at_most, false) as told from paperdb.wal_slots where name = $1",
+      [this.name, confirmed],
+    );
+    return result.rows[0]?.told === true;
   }
 
   #requireOurs({ ours, plugin, database }: SlotRow): void {
@@ -184,7 +220,7 @@ export class SlotKeeper {
     const result = await this.#database.pool.query<{ generation: number }>(
       `insert into paperdb.wal_slots as s (name, generation, system_id, timeline) values ($1, $2::int + 1, $3, $4)
        on conflict (name) do update set generation = greatest(s.generation, $2::int) + 1,
-         system_id = excluded.system_id, timeline = excluded.timeline
+         system_id = excluded.system_id, timeline = excluded.timeline, confirmed_at_most = null
        returning generation`,
       [this.name, this.#generation, systemId, timeline],
     );

@@ -104,6 +104,11 @@ export class StreamPlace {
   }
 }
 
+/** The LSN in a position. */
+export function lsnOf(position: Position): Lsn {
+  return BigInt(`0x${position.slice(GENERATION_DIGITS, GENERATION_DIGITS + LSN_DIGITS)}`);
+}
+
 function prefixOf(generation: number, lsn: Lsn): string {
   return (
     generation.toString(36).padStart(GENERATION_DIGITS, "0") + lsn.toString(16).padStart(LSN_DIGITS, "0")

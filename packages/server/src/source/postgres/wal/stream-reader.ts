@@ -2,6 +2,9 @@ import type { Logger } from "pino";
 import type { TopicSink } from "../receiver.ts";
 import type { Barriers } from "./barriers.ts";
 import type { ChangeReceiver, RowChange } from "./change-receiver.ts";
+import type { AcknowledgementRecord } from "./acknowledgement-record.ts";
+import type { Journal } from "./journal.ts";
+import { NO_LSN } from "./lsn.ts";
 import type { Lsn } from "./lsn.ts";
 import { PgoutputParser } from "./pgoutput.ts";
 import type { LogicalMessage } from "./pgoutput.ts";
@@ -9,6 +12,7 @@ import { BARRIER_PREFIX, parsePublished, PUBLISH_PREFIX } from "./published-mess
 import type { RecentCommits } from "./recent-commits.ts";
 import type { StreamHandler } from "./replication-connection.ts";
 import type { WalStats } from "./stats.ts";
+import { lsnOf } from "./stream-place.ts";
 import type { StreamPlace } from "./stream-place.ts";
 
 /** What a {@link StreamReader} works with. */
@@ -17,11 +21,15 @@ export interface StreamReaderOptions {
   readonly receiver: ChangeReceiver;
   readonly barriers: Barriers;
   readonly commits: RecentCommits;
+  readonly journal: Journal;
+  readonly acknowledgement: AcknowledgementRecord;
   readonly topics: TopicSink;
   readonly stats: WalStats;
   readonly log: Logger;
   /** Whether what is published now was committed after the start. */
   readonly isCaughtUp: () => boolean;
+  /** How far our clock is ahead of the database's, in ms. */
+  readonly clockAheadMs: number;
   /** The stream has passed the place that somebody waits for. */
   readonly onBarrier: () => void;
 }
@@ -32,6 +40,8 @@ export class StreamReader implements StreamHandler {
   readonly #parser = new PgoutputParser();
   /** What was processed, and handed on. */
   #processed: Lsn;
+  /** When the newest transaction came, or would have come had this server been there. */
+  #atMs = 0;
 
   constructor(options: StreamReaderOptions) {
     this.#options = options;
@@ -48,7 +58,8 @@ export class StreamReader implements StreamHandler {
         return this.#change(message);
       case "begin":
         place.begin(message.finalLsn);
-        receiver.begin(message.committedAtMs, message.xid);
+        this.#atMs = this.#timeOf(message.committedAtMs);
+        receiver.begin(message.committedAtMs, message.xid, this.#atMs);
         return commits.add(message.xid, message.finalLsn);
       case "commit":
         place.commit(message.endLsn);
@@ -72,17 +83,32 @@ export class StreamReader implements StreamHandler {
   onPause(): undefined | Promise<void> {
     const upTo = this.#options.place.processedLsn;
     const busy = this.#options.receiver.flush();
-    if (busy === undefined) {
-      this.#processed = upTo;
-      return undefined;
-    }
-    return busy.then(() => {
-      this.#processed = upTo;
-    });
+    if (busy !== undefined) return busy.then(() => this.#handedOn(upTo));
+    this.#handedOn(upTo);
+    return undefined;
   }
 
   processed(): Lsn {
     return this.#processed;
+  }
+
+  acknowledged(): Lsn {
+    const { journal, acknowledgement } = this.#options;
+    journal.forgetAged();
+    return acknowledgement.due(journal.completeSince === undefined ? NO_LSN : lsnOf(journal.completeSince));
+  }
+
+  #handedOn(upTo: Lsn): void {
+    this.#processed = upTo;
+    const { acknowledgement, isCaughtUp } = this.#options;
+    acknowledgement.processed(upTo, isCaughtUp() ? Date.now() : this.#atMs);
+  }
+
+  /** What is read again for the journal is as old as it is; the rest, after an outage, is new. */
+  #timeOf(committedAtMs: number): number {
+    const { isCaughtUp, clockAheadMs } = this.#options;
+    const nowMs = Date.now();
+    return isCaughtUp() ? nowMs : Math.min(nowMs, committedAtMs + clockAheadMs);
   }
 
   #change(change: RowChange): void | Promise<void> {

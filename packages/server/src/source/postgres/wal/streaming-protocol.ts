@@ -31,15 +31,26 @@ export function readCopyData(chunk: Buffer): StreamMessage {
   );
 }
 
-/** A standby status update, as the bytes that go to the server: everything before `processed` is written, flushed and applied. */
-export function statusMessage(processed: Lsn, replyRequested: boolean, nowMs: number = Date.now()): Buffer {
+/**
+ * A standby status update, as the bytes that go to the server.
+ *
+ * @param written - everything before it has come; a server that shuts down waits for no more than that.
+ * @param flushed - everything before it may be forgotten. {@link NO_LSN} leaves it as it is, and a server that
+ *   waits for its standbys does not count us among them.
+ */
+export function statusMessage(
+  written: Lsn,
+  flushed: Lsn,
+  replyRequested: boolean,
+  nowMs: number = Date.now(),
+): Buffer {
   const frame = Buffer.allocUnsafe(5 + STATUS_BYTES);
   frame[0] = COPY_DATA;
   frame.writeUInt32BE(4 + STATUS_BYTES, 1);
   frame[5] = STATUS_UPDATE;
-  frame.writeBigUInt64BE(processed, 6);
-  frame.writeBigUInt64BE(processed, 14);
-  frame.writeBigUInt64BE(processed, 22);
+  frame.writeBigUInt64BE(written, 6);
+  frame.writeBigUInt64BE(flushed, 14);
+  frame.writeBigUInt64BE(flushed, 22);
   frame.writeBigInt64BE(BigInt(Math.round(nowMs - POSTGRES_EPOCH_MS)) * 1_000n, 30);
   frame[38] = replyRequested ? 1 : 0;
   return frame;

@@ -27,7 +27,7 @@ export async function uninstallWal(client: Client, patiently: Patiently): Promis
   for (const { table, identity } of await fetchIdentities(client)) {
     await patiently(`ALTER TABLE IF EXISTS ${table} REPLICA IDENTITY ${identity}`, table);
   }
-  await client.query("DROP TABLE IF EXISTS paperdb.wal_slots, paperdb.wal_identities");
+  await client.query("DROP TABLE IF EXISTS paperdb.wal_slots, paperdb.wal_identities, paperdb.wal_histories");
   if (await tableExists(client, "paperdb.migrations")) {
     await client.query("DELETE FROM paperdb.migrations WHERE set = $1", [WAL_SCHEMA_SET]);
   }

@@ -23,6 +23,8 @@ export interface WalCapturerOptions {
   readonly barriers: Barriers;
   readonly types: TypeCatalog;
   readonly watches: WalWatches;
+  /** All changes of the table are in the stream from here on. */
+  readonly captured: (table: CapturedTable) => Promise<void>;
 }
 
 /** Sees to it that the changes of a collection are streamed. Calls for one collection share their work. */
@@ -91,7 +93,7 @@ export class WalCapturer {
 
   /** What is asked for may be younger than the last reading. */
   async #capture(collection: string): Promise<CapturedTable> {
-    const { catalog, publication, enroller, barriers, watches } = this.#options;
+    const { catalog, publication, enroller, barriers, captured, watches } = this.#options;
     let table = (await catalog.refresh()).tables.get(collection);
     if (table === undefined) {
       throw new RealtimeError("collection_not_found", `There is no collection "${collection}".`);
@@ -106,6 +108,7 @@ export class WalCapturer {
       throw justChanged(collection);
     }
     await barriers.pass();
+    await captured(table);
     this.#captured.set(collection, table);
     return table;
   }

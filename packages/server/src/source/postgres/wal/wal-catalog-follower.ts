@@ -1,6 +1,5 @@
 import { RealtimeError } from "@paperdb/protocol";
 import type { Logger } from "pino";
-import type { ChannelKey } from "../../change-source.ts";
 import type { Catalog } from "../catalog.ts";
 import { isSameHistory } from "../table.ts";
 import type { CapturedTable } from "../table.ts";
@@ -27,9 +26,12 @@ export interface WalCatalogFollowerOptions {
   readonly isLive: () => boolean;
   /** Beside the catalog: how the slot does. */
   readonly housekeep: () => Promise<void>;
-  readonly lost: (keys: readonly ChannelKey[], reason: string) => void;
+  /** The collection is put right, and is received anew. */
+  readonly lost: (collection: WatchedCollection, reason: string) => Promise<void>;
+  /** The collection is not received any more. */
+  readonly released: (collection: string) => Promise<void>;
   /** A collection that was watched is none any more. */
-  readonly dropped: (collection: WatchedCollection) => void;
+  readonly dropped: (collection: string) => void;
 }
 
 /** A poll waits this many times as long as the last one took: a large catalog is asked less often. */
@@ -38,7 +40,7 @@ const QUICK_POLL_MS = 100;
 /** So that a table that is locked does not hold up the news of others. */
 const REPAIR_TIMEOUT_MS = 2_000;
 
-/** Notices when tables change, and keeps those that are watched in the publication. */
+/** Notices when tables change, and keeps those that are watched in the publication. What nobody watches is only let go. */
 export class WalCatalogFollower {
   readonly #options: WalCatalogFollowerOptions;
   #timer: NodeJS.Timeout | undefined;
@@ -65,15 +67,17 @@ export class WalCatalogFollower {
     const { catalog, capturer, publication, types, watches } = this.#options;
     const collections = await catalog.refresh();
     capturer.forgetMissing(collections);
-    if (watches.size === 0) return;
+    if (watches.isEmpty) return;
     await publication.ensure();
     const enrollment = await publication.fetchEnrollment();
     const changedTypes = await types.refresh();
     for (const watched of watches.collections()) {
       const table = collections.tables.get(watched.name);
       if (watched.hasType(changedTypes)) watched.isBroken = true;
-      if (table === undefined || !isNamedAs(table, watched.table)) this.#drop(watched);
-      else if (this.#needsRepair(watched, table, enrollment)) await this.#repair(watched, table, enrollment);
+      if (table === undefined || !isNamedAs(table, watched.table)) await this.#drop(watched);
+      else if (!this.#needsRepair(watched, table, enrollment)) continue;
+      else if (watched.isWatched) await this.#repair(watched, table, enrollment);
+      else await this.#release(watched);
     }
   }
 
@@ -131,7 +135,7 @@ export class WalCatalogFollower {
       if (!(error instanceof RealtimeError)) throw error;
       log.warn({ collection: watched.name, reason: error.message }, "Cannot stream a collection");
       // Subscribers must not wait for changes that nobody streams: who comes back is told why.
-      this.#drop(watched);
+      await this.#drop(watched);
       return;
     }
     // What was written before it was put right is still on its way.
@@ -139,12 +143,20 @@ export class WalCatalogFollower {
     if (!watches.isCurrent(watched)) return;
     watched.isBroken = false;
     watched.isResetDue = false;
-    lost(watched.channels(), "collection_changed");
+    await lost(watched, "collection_changed");
   }
 
-  #drop(watched: WatchedCollection): void {
+  /** Whoever watches it is told. */
+  async #drop(watched: WatchedCollection): Promise<void> {
+    const released = this.#release(watched);
+    if (watched.isWatched) this.#options.dropped(watched.name);
+    await released;
+  }
+
+  async #release(watched: WatchedCollection): Promise<void> {
     this.#options.capturer.forget(watched.name);
-    this.#options.dropped(watched);
+    this.#options.watches.drop(watched);
+    await this.#options.released(watched.name);
   }
 }
 

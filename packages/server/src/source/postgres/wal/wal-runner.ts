@@ -1,15 +1,21 @@
 import type { Position } from "@paperdb/protocol";
 import type { Logger } from "pino";
-import type { ChangeSink, SourceState } from "../../change-source.ts";
+import type { ChangeSink, ChannelKey, SourceEvent, SourceState } from "../../change-source.ts";
 import type { Catalog } from "../catalog.ts";
 import type { DatabasePool } from "../database-pool.ts";
 import type { TopicSink } from "../receiver.ts";
 import type { SnapshotReader } from "../snapshot/snapshot-reader.ts";
 import { fetchVisibility } from "../snapshot/visibility.ts";
+import type { CapturedTable } from "../table.ts";
+import { Acknowledgement } from "./acknowledgement.ts";
+import { AcknowledgementRecord } from "./acknowledgement-record.ts";
 import { Barriers } from "./barriers.ts";
 import { ChangeReceiver } from "./change-receiver.ts";
 import { Enroller } from "./enroller.ts";
 import { fetchPartitionRoot } from "./partition-root.ts";
+import { Journal } from "./journal.ts";
+import { JournalTables } from "./journal-tables.ts";
+import { isEnrolled } from "./publication.ts";
 import type { Publication } from "./publication.ts";
 import { RecentCommits } from "./recent-commits.ts";
 import type { WalSettings } from "./settings.ts";
@@ -52,6 +58,9 @@ export class WalRunner {
   readonly snapshots: WalSnapshots;
   readonly #options: WalRunnerOptions;
   readonly #place = new StreamPlace();
+  readonly #journal: Journal;
+  readonly #acknowledgement: Acknowledgement;
+  readonly #tables: JournalTables;
   readonly #barriers: Barriers;
   readonly #commits: RecentCommits;
   readonly #receiver: ChangeReceiver;
@@ -74,15 +83,25 @@ export class WalRunner {
     const enroller = new Enroller({ database, publication, settings, log, signal });
     const shared = { database, catalog, publication, enroller, barriers, types, watches, settings, log };
     const slots = new SlotKeeper(publication.name, database, settings, log);
-    const slotWatch = new SlotWatch(slots, settings, stats, log, (detail) => {
-      this.#setDetail(detail);
+    const slotWatch = new SlotWatch(slots, settings, stats, log, {
+      detail: (detail) => {
+        this.#setDetail(detail);
+      },
+      bounded: (bytes) => {
+        this.#acknowledgement.limitLogBytes(bytes);
+      },
     });
+    this.#journal = new Journal(settings);
+    this.#acknowledgement = new Acknowledgement(settings);
+    this.#tables = new JournalTables(database, publication.name);
     this.#barriers = barriers;
     this.#receiver = new ChangeReceiver({
       ...shared,
       sink,
       stats,
       place: this.#place,
+      journal: this.#journal,
+      isCaughtUp: () => this.#caughtUp,
       fetchPartitionRoot: (oid) => fetchPartitionRoot(database, oid),
     });
     this.#commits = new RecentCommits(() => fetchVisibility(database.pool));
@@ -93,18 +112,19 @@ export class WalRunner {
       commits: this.#commits,
       receiver: this.#receiver,
     });
-    this.capturer = new WalCapturer(shared);
+    this.capturer = new WalCapturer({ ...shared, captured: (table) => this.#follow(table) });
     this.#follower = new WalCatalogFollower({
       ...shared,
       capturer: this.capturer,
       isLive: () => this.#state.live,
       housekeep: () => slotWatch.look(),
-      lost: (keys, reason) => {
-        this.#receiver.lost(keys, reason);
+      lost: async (collection, reason) => {
+        this.#receiver.lost(collection, reason);
+        await this.#tables.record(collection.table, collection.since);
       },
+      released: (collection) => this.#tables.forget(collection),
       dropped: (collection) => {
-        watches.drop(collection);
-        sink.dropped(collection.name, "collection_dropped");
+        sink.dropped(collection, "collection_dropped");
       },
     });
     this.#stream = this.#createStream(slots);
@@ -121,7 +141,15 @@ export class WalRunner {
 
   /** Where a channel stands that has received everything until now. */
   get position(): Position {
+    void this.#receiver.flush();
     return this.#place.position;
+  }
+
+  /** See {@link ChangeSource.replay}. */
+  replay(key: ChannelKey, since: Position, until: Position): readonly SourceEvent[] | undefined {
+    const collection = this.#options.watches.get(key.collection);
+    if (collection === undefined || since < collection.since) return undefined;
+    return this.#journal.replay(key, since, until);
   }
 
   /** Begins. @returns once it is live for the first time. */
@@ -159,9 +187,12 @@ export class WalRunner {
       prepare: async () => {
         await publication.ensure();
       },
-      onSlot: (slot) => {
-        this.#begin(slot);
-        return { from: this.#place.processedLsn, handler: this.#createReader() };
+      onSlot: async (slot) => {
+        if (this.#begin(slot)) await this.#restore();
+        const { confirmedLsn, clockAheadMs } = slot;
+        const acknowledgement = new AcknowledgementRecord(this.#acknowledgement, slots, log, confirmedLsn);
+        const handler = this.#createReader(acknowledgement, clockAheadMs);
+        return { from: this.#place.processedLsn, handler };
       },
       onStreaming: () => this.#catchUp(),
       onDown: (reason, expected) => {
@@ -170,13 +201,16 @@ export class WalRunner {
     });
   }
 
-  #createReader(): StreamReader {
+  #createReader(acknowledgement: AcknowledgementRecord, clockAheadMs: number): StreamReader {
     const { topics, stats, log } = this.#options;
     return new StreamReader({
       place: this.#place,
       receiver: this.#receiver,
       barriers: this.#barriers,
       commits: this.#commits,
+      journal: this.#journal,
+      acknowledgement,
+      clockAheadMs,
       topics,
       stats,
       log,
@@ -187,22 +221,56 @@ export class WalRunner {
     });
   }
 
-  /** The stream is about to run from this slot. */
-  #begin({ generation, systemId, timeline, confirmedLsn }: ReadySlot): void {
-    this.#place.interrupt();
+  /**
+   * The stream is about to run from this slot.
+   *
+   * @returns whether it does not simply go on where it was.
+   */
+  #begin({ generation, systemId, timeline, confirmedLsn }: ReadySlot): boolean {
+    const place = this.#place;
+    place.interrupt();
+    const goesOn = generation === this.#generation && confirmedLsn <= place.processedLsn;
     if (generation !== this.#generation) {
       if (this.#generation !== undefined) {
         this.#lostReason = "slot_lost";
         this.#options.stats.slotsLost += 1;
       }
       this.#generation = generation;
-      this.#place.restart(generation);
-    } else if (confirmedLsn > this.#place.processedLsn) {
-      // Another server has had the slot meanwhile.
+      place.restart(generation);
+      this.#acknowledgement.restart();
+    } else if (!goesOn) {
+      // Another server has had the slot meanwhile, for longer than its history.
       this.#lostReason = "source_reconnected";
     }
-    this.#place.advance(confirmedLsn);
+    place.advance(confirmedLsn);
+    this.#acknowledgement.begin(confirmedLsn);
+    if (!goesOn) this.#journal.restart(place.position);
     this.#epoch = `${systemId}-${String(timeline)}-${String(generation)}`;
+    return !goesOn;
+  }
+
+  /** Receives what a former server has received, so that its clients can go on. */
+  async #restore(): Promise<void> {
+    const { catalog, publication, watches } = this.#options;
+    const tables = await this.#tables.fetch(await catalog.refresh());
+    if (tables.length === 0) return;
+    const enrollment = await publication.fetchEnrollment();
+    for (const { table, since } of tables) {
+      if (isEnrolled(table, enrollment)) watches.follow(table, since);
+    }
+  }
+
+  /** All changes of the table are in the stream from here on. */
+  async #follow(table: CapturedTable): Promise<void> {
+    const { watches } = this.#options;
+    const known = watches.get(table.collection);
+    if (known !== undefined) {
+      // Of one that is watched, the follower sees to it that its subscribers are told.
+      if (known.isWatched || known.goesOnWith(table)) return;
+      watches.drop(known);
+    }
+    const { since } = watches.follow(table, this.#place.position);
+    await this.#tables.record(table, since);
   }
 
   /** Live is who has read all that was committed before; the catalog may have changed meanwhile. */
@@ -217,7 +285,7 @@ export class WalRunner {
     const reason = this.#lostReason;
     this.#lostReason = undefined;
     if (reason !== undefined) {
-      this.#receiver.lost("all", reason);
+      this.#receiver.lostAll(reason);
       topics.lost?.(reason);
     }
     log.info("The source is live");

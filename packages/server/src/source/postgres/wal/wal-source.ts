@@ -9,6 +9,7 @@ import type {
   CollectionInfo,
   Snapshot,
   SnapshotNarrowing,
+  SourceEvent,
   SourceState,
 } from "../../change-source.ts";
 import { SNAPSHOT_DEFAULTS } from "../../snapshot-settings.ts";
@@ -80,7 +81,7 @@ export class PostgresWalSource implements ChangeSource {
   constructor(options: PostgresWalSourceOptions) {
     this.name = options.name;
     this.#options = options;
-    this.#settings = Object.freeze({ ...WAL_DEFAULTS, ...options.settings });
+    this.#settings = Object.freeze(withinLag({ ...WAL_DEFAULTS, ...options.settings }));
     const { url, log, collections } = options;
     const { connectTimeoutMs } = this.#settings;
     this.#database = new DatabasePool({ url, applicationName: "paperdb-realtime", connectTimeoutMs, log });
@@ -147,12 +148,26 @@ export class PostgresWalSource implements ChangeSource {
     if (!this.#catalog.current.tables.has(key.collection)) throw justChanged(key.collection);
     if (!this.#watches.has(key) && this.#watches.size >= this.#settings.maxWatchedChannels)
       throw this.#full();
-    this.#watches.add(key, table);
+    this.#watches.add(key, table, position);
     return position;
   }
 
   unwatch(key: ChannelKey): void {
     this.#watches.remove(key);
+  }
+
+  /** Undefined while it is not live. */
+  position(): Position | undefined {
+    return this.state().live ? this.#runner?.position : undefined;
+  }
+
+  /** From memory: whoever comes back after a restart costs the database nothing. */
+  async replay(
+    key: ChannelKey,
+    since: Position,
+    until: Position,
+  ): Promise<readonly SourceEvent[] | undefined> {
+    return this.#requireLive().replay(key, since, until);
   }
 
   /** Every update tells the row before, and every change what is hidden: here only what is hidden is looked at. */
@@ -264,4 +279,10 @@ export class PostgresWalSource implements ChangeSource {
       { retryAfterSeconds: 30 },
     );
   }
+}
+
+/** A slot that keeps a full history is not far behind. */
+function withinLag(settings: WalSettings): WalSettings {
+  const maxHistoryLogBytes = Math.min(settings.maxHistoryLogBytes, settings.maxSlotLagBytes / 2);
+  return { ...settings, maxHistoryLogBytes };
 }

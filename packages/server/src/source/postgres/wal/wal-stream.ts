@@ -22,7 +22,7 @@ export interface WalStreamOptions {
   /** Before the slot is looked for: the publication comes first. */
   readonly prepare: () => Promise<void>;
   /** There is a slot. @returns where the stream starts, and who handles it. */
-  readonly onSlot: (slot: ReadySlot) => { readonly from: Lsn; readonly handler: StreamHandler };
+  readonly onSlot: (slot: ReadySlot) => Promise<{ readonly from: Lsn; readonly handler: StreamHandler }>;
   /** The stream runs. What it does is done beside it, and its failure ends the stream. */
   readonly onStreaming: () => Promise<void>;
   /** The stream has ended, or could not begin. `expected`: it takes a while, and nothing is wrong. */
@@ -87,7 +87,7 @@ export class WalStream {
       const identity: SystemIdentity = await connection.identify();
       await prepare();
       const slot = await slots.ensure(identity, (reason) => onDown(reason, true));
-      const { from, handler } = onSlot(slot);
+      const { from, handler } = await onSlot(slot);
       await connection.start(slots.name, publication, from, handler);
       onStreaming().then(
         () => {

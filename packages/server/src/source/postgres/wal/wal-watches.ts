@@ -1,11 +1,16 @@
+import type { Position } from "@paperdb/protocol";
 import type { ChannelKey } from "../../change-source.ts";
+import { isSameHistory } from "../table.ts";
 import type { CapturedTable } from "../table.ts";
 import type { Relation } from "./relation.ts";
 import type { RowEncoder } from "./row-encoder.ts";
 
-/** A collection that is watched by at least one tenant. */
+/** A collection whose changes are received: for the tenants that watch it, and for the journal. */
 export class WatchedCollection {
   readonly name: string;
+  /** Since where none of its changes is missing. */
+  since: Position;
+  /** The channels that are watched. */
   readonly keys = new Map<string, ChannelKey>();
   /** What documents are made with; made anew when the table changes. */
   #encoders = new WeakMap<Relation, RowEncoder>();
@@ -16,12 +21,17 @@ export class WatchedCollection {
   isResetDue = false;
   #table: CapturedTable;
 
-  constructor(name: string, table: CapturedTable) {
+  constructor(name: string, table: CapturedTable, since: Position) {
     this.name = name;
+    this.since = since;
     this.#table = table;
   }
 
-  /** As it was when its first watch began, or when its subscribers were reset last. */
+  get isWatched(): boolean {
+    return this.keys.size > 0;
+  }
+
+  /** As it was when it was first followed, or when its subscribers were reset last. */
   get table(): CapturedTable {
     return this.#table;
   }
@@ -46,6 +56,11 @@ export class WatchedCollection {
     return typeOids.size > 0 && [...this.#types].some((oid) => typeOids.has(oid));
   }
 
+  /** Whether changes of a table are what its changes were until now. */
+  goesOnWith(table: CapturedTable): boolean {
+    return !this.isBroken && !this.isResetDue && isSameHistory(this.#table, table);
+  }
+
   channels(): readonly ChannelKey[] {
     return [...this.keys.values()];
   }
@@ -54,7 +69,7 @@ export class WatchedCollection {
 const NONE: readonly WatchedCollection[] = [];
 const NO_COLUMNS: ReadonlySet<string> = new Set();
 
-/** What is watched, by collection and by the relations that the stream names. */
+/** What is watched, and was, by collection and by the relations that the stream names. */
 export class WalWatches {
   readonly #byName = new Map<string, WatchedCollection>();
   /** Partitions are relations of their own in the stream. */
@@ -63,31 +78,46 @@ export class WalWatches {
   readonly #filtered = new Map<string, ReadonlySet<string>>();
   #size = 0;
 
+  /** How many channels are watched. */
   get size(): number {
     return this.#size;
+  }
+
+  /** Whether no collection's changes are received. */
+  get isEmpty(): boolean {
+    return this.#byName.size === 0;
+  }
+
+  get(collection: string): WatchedCollection | undefined {
+    return this.#byName.get(collection);
   }
 
   has({ tenant, collection }: ChannelKey): boolean {
     return this.#byName.get(collection)?.keys.has(tenant) === true;
   }
 
-  add({ tenant, collection: name }: ChannelKey, table: CapturedTable): void {
-    let collection = this.#byName.get(name);
+  /** Receives a collection's changes, watched or not, unless it is received already. */
+  follow(table: CapturedTable, since: Position): WatchedCollection {
+    let collection = this.#byName.get(table.collection);
     if (collection === undefined) {
-      collection = new WatchedCollection(name, table);
-      this.#byName.set(name, collection);
+      collection = new WatchedCollection(table.collection, table, since);
+      this.#byName.set(table.collection, collection);
       this.#index();
     }
+    return collection;
+  }
+
+  /** @param since - where none is missed, should it not be received yet. */
+  add({ tenant, collection: name }: ChannelKey, table: CapturedTable, since: Position): void {
+    const collection = this.follow(table, since);
     if (collection.keys.has(tenant)) return;
     collection.keys.set(tenant, { tenant, collection: name });
     this.#size += 1;
   }
 
+  /** The collection's changes are still received. */
   remove({ tenant, collection: name }: ChannelKey): void {
-    const collection = this.#byName.get(name);
-    if (collection?.keys.delete(tenant) !== true) return;
-    this.#size -= 1;
-    if (collection.keys.size === 0) this.drop(collection);
+    if (this.#byName.get(name)?.keys.delete(tenant) === true) this.#size -= 1;
   }
 
   /** The hidden columns of a collection that filters name. */
@@ -106,7 +136,7 @@ export class WalWatches {
     this.#index();
   }
 
-  /** Whether the collection is still watched. */
+  /** Whether the collection is still received. */
   isCurrent(collection: WatchedCollection): boolean {
     return this.#byName.get(collection.name) === collection;
   }
