@@ -2,12 +2,14 @@ import { pino } from "pino";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { adminRoutes } from "../../packages/server/src/http/admin/admin-routes.ts";
 import type { ConnectionDirectory } from "../../packages/server/src/http/admin/connection-routes.ts";
+import { DEFAULT_FILTER_LIMITS } from "../../packages/server/src/filter/filter-limits.ts";
 import { createHttpServer } from "../../packages/server/src/http/http-server.ts";
 import { openTenantDatabase } from "../../packages/server/src/tenants/tenant-database.ts";
 import type { TenantDatabase } from "../../packages/server/src/tenants/tenant-database.ts";
 import { createDatabase } from "../support/postgres.ts";
 import type { TestDatabase } from "../support/postgres.ts";
 
+const filterLimits = DEFAULT_FILTER_LIMITS;
 const ADMIN_KEY = "the-admin-key";
 const log = pino({ level: "silent" });
 
@@ -36,7 +38,7 @@ beforeAll(async () => {
   database = await createDatabase();
   tenants = await openTenantDatabase({ url: database.url, log });
   app = await createHttpServer({ corsOrigins: ["*"], version: "0.0.0", log });
-  adminRoutes(app, { store: tenants.store, adminKey: ADMIN_KEY, connections: directory });
+  adminRoutes(app, { store: tenants.store, adminKey: ADMIN_KEY, connections: directory, filterLimits });
   baseUrl = await app.listen({ port: 0, host: "127.0.0.1" });
 });
 
@@ -236,6 +238,16 @@ describe("keys", () => {
     expect(await problem("DELETE", `tenants/acme/keys/${created.id}`)).toMatch(/^404 not_found/);
   });
 
+  test("a key with filters, which are listed", async () => {
+    const where = {
+      todos: { owner: "ada", "a.b": { $in: [1, "x", null] } },
+      notes: { $or: [{ a: 1 }, { b: 2 }] },
+    };
+    const { status } = await call("POST", "tenants/acme/keys", { role: "secret", where });
+    expect(status).toBe(201);
+    expect(await call("GET", "tenants/acme/keys")).toMatchObject({ body: { keys: [{ where }] } });
+  });
+
   test("a secret key, for all collections", async () => {
     const { body } = await call("POST", "tenants/acme/keys", { role: "secret" });
     expect(body).toMatchObject({ role: "secret", key: expect.stringMatching(/^flc_secret_/) });
@@ -243,7 +255,31 @@ describe("keys", () => {
   });
 
   test.each<[string, string, unknown, RegExp]>([
-    ["where", "acme", { role: "anon", where: { todos: {} } }, /^400 filter_not_supported: "where"/],
+    ["where that is no object", "acme", { role: "anon", where: [] }, /^400 invalid_filter: where is not an/],
+    [
+      "a filter as text",
+      "acme",
+      { role: "anon", where: { a: "{}" } },
+      /^400 invalid_filter: where\.a is text/,
+    ],
+    [
+      "an operator that there is none of",
+      "acme",
+      { role: "anon", where: { todos: { title: { $regex: "a" } } } },
+      /^400 invalid_filter: where\.todos\.title\.\$regex/,
+    ],
+    [
+      "a filter that is too large",
+      "acme",
+      { role: "anon", where: { todos: { id: { $in: Array.from({ length: 101 }, (_, id) => id) } } } },
+      /^400 filter_too_large: where\.todos has more than 100/,
+    ],
+    [
+      "a filter for a collection that is not granted",
+      "acme",
+      { role: "anon", collections: ["todos"], where: { __proto__x: { a: 1 } } },
+      /^400 invalid_request: where\.__proto__x.*"collections"/,
+    ],
     ["no role", "acme", {}, /^400 invalid_request: .*"anon" or "secret"/],
     ["another role", "acme", { role: "admin" }, /^400 invalid_request: .*"anon" or "secret"/],
     [
@@ -308,7 +344,7 @@ describe("the description", () => {
     const other = await openTenantDatabase({ url: database.url, log });
     await other.close();
     const closed = await createHttpServer({ corsOrigins: ["*"], version: "0.0.0", log });
-    adminRoutes(closed, { store: other.store, adminKey: ADMIN_KEY, connections: directory });
+    adminRoutes(closed, { store: other.store, adminKey: ADMIN_KEY, connections: directory, filterLimits });
     const answer = await closed.inject({
       url: "/v1/admin/tenants",
       headers: { authorization: `Bearer ${ADMIN_KEY}` },

@@ -96,7 +96,7 @@ describe("the store", () => {
 
   test("a key's text is nowhere in the database", async () => {
     await tenants.store.createTenant("a", "pro");
-    const { key } = await tenants.store.createKey("a", "secret", ["todos"]);
+    const { key } = await tenants.store.createKey("a", "secret", { collections: ["todos"] });
     const dump = await database.query<{ row: string }>(
       "select k::text || encode(hash, 'escape') as row from paperdb.keys k",
     );
@@ -113,7 +113,7 @@ describe("the store", () => {
     const keys = new Map<string, string>();
     for (const id of HOSTILE_IDS) {
       await store.createTenant(id, "pro");
-      keys.set(id, (await store.createKey(id, "anon", ['col"l', "a:b"])).key);
+      keys.set(id, (await store.createKey(id, "anon", { collections: ['col"l', "a:b"] })).key);
     }
     for (const [id, key] of keys) {
       const grant = await authenticator.authenticate(key);
@@ -263,7 +263,9 @@ describe("changes made elsewhere", () => {
   });
 
   test("a key whose collections change is taken back, and ends the connections that it does not grant any more", async () => {
-    const { id, key } = await tenants.store.createKey("a", "anon", ["todos", "notes", "more"]);
+    const { id, key } = await tenants.store.createKey("a", "anon", {
+      collections: ["todos", "notes", "more"],
+    });
     await authenticator.authenticate(key);
     live = [{ keyId: id, tenant: "a", collections: ["notes"], topics: [] }];
     await database.query("update paperdb.keys set collections = '{todos,notes}' where id = $1", [id]);

@@ -156,7 +156,32 @@ describe("a body that is refused", () => {
     ],
     ["an immense time", { collections, expiresIn: 1e300 }, "invalid_request", /"expiresIn"/],
     ["an unknown member", { collections, tenant: "other" }, "invalid_request", /"tenant"/],
-    ["filters", { collections, filters: { messages: { room: 1 } } }, "filter_not_supported", /"filters"/],
+    ["filters as text", { collections, filters: "{}" }, "invalid_filter", /^filters is not an object/],
+    ["null filters", { collections, filters: null }, "invalid_filter", /^filters is not an object/],
+    [
+      "a filter as text",
+      { collections, filters: { messages: "{}" } },
+      "invalid_filter",
+      /^filters\.messages/,
+    ],
+    [
+      "a filter with an unknown operator",
+      { collections, filters: { messages: { id: { $where: "1" } } } },
+      "invalid_filter",
+      /^filters\.messages\.id\.\$where/,
+    ],
+    [
+      "a filter for what the token does not grant",
+      { collections: ["messages"], filters: { notes: { id: 1 } } },
+      "invalid_request",
+      /^filters\.notes.*"collections"/,
+    ],
+    [
+      "a filter for a topic",
+      { topics: ["a"], filters: { a: { id: 1 } } },
+      "invalid_request",
+      /^filters\.a.*"collections"/,
+    ],
     ["too many", { collections, topics: ["a", "b", "c", "d", "e"] }, "invalid_request", /more than 5/],
     [
       "too much text",

@@ -390,7 +390,14 @@ describe("a subscribe that is refused", () => {
     ["an unknown member", { collection: "messages", color: "red" }, "invalid_request"],
     ["an invalid pattern", { topic: "a..b" }, "invalid_topic"],
     ["a pattern after >", { topic: "a.>.b" }, "invalid_topic"],
-    ["where", { collection: "messages", where: { id: 1 } }, "filter_not_supported"],
+    ["where of a topic", { topic: "a", where: {} }, "invalid_request"],
+    ["where as text", { collection: "messages", where: "{}" }, "invalid_filter"],
+    ["where that is no filter", { collection: "messages", where: { id: { $near: 1 } } }, "invalid_filter"],
+    [
+      "where that is too large",
+      { collection: "messages", where: { id: { $in: Array.from({ length: 101 }, (_, id) => id) } } },
+      "filter_too_large",
+    ],
     ["snapshot", { collection: "messages", snapshot: true }, "snapshot_not_supported"],
     ["what is not granted", { collection: "elsewhere" }, "forbidden"],
   ])("for %s: an error that names it, and the connection goes on", async (_name, members, code) => {

@@ -5,7 +5,6 @@ export type ErrorCode =
   | "invalid_filter"
   | "filter_too_large"
   | "prior_images_required"
-  | "filter_not_supported"
   | "snapshot_not_supported"
   | "collection_not_usable"
   | "unauthorized"
@@ -49,7 +48,6 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorDefinition>> = {
     retryable: false,
     title: "Filters need the collection's pre-images",
   },
-  filter_not_supported: { status: 400, retryable: false, title: "Filters are not available yet" },
   snapshot_not_supported: { status: 400, retryable: false, title: "Snapshots are not available yet" },
   collection_not_usable: { status: 400, retryable: false, title: "The table cannot be a collection" },
   unauthorized: { status: 401, retryable: false, title: "A valid key is required" },

@@ -25,7 +25,7 @@ export interface SubscribeMessage {
   readonly collection?: string;
   /** A topic or a pattern. */
   readonly topic?: string;
-  /** A filter; not available yet. */
+  /** A filter on the documents of a collection. */
   readonly where?: unknown;
   /** Where to go on. */
   readonly cursor?: string;

@@ -146,7 +146,7 @@ class Composition {
   }
 
   async #createApp(access: Access, { store }: TenantDatabase): Promise<FastifyInstance> {
-    const { cors, plans, publish, tokens, dataDir } = this.#config;
+    const { cors, filters: filterLimits, plans, publish, tokens, dataDir } = this.#config;
     const app = await createHttpServer({ corsOrigins: cors.origins, version: VERSION, log: this.#log });
     const directory = this.#directory();
     const authorize = async (request: FastifyRequest, allowQuery: boolean): Promise<Grant> => {
@@ -158,6 +158,7 @@ class Composition {
       hub: this.#hub,
       directory,
       bus: this.#bus,
+      filterLimits,
       connections: this.#connections,
       authorize: (request) => authorize(request, true),
       onOpened: () => this.#metrics.connectionOpened(),
@@ -174,12 +175,14 @@ class Composition {
       tokens: access.tokens,
       directory,
       maxGrants: tokens.maxGrants,
+      filterLimits,
       authorize: (request) => authorize(request, false),
       maxTokenSeconds: ({ plan }) => planOf(plans, plan)?.maxTokenSeconds ?? 1,
     });
     adminRoutes(app, {
       store,
       adminKey: this.#config.adminKey ?? (await readOrCreateSecret(dataDir, "admin-key")),
+      filterLimits,
       connections: {
         list: () => this.#connections.list(),
         end: (id) => this.#connections.end(id, "admin"),
@@ -197,6 +200,7 @@ class Composition {
     const { connections, cors, plans, websocket } = this.#config;
     return new WebSocketEndpoint(app, {
       channels: { hub: this.#hub, directory: this.#directory(), bus: this.#bus },
+      filterLimits: this.#config.filters,
       connections: this.#connections,
       settings: { ...connections, ...websocket },
       origins: cors.origins,

@@ -1,4 +1,5 @@
 import { RealtimeError, topicCovers } from "@paperdb/protocol";
+import type { GrantFilters } from "./grant-filters.ts";
 
 /** What a key allows: `anon` to subscribe, `secret` also to publish and to mint tokens. */
 export type KeyRole = "anon" | "secret";
@@ -16,6 +17,10 @@ export interface Grant {
   readonly collections: readonly string[] | undefined;
   /** Topics and patterns whose topics may be subscribed to; undefined: all of the tenant's. */
   readonly topics: readonly string[] | undefined;
+  /** Which documents of collections may be seen; absent: all. */
+  readonly filters?: GrantFilters;
+  /** The part of {@link filters} that is the key's own. */
+  readonly keyFilters?: GrantFilters;
   /** Present when the request came with a realtime token. */
   readonly token?: GrantToken;
 }

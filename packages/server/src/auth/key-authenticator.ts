@@ -2,6 +2,7 @@ import { RealtimeError } from "@paperdb/protocol";
 import { hashKey, isKeyText } from "./key-text.ts";
 import { BoundedCache } from "./bounded-cache.ts";
 import type { Grant } from "./grant.ts";
+import { readGrantFilters } from "./grant-filters.ts";
 import { matchesChange } from "./grant-change.ts";
 import type { GrantChange } from "./grant-change.ts";
 import type { KeyStore, StoredKey } from "./key-store.ts";
@@ -73,7 +74,7 @@ export class KeyAuthenticator {
    * Once it resolves, a later change of this grant reaches {@link forget} after it:
    * whoever registers a connection in the same turn cannot miss a revocation.
    *
-   * @throws {RealtimeError} `key_malformed`, `key_revoked`, `key_store_unavailable`.
+   * @throws {RealtimeError} `key_malformed`, `key_revoked`, `key_store_unavailable`; `forbidden` when its filters cannot be read.
    */
   async authenticate(keyText: string): Promise<Grant> {
     if (!isKeyText(keyText)) {
@@ -150,8 +151,9 @@ export class KeyAuthenticator {
         this.#unknown.set(wanted.name, this.#now());
         throw wanted.revoked();
       }
+      const named = { keyId: key.id, tenant: key.tenant };
+      if (changes.some((change) => matchesChange(named, change))) continue;
       const grant = toGrant(key);
-      if (changes.some((change) => matchesChange(grant, change))) continue;
       this.#keys.set(key.id, { grant, hash: key.hash, checkedAtMs: this.#now() });
       this.#ids.set(key.hash.toString("base64"), key.id);
       return grant;
@@ -161,6 +163,13 @@ export class KeyAuthenticator {
 }
 
 function toGrant(key: StoredKey): Grant {
+  const filters = readGrantFilters(key.where);
+  if (filters === undefined) {
+    throw new RealtimeError(
+      "forbidden",
+      'The filters of this key cannot be read, so it grants nothing: make a new key, with a correct "where".',
+    );
+  }
   return {
     tenant: key.tenant,
     plan: key.plan,
@@ -168,6 +177,7 @@ function toGrant(key: StoredKey): Grant {
     role: key.role,
     collections: key.collections ?? undefined,
     topics: key.collections === null ? undefined : [],
+    ...(filters.size === 0 ? {} : { filters, keyFilters: filters }),
   };
 }
 

@@ -8,6 +8,8 @@ export interface StoredKey {
   readonly role: KeyRole;
   /** The only collections that it grants; null: all. */
   readonly collections: readonly string[] | null;
+  /** Filters by collection, as stored: what is granted of them; null: all. */
+  readonly where?: unknown;
   readonly tenant: string;
   readonly plan: string;
 }

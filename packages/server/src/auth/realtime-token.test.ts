@@ -106,11 +106,27 @@ describe("a token", () => {
     expect(await codeOf(token)).toBe("token_expired");
   });
 
+  test("carries its filters, of collections of any name", async () => {
+    const filters: object = JSON.parse('{"__proto__":{"a":1},"messages":{"room":{"$in":["x","y"]}}}');
+    const { token } = await tokens.mint({ ...REQUEST, collections: ["__proto__", "messages"], filters });
+    const claims = await tokens.verify(token);
+    expect(claims.filters?.get("__proto__")?.matches({ a: 2 })).toBe(false);
+    expect(claims.filters?.get("messages")?.matches({ room: "y" })).toBe(true);
+    expect((await tokens.verify((await tokens.mint(REQUEST)).token)).filters).toBeUndefined();
+  });
+
+  test.each([[[]], ["{}"], [{ messages: { a: { $near: 1 } } }], [{ messages: "{}" }], [7]])(
+    "whose filters cannot be read is not valid: %j",
+    async (filters) => {
+      expect(await codeOf(await forge({ filters }))).toBe("token_invalid");
+    },
+  );
+
   test("that would be too long is not made", async () => {
     const collections = Array.from({ length: 50 }, (_, index) => `collection_number_${String(index)}`);
     await expect(make([SECRET], 1000).mint({ ...REQUEST, collections })).rejects.toMatchObject({
       code: "invalid_request",
-      message: expect.stringMatching(/"collections" and "topics" .* 1000 .*name fewer/) as unknown,
+      message: expect.stringMatching(/"collections", "topics" and "filters" .* 1000 .*name fewer/) as unknown,
     });
   });
 });

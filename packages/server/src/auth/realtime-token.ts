@@ -2,6 +2,7 @@ import { createHash, createSecretKey, randomUUID, type KeyObject } from "node:cr
 import { isTopicPattern, RealtimeError } from "@paperdb/protocol";
 import { errors, jwtVerify, SignJWT, type JWTPayload } from "jose";
 import { z } from "zod";
+import { readGrantFilters, type GrantFilters } from "./grant-filters.ts";
 
 /** What a realtime token may allow. */
 export const TOKEN_PERMISSIONS = ["read"] as const;
@@ -20,6 +21,8 @@ export interface TokenClaims {
   /** Topics and patterns. */
   readonly topics: readonly string[];
   readonly permissions: readonly TokenPermission[];
+  /** Which documents of its collections; absent: all. */
+  readonly filters?: GrantFilters;
   /** In ms since 1970. */
   readonly issuedAtMs: number;
   /** In ms since 1970. */
@@ -27,7 +30,9 @@ export interface TokenClaims {
 }
 
 /** What a token is to say. */
-export interface MintRequest extends Omit<TokenClaims, "id" | "issuedAtMs" | "expiresAtMs"> {
+export interface MintRequest extends Omit<TokenClaims, "id" | "issuedAtMs" | "expiresAtMs" | "filters"> {
+  /** `{"collection": filter}`, valid. */
+  readonly filters?: object | undefined;
   readonly lifetimeSeconds: number;
 }
 
@@ -67,19 +72,30 @@ const claimsSchema = z
     collections: z.array(z.string()),
     topics: z.array(z.string().refine(isTopicPattern)),
     permissions: z.array(z.enum(TOKEN_PERMISSIONS)),
+    // A record of zod would leave a collection out that is called `__proto__`.
+    filters: z.unknown().optional(),
     iat: z.number(),
     exp: z.number(),
   })
-  .transform(({ jti, tenant, key, collections, topics, permissions, iat, exp }): TokenClaims => ({
-    id: jti,
-    tenant,
-    keyId: key,
-    collections,
-    topics,
-    permissions,
-    issuedAtMs: iat * 1000,
-    expiresAtMs: exp * 1000,
-  }));
+  .transform(({ jti, tenant, key, collections, topics, permissions, filters, iat, exp }, context) => {
+    const granted = readGrantFilters(filters);
+    if (granted === undefined) {
+      context.addIssue({ code: "custom", message: "filters that cannot be read" });
+      return z.NEVER;
+    }
+    const claims: TokenClaims = {
+      id: jti,
+      tenant,
+      keyId: key,
+      collections,
+      topics,
+      permissions,
+      ...(granted.size === 0 ? {} : { filters: granted }),
+      issuedAtMs: iat * 1000,
+      expiresAtMs: exp * 1000,
+    };
+    return claims;
+  });
 
 /** Mints and checks realtime tokens: JWTs, signed by HMAC-SHA-256 with a secret that all servers share. */
 export class RealtimeTokens {
@@ -102,12 +118,13 @@ export class RealtimeTokens {
     collections,
     topics,
     permissions,
+    filters,
     lifetimeSeconds,
   }: MintRequest): Promise<MintedToken> {
     const issuedAt = Math.floor((this.#now() / 1000) * TICKS_PER_SECOND) / TICKS_PER_SECOND;
     const expiresAt = issuedAt + lifetimeSeconds;
     const [{ id, key }] = this.#secrets;
-    const token = await new SignJWT({ tenant, key: keyId, collections, topics, permissions })
+    const token = await new SignJWT({ tenant, key: keyId, collections, topics, permissions, filters })
       .setProtectedHeader({ alg: ALGORITHM, typ: "JWT", kid: id })
       .setIssuer(ISSUER)
       .setAudience(AUDIENCE)
@@ -118,7 +135,7 @@ export class RealtimeTokens {
     if (token.length > this.#maxLength) {
       throw new RealtimeError(
         "invalid_request",
-        `"collections" and "topics" make a token of ${token.length} characters, and ${this.#maxLength} are the limit: name fewer.`,
+        `"collections", "topics" and "filters" make a token of ${token.length} characters, and ${this.#maxLength} are the limit: name fewer.`,
       );
     }
     return { token, expiresAt: new Date(expiresAt * 1000) };

@@ -80,6 +80,23 @@ test("a token grants no more than its key does now", async () => {
   expect([grant.collections, grant.topics]).toEqual([["notes"], []]);
 });
 
+test("a token shows what its filters and those of its key, as they are now, both let be seen", async () => {
+  const token = await mint({ filters: { messages: { $or: [{ room: "a" }, { room: "b" }] } } });
+  const seen = async (): Promise<(boolean | undefined)[]> => {
+    const { filters } = await authenticator.authenticateToken(token);
+    return ["a", "b", "c"].map((room) => filters?.get("messages")?.matches({ room }));
+  };
+  expect(await seen()).toEqual([true, true, false]);
+  key = { ...KEY, where: { messages: { room: { $in: ["b", "c"] } }, notes: { a: 1 } } };
+  keys.forget({ kind: "key", keyId: "key_1" });
+  expect(await seen()).toEqual([false, true, false]);
+  const { filters, keyFilters } = await authenticator.authenticateToken(await mint());
+  expect([filters?.size, keyFilters?.size]).toEqual([2, 2]);
+  key = { ...KEY, where: { messages: { room: { $near: 1 } } } };
+  keys.forget({ kind: "key", keyId: "key_1" });
+  expect(await codeOf(token)).toBe("forbidden");
+});
+
 test("a token without collections grants none", async () => {
   const grant = await authenticator.authenticateToken(await mint({ collections: [] }));
   expect(grant.collections).toEqual([]);

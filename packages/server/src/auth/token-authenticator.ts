@@ -1,5 +1,6 @@
 import { RealtimeError } from "@paperdb/protocol";
 import type { Grant } from "./grant.ts";
+import { intersectFilters, NO_FILTERS } from "./grant-filters.ts";
 import type { KeyAuthenticator } from "./key-authenticator.ts";
 import { requireRealtime } from "./plans.ts";
 import type { Plans } from "./plans.ts";
@@ -44,6 +45,7 @@ export class TokenAuthenticator {
     }
     requireRealtime(key, plans);
     const { collections, topics } = claims;
+    const filters = intersectFilters(key.filters ?? NO_FILTERS, claims.filters ?? NO_FILTERS);
     return {
       tenant: key.tenant,
       plan: key.plan,
@@ -51,6 +53,8 @@ export class TokenAuthenticator {
       role: "anon",
       collections: collections.filter((name) => key.collections?.includes(name) ?? true),
       topics: key.topics === undefined ? topics : [],
+      ...(filters.size === 0 ? {} : { filters }),
+      ...(key.keyFilters === undefined ? {} : { keyFilters: key.keyFilters }),
       token: { id: claims.id, expiresAtMs: claims.expiresAtMs },
     };
   }

@@ -1,7 +1,9 @@
+import { RealtimeError } from "@paperdb/protocol";
 import { Command } from "commander";
+import { checkFilters } from "../auth/grant-filters.ts";
 import type { KeyRole } from "../auth/grant.ts";
 import type { KeyInfo, TenantStore } from "../tenants/tenant-store.ts";
-import { oneOf, withTenants } from "./command-context.ts";
+import { loadCommandConfig, oneOf, withTenants } from "./command-context.ts";
 import { formatTable } from "./terminal.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -11,6 +13,7 @@ const ROLES = ["anon", "secret"] as const;
 interface CreateOptions {
   readonly role: KeyRole;
   readonly collections?: readonly string[];
+  readonly where?: string;
   readonly json?: true;
 }
 
@@ -26,7 +29,7 @@ export function keysCommand(terminal: Terminal): Command {
     .action(async (tenant: string, options: { readonly json?: true }, command: Command) => {
       const all = await withTenants(command, terminal, (store) => listAll(store, tenant));
       if (options.json) stdout.write(`${JSON.stringify({ keys: all }, null, 2)}\n`);
-      else stdout.write(formatTable(["ID", "ROLE", "COLLECTIONS", "CREATED"], all.map(toRow)));
+      else stdout.write(formatTable(["ID", "ROLE", "COLLECTIONS", "WHERE", "CREATED"], all.map(toRow)));
     });
   keys
     .command("create")
@@ -34,11 +37,17 @@ export function keysCommand(terminal: Terminal): Command {
     .argument("<tenant>", "the tenant's id")
     .option("--role <role>", "anon: subscribe; secret: also publish", oneOf(ROLES), "anon")
     .option("--collections <names...>", "the only collections that it grants (default: all)")
+    .option(
+      "--where <json>",
+      'filters by collection, the only documents that it grants: {"todos":{"owner":"ada"}}',
+    )
     .option("--json", "as JSON")
     .action(async (tenant: string, options: CreateOptions, command: Command) => {
       const { role, collections, json } = options;
+      const { filters: limits } = loadCommandConfig(command, terminal);
+      const where = checkFilters(parseWhere(options.where), { origin: "--where", collections, limits });
       const created = await withTenants(command, terminal, (store) =>
-        store.createKey(tenant, role, collections),
+        store.createKey(tenant, role, { collections, where }),
       );
       if (json) {
         stdout.write(`${JSON.stringify(created)}\n`);
@@ -70,5 +79,21 @@ async function listAll(store: TenantStore, tenant: string): Promise<readonly Key
 }
 
 function toRow(key: KeyInfo): readonly string[] {
-  return [key.id, key.role, key.collections?.join(", ") ?? "all", key.createdAt];
+  return [key.id, key.role, key.collections?.join(", ") ?? "all", whereOf(key), key.createdAt];
+}
+
+function whereOf({ where }: KeyInfo): string {
+  return where === null ? "all" : JSON.stringify(where);
+}
+
+function parseWhere(text: string | undefined): unknown {
+  if (text === undefined) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new RealtimeError(
+      "invalid_filter",
+      '--where is not JSON. Write an object such as {"todos":{"owner":"ada"}}, and quote it for the shell.',
+    );
+  }
 }

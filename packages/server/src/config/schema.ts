@@ -1,17 +1,8 @@
 import { z } from "zod";
+import { filterLimitsSchema } from "./filter-schema.ts";
+import { mongoSettingsSchema } from "./mongodb-schema.ts";
+import { bytes, count, MAX_COUNT, MEBIBYTE, milliseconds } from "./ranges.ts";
 import { mongoUrl, postgresUrl, sourceSchema } from "./source-schema.ts";
-
-const MEBIBYTE = 1024 * 1024;
-const DAY_MS = 86_400_000;
-const MAX_COUNT = 100_000_000;
-const MAX_BYTES = 64 * 1024 * MEBIBYTE;
-
-const count = (fallback: number, minimum = 1): z.ZodDefault<z.ZodInt> =>
-  z.int().min(minimum).max(MAX_COUNT).default(fallback);
-const bytes = (fallback: number, minimum = 1024): z.ZodDefault<z.ZodInt> =>
-  z.int().min(minimum).max(MAX_BYTES).default(fallback);
-const milliseconds = (fallback: number, minimum = 1): z.ZodDefault<z.ZodInt> =>
-  z.int().min(minimum).max(DAY_MS).default(fallback);
 
 const planSchema = (realtime: boolean, maxConnections: number) =>
   z
@@ -191,6 +182,7 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe("The event bus."),
+  filters: filterLimitsSchema,
   tokens: z
     .strictObject({
       maxGrants: count(100).describe("Collections and topics that one token may name."),
@@ -260,37 +252,7 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe("Sources of mode `wal`."),
-  mongodb: z
-    .strictObject({
-      maxStreams: count(200).describe(
-        "Collections in use at a time: each has one change stream and one connection.",
-      ),
-      joinWindowMs: milliseconds(3, 0).describe(
-        "How long tenants that join a collection are gathered before its stream is opened again with them, in ms.",
-      ),
-      leaveDelayMs: milliseconds(5_000, 0).describe(
-        "How long a tenant without subscribers stays in the stream, in ms.",
-      ),
-      catalogPollIntervalMs: milliseconds(500, 50).describe(
-        "Between two looks for new and dropped collections, in ms.",
-      ),
-      connectTimeoutMs: milliseconds(5_000, 100).describe(
-        "How long to look for a server before it counts as unreachable, in ms.",
-      ),
-      watchTimeoutMs: milliseconds(10_000, 100).describe("How long opening a stream may take, in ms."),
-      maxDocumentBytes: bytes(64 * MEBIBYTE).describe(
-        "A document whose JSON is longer is not delivered; its channel is reset.",
-      ),
-      maxFragments: count(16).describe(
-        "Parts of up to 16 MB that a large event may come in; beyond them the collection is reset.",
-      ),
-      replayTimeoutMs: milliseconds(10_000, 100).describe(
-        "How long events may be read again for a client that resumes from before its channel was watched, in ms.",
-      ),
-      maxConcurrentReplays: count(8).describe("Clients that events are read again for, at a time."),
-    })
-    .prefault({})
-    .describe("Sources of kind `mongodb`. What a client may resume from is in `history`."),
+  mongodb: mongoSettingsSchema,
 });
 
 /** The configuration as written: everything is optional. */

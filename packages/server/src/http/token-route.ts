@@ -3,7 +3,9 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { requireCollection, requireMint, requireTopic, type Grant } from "../auth/grant.ts";
+import { checkFilters } from "../auth/grant-filters.ts";
 import { TOKEN_PERMISSIONS, type RealtimeTokens } from "../auth/realtime-token.ts";
+import type { FilterLimits } from "../filter/filter-limits.ts";
 import type { SourceDirectory } from "../source/source-directory.ts";
 import { problemSchema } from "./problem.ts";
 
@@ -13,6 +15,8 @@ export interface TokenRouteDependencies {
   readonly directory: SourceDirectory;
   /** Collections and topics that one token may name. */
   readonly maxGrants: number;
+  /** Of each filter. */
+  readonly filterLimits: FilterLimits;
   /** Finds out who asks, and that the plan has realtime. */
   authorize(request: FastifyRequest): Promise<Grant>;
   /** The longest life of a token that the grant's plan allows. */
@@ -43,7 +47,12 @@ const tokenBody = z.strictObject({
     .min(1, { error: EXPIRES_IN })
     .optional()
     .describe("How long the token is good for, in seconds; 900 unless the plan's maximum is smaller"),
-  filters: z.unknown().optional().describe("Not available yet"),
+  filters: z
+    .unknown()
+    .optional()
+    .describe(
+      'Filters by collection, `{"messages":{"room":"42"}}`: the only documents of them that the token may see',
+    ),
 });
 
 /** `POST /realtime/token`: a short-lived token for some collections and topics of the key's tenant. */
@@ -76,22 +85,18 @@ export function tokenRoute(app: FastifyInstance, dependencies: TokenRouteDepende
     handler: async (request, reply) => {
       const grant = grants.get(request);
       if (grant === undefined) throw new Error("the request was not authorised");
-      const { permissions, expiresIn, filters } = request.body;
-      if (filters !== undefined) {
-        throw new RealtimeError(
-          "filter_not_supported",
-          '"filters" in the body is not available in this version. Leave it out.',
-        );
-      }
+      const { permissions, expiresIn } = request.body;
       const collections = [...new Set(request.body.collections)];
       const topics = [...new Set(request.body.topics)];
       requireNames(collections, topics, maxGrants);
+      const limits = dependencies.filterLimits;
+      const filters = checkFilters(request.body.filters, { origin: "filters", collections, limits });
       const lifetimeSeconds = lifetimeOf(expiresIn, grant, dependencies.maxTokenSeconds(grant));
       for (const collection of collections) requireCollection(grant, collection);
       for (const topic of topics) requireTopic(grant, topic);
       for (const collection of collections) await directory.find(collection);
       const { tenant, keyId } = grant;
-      const minted = { tenant, keyId, collections, topics, permissions, lifetimeSeconds };
+      const minted = { tenant, keyId, collections, topics, permissions, filters, lifetimeSeconds };
       const { token, expiresAt } = await tokens.mint({ ...minted, permissions: [...new Set(permissions)] });
       reply.header("cache-control", "no-store");
       return { token, expiresAt: expiresAt.toISOString() };

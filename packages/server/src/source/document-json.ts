@@ -26,7 +26,10 @@ const NOTHING_HIDDEN: ReadonlySet<string> = new Set();
  * @param text - valid JSON, as `row_to_json` writes it.
  * @param hidden - names of members of the outermost object.
  */
-export function documentJson(text: string, hidden: ReadonlySet<string> = NOTHING_HIDDEN): JsonText {
+export function documentJson(
+  text: string,
+  hidden: Pick<ReadonlySet<string>, "has" | "size"> = NOTHING_HIDDEN,
+): JsonText {
   let output = "";
   let copiedTo = 0;
   let depth = 0;

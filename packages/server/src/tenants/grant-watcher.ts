@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Grant } from "../auth/grant.ts";
+import { areSameFilters, NO_FILTERS, readGrantFilters, type GrantFilters } from "../auth/grant-filters.ts";
 import { parseGrantChange } from "../auth/grant-change.ts";
 import type { GrantChange } from "../auth/grant-change.ts";
 import type { KeyAuthenticator } from "../auth/key-authenticator.ts";
@@ -39,6 +40,8 @@ export interface LiveKey extends Pick<Grant, "keyId" | "tenant"> {
   readonly topics: readonly string[];
   /** What it may still subscribe to without being checked again; absent: nothing. */
   readonly grant?: Pick<Grant, "collections" | "topics">;
+  /** What the key lets be seen of collections, as it was; absent: all. */
+  readonly keyFilters?: GrantFilters;
 }
 
 const IDS_PER_QUERY = 1000;
@@ -165,6 +168,8 @@ export class GrantWatcher {
 
 function stillGrants(key: StoredKey, live: LiveKey): boolean {
   if (key.tenant !== live.tenant) return false;
+  const filters = readGrantFilters(key.where);
+  if (filters === undefined || !areSameFilters(filters, live.keyFilters ?? NO_FILTERS)) return false;
   const granted = key.collections;
   if (granted === null) return true;
   const { collections, topics } = live.grant ?? {};

@@ -27,6 +27,10 @@ create table paperdb.keys (
 create index keys_tenant_id on paperdb.keys (tenant_id, id);
 `,
   },
+  {
+    id: 2,
+    sql: `alter table paperdb.keys add column filters jsonb check (jsonb_typeof(filters) = 'object');`,
+  },
 ];
 
 /** The name of {@link ANNOUNCEMENT_MIGRATIONS}: a set of its own, so that uninstalling takes it back and a start puts it in again. */

@@ -26,8 +26,18 @@ export interface KeyInfo {
   readonly role: KeyRole;
   /** The only collections that it grants; null: all. */
   readonly collections: readonly string[] | null;
+  /** Filters by collection: what it grants of them; null: all. */
+  readonly where: object | null;
   /** ISO 8601. */
   readonly createdAt: string;
+}
+
+/** What a key is to grant besides its role. */
+export interface KeyLimits {
+  /** The only collections; they need not exist yet. Undefined: all. */
+  readonly collections?: readonly string[] | undefined;
+  /** `{"collection": filter}`, valid. */
+  readonly where?: object | undefined;
 }
 
 /** A key that was just made: the one time that its text can be seen. */
@@ -97,17 +107,16 @@ export class TenantStore implements KeyStore {
     if (deleted.length === 0) tenantNotFound(id);
   }
 
-  /**
-   * @param collections - the only ones it grants; they need not exist yet. Undefined: all.
-   * @throws {RealtimeError} `tenant_not_found`.
-   */
-  async createKey(tenant: string, role: KeyRole, collections?: readonly string[]): Promise<NewKey> {
+  /** @throws {RealtimeError} `tenant_not_found`. */
+  async createKey(tenant: string, role: KeyRole, limits: KeyLimits = {}): Promise<NewKey> {
     requireTenantId(tenant);
     const key = createKeyText(role);
     const id = createKeyId();
+    const collections = limits.collections === undefined ? null : [...limits.collections];
+    const filters = limits.where === undefined ? null : JSON.stringify(limits.where);
     await this.#query(
-      "insert into paperdb.keys (id, tenant_id, role, hash, collections) values ($1, $2, $3, $4, $5)",
-      [id, tenant, role, hashKey(key), collections === undefined ? null : [...collections]],
+      "insert into paperdb.keys (id, tenant_id, role, hash, collections, filters) values ($1, $2, $3, $4, $5, $6)",
+      [id, tenant, role, hashKey(key), collections, filters],
       tenant,
     );
     return { id, role, key };
@@ -119,7 +128,7 @@ export class TenantStore implements KeyStore {
     const found = await this.#query("select 1 from paperdb.tenants where id = $1", [tenant]);
     if (found.length === 0) tenantNotFound(tenant);
     return this.#query<KeyRow>(
-      `select id, role, collections, ${CREATED_AT} from paperdb.keys
+      `select id, role, collections, filters as "where", ${CREATED_AT} from paperdb.keys
        where tenant_id = $1 and ($2::text is null or id > $2) order by id limit $3`,
       [tenant, page.after ?? null, page.limit],
     );
@@ -181,7 +190,7 @@ export class TenantStore implements KeyStore {
   }
 }
 
-const STORED_KEYS = `select k.id, k.hash, k.role, k.collections, k.tenant_id as tenant, t.plan
+const STORED_KEYS = `select k.id, k.hash, k.role, k.collections, k.filters as "where", k.tenant_id as tenant, t.plan
   from paperdb.keys k join paperdb.tenants t on t.id = k.tenant_id`;
 
 type TenantRow = Tenant & QueryResultRow;

@@ -1,4 +1,5 @@
 import { RealtimeError } from "@paperdb/protocol";
+import type { GrantFilters } from "../auth/grant-filters.ts";
 
 /** What is known of a connection. */
 export interface ConnectionInfo {
@@ -15,6 +16,8 @@ export interface ConnectionInfo {
     readonly collections: readonly string[] | undefined;
     readonly topics: readonly string[] | undefined;
   };
+  /** What its key lets be seen of collections; absent: all. */
+  readonly keyFilters?: GrantFilters;
   readonly remoteAddress: string;
   /** ISO 8601. */
   readonly openedAt: string;

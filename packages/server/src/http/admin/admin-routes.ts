@@ -1,4 +1,5 @@
 import type { FastifyInstance } from "fastify";
+import type { FilterLimits } from "../../filter/filter-limits.ts";
 import type { TenantStore } from "../../tenants/tenant-store.ts";
 import { adminKeyCheck } from "./admin-key.ts";
 import { connectionRoutes } from "./connection-routes.ts";
@@ -10,6 +11,8 @@ import { tenantRoutes } from "./tenant-routes.ts";
 export interface AdminDependencies {
   readonly store: TenantStore;
   readonly adminKey: string;
+  /** Of a key's filters. */
+  readonly filterLimits: FilterLimits;
   readonly connections: ConnectionDirectory;
 }
 
@@ -23,7 +26,7 @@ export function adminRoutes(app: FastifyInstance, dependencies: AdminDependencie
         next();
       });
       tenantRoutes(admin, dependencies.store);
-      keyRoutes(admin, dependencies.store);
+      keyRoutes(admin, dependencies.store, dependencies.filterLimits);
       connectionRoutes(admin, dependencies.connections);
       done();
     },

@@ -34,6 +34,10 @@ export const keySchema = z
     id: z.string(),
     role,
     collections: z.array(z.string()).nullable().describe("The only ones it grants; null: all"),
+    where: z
+      .custom<object | null>()
+      .meta({ type: ["object", "null"] })
+      .describe("Filters by collection: what it grants of them; null: all"),
     createdAt,
   })
   .meta({ id: "Key" });
@@ -67,7 +71,10 @@ export const planBody = z.strictObject({ plan });
 export const newKeyBody = z.strictObject({
   role: role.describe("anon: subscribe; secret: also publish"),
   collections: collections.optional().describe("The only ones it grants; they need not exist yet"),
-  where: z.unknown().optional().describe("Not available yet"),
+  where: z
+    .unknown()
+    .optional()
+    .describe('Filters by collection, `{"todos":{"owner":"ada"}}`: the only documents it grants of them'),
 });
 
 /** A key that was just made. */

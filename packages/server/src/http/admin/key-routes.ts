@@ -1,7 +1,8 @@
-import { RealtimeError } from "@paperdb/protocol";
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
+import { checkFilters } from "../../auth/grant-filters.ts";
+import type { FilterLimits } from "../../filter/filter-limits.ts";
 import type { TenantStore } from "../../tenants/tenant-store.ts";
 import {
   keyParams,
@@ -19,7 +20,7 @@ import { cutPage } from "./page.ts";
 const TAGS = { tags: ["admin"], security: [{ bearer: [] }] };
 
 /** `/tenants/:id/keys`. */
-export function keyRoutes(app: FastifyInstance, store: TenantStore): void {
+export function keyRoutes(app: FastifyInstance, store: TenantStore, filterLimits: FilterLimits): void {
   const routes = app.withTypeProvider<ZodTypeProvider>();
   routes.route({
     method: "POST",
@@ -32,13 +33,9 @@ export function keyRoutes(app: FastifyInstance, store: TenantStore): void {
       response: { 201: newKeySchema, ...problems(404, 415) },
     },
     handler: async ({ params, body }, reply) => {
-      if (body.where !== undefined) {
-        throw new RealtimeError(
-          "filter_not_supported",
-          '"where" in the body: this version has no filters yet. Leave it out; "collections" limits a key.',
-        );
-      }
-      const created = await store.createKey(params.id, body.role, body.collections);
+      const { role, collections } = body;
+      const where = checkFilters(body.where, { origin: "where", collections, limits: filterLimits });
+      const created = await store.createKey(params.id, role, { collections, where });
       return reply.code(201).header("cache-control", "no-store").send(created);
     },
   });

@@ -3,12 +3,16 @@ import { escapeIdentifier, escapeLiteral } from "pg";
 import { channelPrefix, CONTROL_CHANNEL } from "./channels.ts";
 import type { NotifySettings } from "./settings.ts";
 import type { CapturedTable } from "./table.ts";
+import { PRIOR_SEPARATOR } from "./wire.ts";
 
 /** How the names of all our triggers begin. `!` sorts before other triggers' names, and AFTER triggers fire in the order of their names. */
 export const TRIGGER_NAME_PREFIX = "!paperdb_realtime";
 
 /** Raised when what the functions do changes, so that they are made anew. */
-const CAPTURE_VERSION = 3;
+const CAPTURE_VERSION = 4;
+
+/** A row trigger with this argument sends the row before an update too, see `wire.ts`. */
+export const PRIOR_ARGUMENT = "prior";
 
 /** The bounds that a capture function carries. */
 export type CaptureLimits = Pick<
@@ -61,22 +65,23 @@ export function captureFunctionSource(table: CapturedTable, limits: CaptureLimit
   const oid = escapeLiteral(String(table.oid));
   const composite = table.primaryKey.length > 1;
   const tenant = escapeIdentifier(table.tenantColumn);
-  const bounds = [
-    limits.maxDocumentBytes,
-    limits.maxNotifyBytesPerTransaction,
-    limits.inlineOutboxThresholdBytes,
-  ].join(", ");
-  const send = (kind: string, row: "OLD" | "NEW"): string => {
-    const owner = row === "OLD" ? "old_tenant" : "new_tenant";
-    const id = row === "OLD" ? "old_id" : "new_id";
-    return `PERFORM paperdb.send('flc_rt_' || md5(${hashed(table, owner, encoding)}), '${kind}', ${oid}, ${owner}, ${id}, ${String(composite)}, row_to_json(${row})::text, ${bounds});`;
-  };
+  const { maxDocumentBytes } = limits;
+  const budget = `${String(limits.maxNotifyBytesPerTransaction)}, ${String(limits.inlineOutboxThresholdBytes)}`;
+  const bounds = `${String(maxDocumentBytes)}, ${budget}`;
+  const call = (kind: string, owner: string, id: string, rest: string): string =>
+    `PERFORM paperdb.send('flc_rt_' || md5(${hashed(table, owner, encoding)}), '${kind}', ${oid}, ${owner}, ${id}, ${String(composite)}, ${rest});`;
+  const send = (kind: string, row: "OLD" | "NEW"): string =>
+    row === "OLD"
+      ? call(kind, "old_tenant", "old_id", `row_to_json(OLD)::text, ${bounds}`)
+      : call(kind, "new_tenant", "new_id", `row_to_json(NEW)::text, ${bounds}`);
   return `
 -- paperdb ${captureMarker(table)}
 #variable_conflict use_variable
 DECLARE
   old_tenant text; new_tenant text;
   old_id text; new_id text;
+  old_row text; new_row text;
+  room bigint;
 BEGIN
   -- Everybody may execute this function; on any other table it does nothing.
   IF TG_RELID <> ${oid}::oid AND pg_partition_root(TG_RELID)::oid IS DISTINCT FROM ${oid}::oid THEN
@@ -95,7 +100,15 @@ BEGIN
     new_id := ${documentId(table, "NEW")};
   END IF;
   IF old_tenant COLLATE "C" = new_tenant AND old_id COLLATE "C" = new_id THEN
-    ${send("u", "NEW")}
+    IF TG_NARGS > 0 THEN
+      new_row := row_to_json(NEW)::text;
+      old_row := row_to_json(OLD)::text;
+      -- Each may be as long as a document; with no room at all, it is lost.
+      room := CASE WHEN greatest(octet_length(new_row), octet_length(old_row)) <= ${String(maxDocumentBytes)} THEN ${String(2 * maxDocumentBytes + 1)} ELSE 0 END;
+      ${call("u", "new_tenant", "new_id", `new_row || chr(${String(PRIOR_SEPARATOR.charCodeAt(0))}) || old_row, room, ${budget}`)}
+    ELSE
+      ${send("u", "NEW")}
+    END IF;
   ELSE
     IF old_tenant IS NOT NULL THEN
       ${send("d", "OLD")}

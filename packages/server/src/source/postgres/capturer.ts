@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import type { Catalog } from "./catalog.ts";
 import type { Collections } from "./collections.ts";
 import type { SourceDatabase } from "./database.ts";
-import { isCaptured, isCapturedWithin } from "./installed.ts";
+import { isCaptured, isCapturedWithin, sendsPrior } from "./installed.ts";
 import { TriggerInstaller } from "./installer.ts";
 import { justChanged } from "./just-changed.ts";
 import type { NotifySettings } from "./settings.ts";
@@ -19,6 +19,9 @@ export class Capturer {
   /** The tables whose triggers were found or put in place, by collection. */
   readonly #captured = new Map<string, CapturedTable>();
   readonly #capturing = new Map<string, Promise<CapturedTable>>();
+  readonly #capturingPrior = new Map<string, Promise<CapturedTable>>();
+  /** Collections whose updates are to be sent with the row before, for as long as this server runs. */
+  readonly #withPrior = new Set<string>();
 
   /** @param signal - gives all its work up. */
   constructor(
@@ -42,14 +45,30 @@ export class Capturer {
   async capture(collection: string): Promise<CapturedTable> {
     const captured = this.#captured.get(collection);
     if (captured !== undefined) return captured;
-    let capturing = this.#capturing.get(collection);
-    if (capturing === undefined) {
-      capturing = this.#capture(collection).finally(() => {
-        this.#capturing.delete(collection);
-      });
-      this.#capturing.set(collection, capturing);
+    return shareWork(this.#capturing, collection, () =>
+      this.#capture(collection, this.#withPrior.has(collection)),
+    );
+  }
+
+  /**
+   * As {@link capture}, and every update is sent with the row before it, which stays so.
+   *
+   * @throws {RealtimeError} as {@link capture}.
+   */
+  async captureWithPrior(collection: string): Promise<CapturedTable> {
+    const captured = this.#captured.get(collection);
+    if (captured !== undefined && sendsPrior(captured)) {
+      this.#withPrior.add(collection);
+      return captured;
     }
-    return capturing;
+    const table = await shareWork(this.#capturingPrior, collection, () => this.#capture(collection, true));
+    this.#withPrior.add(collection);
+    return table;
+  }
+
+  /** Whether the table's changes are captured as they are to be. */
+  isCaptured(table: CapturedTable): boolean {
+    return isCaptured(table) && (!this.#withPrior.has(table.collection) || sendsPrior(table));
   }
 
   /**
@@ -59,8 +78,9 @@ export class Capturer {
    */
   async repair(table: CapturedTable, timeoutMs: number): Promise<boolean> {
     this.forget(table.collection);
-    if (isCaptured(table)) return false;
-    const { announced } = await this.#installer.install(table, timeoutMs);
+    if (this.isCaptured(table)) return false;
+    const withPrior = this.#withPrior.has(table.collection);
+    const { announced } = await this.#installer.install(table, withPrior, timeoutMs);
     return announced;
   }
 
@@ -77,7 +97,7 @@ export class Capturer {
   forgetChanged(collections: Collections): void {
     for (const [collection, captured] of this.#captured) {
       const table = collections.tables.get(collection);
-      if (table === undefined || !isCaptured(table) || !isSameHistory(table, captured)) {
+      if (table === undefined || !this.isCaptured(table) || !isSameHistory(table, captured)) {
         this.#captured.delete(collection);
       }
     }
@@ -85,21 +105,38 @@ export class Capturer {
 
   /** Resolves when no work is going on any more. */
   async settled(): Promise<void> {
-    await Promise.allSettled(this.#capturing.values());
+    await Promise.allSettled([...this.#capturing.values(), ...this.#capturingPrior.values()]);
   }
 
   /** What is asked for may be younger than the last reading. */
-  async #capture(collection: string): Promise<CapturedTable> {
+  async #capture(collection: string, withPrior: boolean): Promise<CapturedTable> {
+    const isDone = (found: CapturedTable): boolean => !withPrior || sendsPrior(found);
     let table = (await this.#catalog.refresh()).tables.get(collection);
     if (table === undefined) {
       throw new RealtimeError("collection_not_found", `There is no collection "${collection}".`);
     }
-    if (!isCapturedWithin(table, this.#settings, this.#database.encoding)) {
-      await this.#installer.install(table);
+    if (!isCapturedWithin(table, this.#settings, this.#database.encoding) || !isDone(table)) {
+      await this.#installer.install(table, withPrior);
       table = (await this.#catalog.refresh()).tables.get(collection);
     }
-    if (table === undefined || !isCaptured(table)) throw justChanged(collection);
+    if (table === undefined || !isCaptured(table) || !isDone(table)) throw justChanged(collection);
     this.#captured.set(collection, table);
     return table;
   }
+}
+
+/** What is under way for a collection serves all who ask meanwhile. */
+async function shareWork(
+  underWay: Map<string, Promise<CapturedTable>>,
+  collection: string,
+  begin: () => Promise<CapturedTable>,
+): Promise<CapturedTable> {
+  let work = underWay.get(collection);
+  if (work === undefined) {
+    work = begin().finally(() => {
+      underWay.delete(collection);
+    });
+    underWay.set(collection, work);
+  }
+  return work;
 }

@@ -5,7 +5,6 @@ import type { ChannelKey } from "../change-source.ts";
 import type { Capturer } from "./capturer.ts";
 import type { Catalog } from "./catalog.ts";
 import type { SourceDatabase } from "./database.ts";
-import { isCaptured } from "./installed.ts";
 import type { NotifySettings } from "./settings.ts";
 import type { SourceStats } from "./stats.ts";
 import { isSameHistory } from "./table.ts";
@@ -111,7 +110,8 @@ export class CatalogFollower {
   }
 
   #needsRepair(watched: WatchedCollection, table: CapturedTable): boolean {
-    return this.#toReset.has(watched.name) || !isCaptured(table) || !isSameHistory(table, watched.table);
+    if (this.#toReset.has(watched.name) || !isSameHistory(table, watched.table)) return true;
+    return !this.#options.capturer.isCaptured(table);
   }
 
   async #repair(

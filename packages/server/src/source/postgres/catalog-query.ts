@@ -23,6 +23,7 @@ export interface CatalogTable {
         functionName: string,
         sourceMd5: string,
         marker: string | null,
+        sendsPrior: boolean,
       ])[]
     | null;
 }
@@ -43,7 +44,7 @@ with recursive tables as (
   select p.root, i.inhrelid, i.xmin::text from partitions p join pg_catalog.pg_inherits i on i.inhparent = p.oid
 ), triggers as (
   select coalesce(p.root, t.tgrelid) as root, t.tgrelid, t.tgname, t.tgenabled, f.proname,
-    pg_catalog.md5(f.prosrc) as md5, ${MARKER} as marker
+    pg_catalog.md5(f.prosrc) as md5, ${MARKER} as marker, t.tgnargs > 0 as prior
   from pg_catalog.pg_trigger t
   join pg_catalog.pg_proc f on f.oid = t.tgfoid
   left join partitions p on p.oid = t.tgrelid
@@ -64,7 +65,7 @@ select t.oid::bigint as oid, t.nspname as schema, t.relname as name,
     where d.adrelid = t.oid and a.attgenerated = 'v') as virtual_columns,
   (select json_agg(json_build_array(p.oid::bigint, p.attached) order by p.oid)
     from partitions p where p.root = t.oid) as partitions,
-  (select json_agg(json_build_array(g.tgrelid::bigint, g.tgname, g.tgenabled, g.proname, g.md5, g.marker)
+  (select json_agg(json_build_array(g.tgrelid::bigint, g.tgname, g.tgenabled, g.proname, g.md5, g.marker, g.prior)
       order by g.tgrelid, g.tgname)
     from triggers g where g.root = t.oid) as triggers
 from tables t
@@ -86,7 +87,8 @@ export async function fetchTriggers(
 ): Promise<readonly InstalledTrigger[]> {
   const result = await client.query<Omit<InstalledTrigger, "relationOid"> & { relationOid: string }>(
     `select t.tgrelid::bigint as "relationOid", t.tgname as name, t.tgenabled = 'A' as always,
-       f.proname as "functionName", pg_catalog.md5(f.prosrc) as "sourceMd5", ${MARKER} as marker
+       f.proname as "functionName", pg_catalog.md5(f.prosrc) as "sourceMd5", ${MARKER} as marker,
+       t.tgnargs > 0 as "sendsPrior"
      from pg_catalog.pg_trigger t join pg_catalog.pg_proc f on f.oid = t.tgfoid
      where t.tgrelid = any($1::oid[]) and pg_catalog.starts_with(t.tgname::text, $2)`,
     [relations, TRIGGER_NAME_PREFIX],

@@ -1,6 +1,8 @@
 import { RealtimeError } from "@paperdb/protocol";
 import type { Logger } from "pino";
 import { ListenerDownError } from "../../postgres/listener.ts";
+import { quoteQualifiedName } from "../../postgres/identifier.ts";
+import type { QualifiedName } from "../../postgres/identifier.ts";
 import type { PgListener } from "../../postgres/listener.ts";
 import type { ChannelKey } from "../change-source.ts";
 import type { Capturer } from "./capturer.ts";
@@ -20,6 +22,10 @@ export interface ChannelWatcherOptions {
   readonly log: Logger;
   /** A channel that was not received before is LISTENed, and nobody has been told yet. */
   readonly began: () => void;
+  /** Resolves once all that committed before is received. */
+  readonly passBarrier: () => Promise<unknown>;
+  /** What comes from now on has what filters need. */
+  readonly filtered: (collection: string, columns: readonly string[]) => void;
 }
 
 /** LISTENs to the channels that are watched. How long one lingers without subscriptions is the hub's to decide. */
@@ -50,6 +56,28 @@ export class ChannelWatcher {
     }
     // The collection may have been dropped meanwhile, and nobody was told of this watch.
     if (watches.get(key) !== watch) throw justChanged(key.collection);
+  }
+
+  /**
+   * Resolves once every later change of the collection comes with what filters need.
+   *
+   * @throws {RealtimeError} `collection_not_found`, `collection_not_usable`, `source_unavailable`.
+   */
+  async filter(collection: string, hiddenFields: ReadonlySet<string>): Promise<void> {
+    const { capturer, watches } = this.#options;
+    try {
+      const { name, hidden, virtualColumns } = await capturer.captureWithPrior(collection);
+      const columns = [...hiddenFields].filter((field) => hidden.has(field));
+      const unknown = columns.find((column) => virtualColumns.includes(column));
+      if (unknown !== undefined) throw unknownColumn(name, unknown);
+      const known = watches.filteredColumns(collection);
+      if (known !== undefined && columns.every((column) => known.has(column))) return;
+      // What committed before it was captured so is still on its way.
+      await this.#options.passBarrier();
+      this.#options.filtered(collection, columns);
+    } catch (error) {
+      throw this.#explain(error);
+    }
   }
 
   /** Stops listening to a channel; one that is not watched is left alone. */
@@ -101,4 +129,11 @@ export class ChannelWatcher {
       { cause: error, retryAfterSeconds: 1 },
     );
   }
+}
+
+function unknownColumn(table: QualifiedName, column: string): RealtimeError {
+  return new RealtimeError(
+    "collection_not_usable",
+    `The column "${column}" of the table ${quoteQualifiedName(table)} cannot be used by filters in notify mode, since a trigger does not see the value of a virtual generated column: make it STORED, or filter by another column.`,
+  );
 }

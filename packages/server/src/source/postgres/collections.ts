@@ -122,13 +122,14 @@ function toTable(
     partitions: (entry.partitions ?? []).map(([partition]) => partition),
     attachments: JSON.stringify(entry.partitions ?? []),
     triggers: (entry.triggers ?? []).map(
-      ([relationOid, trigger, enabled, functionName, sourceMd5, marker]) => ({
+      ([relationOid, trigger, enabled, functionName, sourceMd5, marker, sendsPrior]) => ({
         relationOid,
         name: trigger,
         always: enabled === "A",
         functionName,
         sourceMd5,
         marker,
+        sendsPrior,
       }),
     ),
   };

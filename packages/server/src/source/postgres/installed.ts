@@ -30,6 +30,11 @@ export function isCaptured(table: CapturedTable): boolean {
   );
 }
 
+/** Whether every update is sent with the row before, of a table that {@link isCaptured}. */
+export function sendsPrior(table: CapturedTable): boolean {
+  return table.triggers.every((trigger) => trigger.sendsPrior || trigger.name !== rowTriggerName(table));
+}
+
 /** As {@link isCaptured}, and with exactly these limits. */
 export function isCapturedWithin(table: CapturedTable, limits: CaptureLimits, encoding: string): boolean {
   const md5 = createHash("md5")

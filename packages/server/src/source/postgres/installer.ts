@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { RealtimeError } from "@paperdb/protocol";
-import { DatabaseError, escapeIdentifier } from "pg";
+import { DatabaseError, escapeIdentifier, escapeLiteral } from "pg";
 import type { Pool, PoolClient } from "pg";
 import type { Logger } from "pino";
 import { quoteQualifiedName } from "../../postgres/identifier.ts";
 import {
+  PRIOR_ARGUMENT,
   TRIGGER_NAME_PREFIX,
   captureFunctionName,
   captureFunctionSql,
@@ -16,7 +17,7 @@ import { CONTROL_CHANNEL } from "./channels.ts";
 import type { SourceDatabase } from "./database.ts";
 import { handToOwners } from "./function-owner.ts";
 import { inInstallation } from "./installation.ts";
-import { isCaptured, isCapturedWithin } from "./installed.ts";
+import { isCaptured, isCapturedWithin, sendsPrior } from "./installed.ts";
 import type { NotifySettings } from "./settings.ts";
 import type { CapturedTable } from "./table.ts";
 import { controlPayload } from "./wire.ts";
@@ -63,10 +64,12 @@ export class TriggerInstaller {
    * transaction holds it that was there at the attempt before: waiting behind that one
    * would only hold up the application's writes.
    *
+   * @param withPrior - updates are to be sent with the row before; where they are so already, they stay so.
    * @throws {RealtimeError} `source_unavailable` when the table stays locked, `collection_not_usable` without the right to it.
    */
   async install(
     table: CapturedTable,
+    withPrior: boolean,
     timeoutMs: number = this.#settings.installTimeoutMs,
   ): Promise<Installation> {
     const deadline = Date.now() + timeoutMs;
@@ -77,7 +80,7 @@ export class TriggerInstaller {
       const holders = await fetchHolders(this.#database.pool, [table.oid, ...table.partitions]);
       const held = holders.some((holder) => former.has(holder));
       former = new Set(holders);
-      const outcome = held ? undefined : await this.#tryOnce(table, shown);
+      const outcome = held ? undefined : await this.#tryOnce(table, withPrior, shown);
       if (outcome !== undefined && "announced" in outcome) {
         this.#log.info({ collection: table.collection }, "Installed the triggers of a collection");
         return outcome;
@@ -89,9 +92,13 @@ export class TriggerInstaller {
   }
 
   /** @returns a failure that is worth another attempt as well. */
-  async #tryOnce(table: CapturedTable, shown: string): Promise<DatabaseError | Installation> {
+  async #tryOnce(
+    table: CapturedTable,
+    withPrior: boolean,
+    shown: string,
+  ): Promise<DatabaseError | Installation> {
     try {
-      return await this.#attempt(table);
+      return await this.#attempt(table, withPrior);
     } catch (error) {
       if (!(error instanceof DatabaseError)) throw error;
       if (error.code === INSUFFICIENT_PRIVILEGE) throw notOwner(shown, error);
@@ -100,13 +107,16 @@ export class TriggerInstaller {
     }
   }
 
-  async #attempt(table: CapturedTable): Promise<Installation> {
+  async #attempt(table: CapturedTable, withPrior: boolean): Promise<Installation> {
     return inInstallation(this.#database.pool, this.#settings.lockTimeoutMs, async (client) => {
       await this.#lock(client, table);
       const current = await fetchCurrent(client, table);
       // Another server may have been here since: what it put in place is not touched again.
-      if (!isCapturedWithin(current, this.#settings, this.#database.encoding)) {
-        await this.#create(client, table);
+      const { encoding } = this.#database;
+      if (!isCapturedWithin(current, this.#settings, encoding) || (withPrior && !sendsPrior(current))) {
+        // Another server may need the rows before.
+        const argument = withPrior || current.triggers.some((trigger) => trigger.sendsPrior);
+        await this.#create(client, table, argument ? escapeLiteral(PRIOR_ARGUMENT) : "");
       }
       // Whatever was not captured until now is lost to every server that watches the table, not only to this one.
       const announced = !isCaptured(current);
@@ -123,24 +133,24 @@ export class TriggerInstaller {
     await client.query("SET LOCAL statement_timeout = 0");
   }
 
-  async #create(client: PoolClient, table: CapturedTable): Promise<void> {
-    const functionName = `FUNCTION paperdb.${escapeIdentifier(captureFunctionName(table))}()`;
-    const capture = `EXECUTE ${functionName}`;
+  /** @param argument - of the row trigger, as SQL. */
+  async #create(client: PoolClient, table: CapturedTable, argument: string): Promise<void> {
+    const functionName = `FUNCTION paperdb.${escapeIdentifier(captureFunctionName(table))}`;
     const shown = quoteQualifiedName(table.name);
     await client.query(captureFunctionSql(table, this.#settings, this.#database.encoding));
     // Whoever owns the table, then and later, may add partitions to it, and the triggers go along.
-    await client.query(`GRANT EXECUTE ON ${functionName} TO PUBLIC`);
+    await client.query(`GRANT EXECUTE ON ${functionName}() TO PUBLIC`);
     await handToOwners(client);
     const rowTrigger = escapeIdentifier(rowTriggerName(table));
     await client.query(
-      `CREATE OR REPLACE TRIGGER ${rowTrigger} AFTER INSERT OR UPDATE OR DELETE ON ${shown} FOR EACH ROW ${capture}`,
+      `CREATE OR REPLACE TRIGGER ${rowTrigger} AFTER INSERT OR UPDATE OR DELETE ON ${shown} FOR EACH ROW EXECUTE ${functionName}(${argument})`,
     );
     await client.query(`ALTER TABLE ${shown} ENABLE ALWAYS TRIGGER ${rowTrigger}`);
     // Statement triggers are not handed down to partitions.
     const truncateTrigger = escapeIdentifier(truncateTriggerName(table));
     for (const { shown: relation } of await fetchRelations(client, table)) {
       await client.query(
-        `CREATE OR REPLACE TRIGGER ${truncateTrigger} AFTER TRUNCATE ON ${relation} FOR EACH STATEMENT ${capture}`,
+        `CREATE OR REPLACE TRIGGER ${truncateTrigger} AFTER TRUNCATE ON ${relation} FOR EACH STATEMENT EXECUTE ${functionName}()`,
       );
       await client.query(`ALTER TABLE ${relation} ENABLE ALWAYS TRIGGER ${truncateTrigger}`);
     }

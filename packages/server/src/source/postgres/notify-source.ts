@@ -123,6 +123,10 @@ export class PostgresNotifySource implements ChangeSource {
       began: () => {
         this.#receiver.advance();
       },
+      passBarrier: () => this.#barriers.pass(),
+      filtered: (collection, columns) => {
+        this.#receiver.filter(collection, columns);
+      },
     });
     this.#follower = new CatalogFollower({
       ...shared,
@@ -191,6 +195,12 @@ export class PostgresNotifySource implements ChangeSource {
 
   unwatch(key: ChannelKey): void {
     this.#watcher.unwatch(key);
+  }
+
+  async needPrior(collection: string, hiddenFields: ReadonlySet<string>): Promise<void> {
+    this.#requireLive();
+    await this.#watcher.filter(collection, hiddenFields);
+    this.#requireLive();
   }
 
   async snapshot(

@@ -54,7 +54,7 @@ function setUp() {
     stats: emptyStats(),
     log: pino({ level: "silent" }),
   });
-  return { receiver, channel, told, fetches };
+  return { receiver, watches, channel, told, fetches };
 }
 
 describe("Receiver", () => {
@@ -79,6 +79,41 @@ describe("Receiver", () => {
     receiver.push(channel, insert("2"));
     await turn();
     expect(told).toEqual(["lost: overloaded", "topics lost: overloaded", "2"]);
+  });
+
+  it("delivers no update without its prior document once a collection is filtered", async () => {
+    const update = (id: string, prior = "") => `["u",1,"7.1",5,"a","${id}",0]\n{"id":${id}}${prior}`;
+    const { receiver, channel, told } = setUp();
+    receiver.push(channel, update("1"));
+    await turn();
+    receiver.filter("todos", []);
+    receiver.push(channel, update("2"));
+    receiver.push(channel, update("3", '\u001e{"id":0}'));
+    receiver.push(channel, insert("4"));
+    await turn();
+    receiver.filter("todos", []);
+    expect(told).toEqual(["1", "lost: prior_unknown", "lost: prior_unknown", "3", "4"]);
+  });
+
+  it("takes nothing back when a collection is filtered whose prior documents are known", async () => {
+    const { receiver, channel, told } = setUp();
+    receiver.push(channel, insert("1"));
+    await turn();
+    receiver.filter("todos", []);
+    expect(told).toEqual(["1"]);
+  });
+
+  it("delivers nothing when filters name a column that is virtual now", async () => {
+    const { receiver, watches, channel, told } = setUp();
+    receiver.filter("todos", ["state"]);
+    receiver.push(channel, insert("1"));
+    await turn();
+    for (const collection of watches.collections()) {
+      collection.table = { ...TABLE, hidden: new Set(["state"]), virtualColumns: ["state"] };
+    }
+    receiver.push(channel, insert("2"));
+    await turn();
+    expect(told).toEqual(["1", "lost: prior_unknown"]);
   });
 
   it.each([

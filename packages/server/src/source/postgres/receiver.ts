@@ -5,12 +5,13 @@ import type { ChangeSink, ChannelKey, SourceEvent } from "../change-source.ts";
 import { CONTROL_CHANNEL, PUBLISH_CHANNEL } from "./channels.ts";
 import { ChunkAssembler } from "./chunk-assembler.ts";
 import { documentJson } from "../document-json.ts";
+import { documentsOf } from "./documents.ts";
 import { NotificationQueue } from "./notification-queue.ts";
 import type { Notification } from "./notification-queue.ts";
 import type { NotifyBarriers } from "./notify-barriers.ts";
 import type { NotifySettings } from "./settings.ts";
 import type { SourceStats } from "./stats.ts";
-import type { Watch, Watches } from "./watches.ts";
+import type { Watch, WatchedCollection, Watches } from "./watches.ts";
 import { parseControlMessage, parseMessage } from "./wire.ts";
 import type { CaptureMessage, Message } from "./wire.ts";
 
@@ -50,7 +51,7 @@ export class Receiver {
 
   constructor(options: ReceiverOptions) {
     this.#options = options;
-    this.#chunks = new ChunkAssembler(options.settings.maxDocumentBytes + MESSAGE_BYTES_BESIDES_BODY);
+    this.#chunks = new ChunkAssembler(2 * options.settings.maxDocumentBytes + MESSAGE_BYTES_BESIDES_BODY);
     this.#queue = new NotificationQueue(
       options.settings.maxPendingBytes,
       (notification) => this.#handle(notification),
@@ -179,6 +180,12 @@ export class Receiver {
     if (keys.length > 0) this.lost(keys, "change_too_large");
   }
 
+  /** From now on the collection's channels have what filters need, or are reset. */
+  filter(collection: string, columns: Iterable<string>): void {
+    const keys = this.#options.watches.filter(collection, columns);
+    if (keys.length > 0) this.lost(keys, "prior_unknown");
+  }
+
   #control(payload: string): void {
     const message = parseControlMessage(payload);
     if (message === undefined) {
@@ -216,6 +223,11 @@ export class Receiver {
   }
 
   #gather(watch: Watch, message: CaptureMessage, kind: "i" | "u" | "d"): void {
+    const { collection } = watch;
+    if (!this.#isFilterable(collection, message)) {
+      this.lost([watch.key], "prior_unknown");
+      return;
+    }
     this.#sequence += 1;
     this.#options.stats.changes += 1;
     this.#gathered.push({
@@ -226,9 +238,20 @@ export class Receiver {
       body: {
         type: TYPES[kind],
         documentId: message.composite ? documentJson(message.subject) : message.subject,
-        document: documentJson(message.body, watch.collection.table.hidden),
+        ...documentsOf(message, collection.table),
       },
     });
+  }
+
+  /** Whether filters can be applied to it, where somebody filters. */
+  #isFilterable(collection: WatchedCollection, { kind, prior }: CaptureMessage): boolean {
+    const filtered = this.#options.watches.filteredColumns(collection.name);
+    const isPriorUnknown = kind === "u" && prior === undefined;
+    if (filtered === undefined) {
+      if (isPriorUnknown) collection.hasUnknownPrior = true;
+      return true;
+    }
+    return !isPriorUnknown && !collection.table.virtualColumns.some((column) => filtered.has(column));
   }
 
   #flush(): undefined | Promise<void> {

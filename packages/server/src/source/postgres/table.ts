@@ -33,6 +33,8 @@ export interface InstalledTrigger {
   readonly functionName: string;
   readonly sourceMd5: string;
   readonly marker: string | null;
+  /** Updates are sent with the row before. */
+  readonly sendsPrior: boolean;
 }
 
 /** Whether changes of before and of now belong to one history of a collection. */

@@ -9,6 +9,8 @@ export interface WatchedCollection {
   /** As it was when its first watch began, or when its subscribers were reset last. */
   table: CapturedTable;
   readonly watches: Set<Watch>;
+  /** An update was delivered without its prior document. */
+  hasUnknownPrior: boolean;
 }
 
 /** One channel that is received. */
@@ -28,6 +30,8 @@ export class Watches {
   readonly #byId = new Map<string, Watch>();
   readonly #byNotifyChannel = new Map<string, Watch[]>();
   readonly #byCollection = new Map<string, WatchedCollection>();
+  /** Collections that are filtered, watched or not → the hidden columns that filters name. */
+  readonly #filtered = new Map<string, ReadonlySet<string>>();
 
   get size(): number {
     return this.#byId.size;
@@ -81,6 +85,20 @@ export class Watches {
       .map((watch) => watch.key);
   }
 
+  /** The hidden columns that filters of the collection name; undefined while nobody filters it. */
+  filteredColumns(collection: string): ReadonlySet<string> | undefined {
+    return this.#filtered.get(collection);
+  }
+
+  /** @returns the channels of the collection, if updates were delivered whose prior documents nobody knows. */
+  filter(name: string, columns: Iterable<string>): readonly ChannelKey[] {
+    this.#filtered.set(name, new Set([...(this.filteredColumns(name) ?? []), ...columns]));
+    const collection = this.#byCollection.get(name);
+    if (collection?.hasUnknownPrior !== true) return [];
+    collection.hasUnknownPrior = false;
+    return keysOf(collection);
+  }
+
   clear(): void {
     this.#byId.clear();
     this.#byNotifyChannel.clear();
@@ -90,7 +108,7 @@ export class Watches {
   #collection(name: string, table: CapturedTable): WatchedCollection {
     let collection = this.#byCollection.get(name);
     if (collection === undefined) {
-      collection = { name, table, watches: new Set() };
+      collection = { name, table, watches: new Set(), hasUnknownPrior: false };
       this.#byCollection.set(name, collection);
     }
     return collection;

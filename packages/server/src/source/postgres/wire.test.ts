@@ -22,6 +22,21 @@ describe("parseMessage", () => {
     expect(message).toMatchObject({ tenant: "a\nb", composite: true, body: '{"a":\n1}' });
   });
 
+  it("reads the row before an update, and nothing else of more than one row", () => {
+    const message = parseMessage(`${HEADER}\n{"a":\n1}\u001e{"a": 2}`);
+    expect(message).toMatchObject({ body: '{"a":\n1}', prior: '{"a": 2}' });
+    for (const text of [
+      `${HEADER}\n{}\u001e`,
+      `${HEADER}\n{}\u001e[]`,
+      `${HEADER}\n\u001e{}`,
+      `${HEADER}\n{}\u001e{}\u001e{}`,
+      '["i",1,"1.1",1,"a","7",0]\n{}\u001e{}',
+      '["d",1,"1.1",1,"a","7",0]\n{}\u001e{}',
+    ]) {
+      expect(parseMessage(text)).toBeUndefined();
+    }
+  });
+
   it("reads an event with any JSON value, and a lost notice without a body", () => {
     expect(parseMessage('["p",1,1,0,"a","t",0]\nnull')).toMatchObject({ kind: "p", body: "null" });
     expect(parseMessage('["x",0,0,5,"a","",0]')).toEqual({ kind: "x", tableOid: 5, tenant: "a" });

@@ -5,6 +5,7 @@ import { isTopic } from "@paperdb/protocol";
  *
  * A message is a header, a JSON array on one line, a line feed, and a body, the row
  * as PostgreSQL writes it: `["u",<ms>,"<txid>.<seq>",<table oid>,"<tenant>","<document id>",<1 if composite>]`.
+ * The body of an update may be followed by {@link PRIOR_SEPARATOR} and the row before it.
  * Kinds: `i` insert, `u` update, `d` delete, `p` publish (the topic in place of the document id), `x` lost.
  * It travels in one notification; in contiguous base64 chunks `#<txid>.<seq>:<i>:<n>:<data>`;
  * or as a row of the outbox, `@<id>`.
@@ -24,6 +25,8 @@ export interface CaptureMessage {
   /** Whether the document id is a JSON array of several columns. */
   readonly composite: boolean;
   readonly body: string;
+  /** The row before an update, where it was asked for. */
+  readonly prior?: string;
 }
 
 /** A change that is not delivered: the channel is to be reset. */
@@ -38,6 +41,9 @@ export const MAX_INLINE_BYTES = 7_900;
 
 /** As base64, with its line feeds and the chunk's own header, this fits a notification. */
 export const CHUNK_BYTES = 5_850;
+
+/** Stands nowhere in a JSON text: JSON's record separator. */
+export const PRIOR_SEPARATOR = "\u001e";
 
 /** What can be a tenant: 1 to 200 code points without control characters and halves of characters. */
 const TENANT_ID = /^[^\p{Cc}\p{Cs}]{1,200}$/u;
@@ -63,8 +69,9 @@ export function parseMessage(text: string, trusted = false): Message | undefined
   // Functions of before a snapshot could be taken: what one saw of this change could not be told.
   if (transaction === undefined && kind !== "p") return { kind: "x", tableOid, tenant };
   if (kind === "p" && !(TENANT_ID.test(tenant) && isTopic(subject))) return undefined;
-  const body = headerEnd === -1 ? "" : text.slice(headerEnd + 1);
-  if (!trusted && !isBody(body, kind)) return undefined;
+  const sent = headerEnd === -1 ? "" : text.slice(headerEnd + 1);
+  const [body, prior] = kind === "u" ? splitOnce(sent, PRIOR_SEPARATOR) : [sent];
+  if (!trusted && !(isBody(body, kind) && (prior === undefined || isBody(prior, kind)))) return undefined;
   return {
     kind,
     sentAtMs,
@@ -74,7 +81,13 @@ export function parseMessage(text: string, trusted = false): Message | undefined
     subject,
     composite: composite === 1,
     body,
+    ...(prior === undefined ? {} : { prior }),
   };
+}
+
+function splitOnce(text: string, separator: string): readonly [before: string, after?: string] {
+  const place = text.indexOf(separator);
+  return place === -1 ? [text] : [text.slice(0, place), text.slice(place + separator.length)];
 }
 
 function transactionOf(number: unknown): number | undefined {

@@ -1,5 +1,8 @@
 import { isTopicPattern, RealtimeError } from "@paperdb/protocol";
 import { z } from "zod";
+import type { FilterLimits } from "../../filter/filter-limits.ts";
+import type { Filter } from "../../filter/filter.ts";
+import { parseFilter } from "../../filter/parse-filter.ts";
 
 const once = (description: string): z.ZodOptional<z.ZodString> =>
   z
@@ -15,7 +18,7 @@ export const subscribeQuerySchema = z.object({
   cursor: once("Where to go on; the `Last-Event-ID` header wins"),
   apikey: once("An anon key, for clients that cannot set headers"),
   token: once("A realtime token, likewise"),
-  where: once("Not available yet"),
+  where: once('A filter, JSON: only documents of the collection that match, as `{"room":"42"}`'),
   snapshot: z
     .enum(["true", "false"], { error: 'must be "true" or "false", once' })
     .optional()
@@ -23,17 +26,15 @@ export const subscribeQuerySchema = z.object({
 });
 
 /** What is subscribed to. */
-export type SubscribeSubject = { readonly collection: string } | { readonly topic: string };
+export type SubscribeSubject =
+  { readonly collection: string; readonly where: Filter | undefined } | { readonly topic: string };
 
 /** @throws {RealtimeError} naming the parameter that is wrong. */
-export function subjectOf(query: z.infer<typeof subscribeQuerySchema>): SubscribeSubject {
+export function subjectOf(
+  query: z.infer<typeof subscribeQuerySchema>,
+  filterLimits: FilterLimits,
+): SubscribeSubject {
   const { collection, topic } = query;
-  if (query.where !== undefined) {
-    throw new RealtimeError(
-      "filter_not_supported",
-      '"where" is not available in this version. Leave it out.',
-    );
-  }
   if (query.snapshot === "true") {
     throw new RealtimeError(
       "snapshot_not_supported",
@@ -43,7 +44,16 @@ export function subjectOf(query: z.infer<typeof subscribeQuerySchema>): Subscrib
   if (collection !== undefined && topic !== undefined) {
     throw new RealtimeError("invalid_request", 'Give either "collection" or "topic", not both.');
   }
-  if (collection !== undefined) return { collection };
+  if (topic !== undefined && query.where !== undefined) {
+    throw new RealtimeError(
+      "invalid_request",
+      '"where" filters the documents of a collection. Leave it out, and use a pattern to choose topics.',
+    );
+  }
+  if (collection !== undefined) {
+    const where = query.where === undefined ? undefined : parseFilter(query.where, "where", filterLimits);
+    return { collection, where: where?.isEmpty === true ? undefined : where };
+  }
   if (topic === undefined) {
     throw new RealtimeError("invalid_request", 'Give "collection" or "topic" in the query.');
   }

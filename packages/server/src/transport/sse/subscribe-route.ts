@@ -6,6 +6,7 @@ import { z } from "zod";
 import { requireCollection, requireTopic, type Grant } from "../../auth/grant.ts";
 import { tokenExpired } from "../../auth/realtime-token.ts";
 import { onTokenExpiry } from "../../auth/token-expiry.ts";
+import type { FilterLimits } from "../../filter/filter-limits.ts";
 import { topicFilter } from "../../hub/topic-filter.ts";
 import type { Channel } from "../../hub/channel.ts";
 import type { EventFilter } from "../../hub/delivery.ts";
@@ -15,6 +16,8 @@ import { problemSchema } from "../../http/problem.ts";
 import { TOPICS, type ChangeSource } from "../../source/change-source.ts";
 import type { SourceDirectory } from "../../source/source-directory.ts";
 import type { ConnectionInfo, ConnectionRegistry, DisconnectReason } from "../connection-registry.ts";
+import { documentScope, type DocumentScope } from "../document-scope.ts";
+import { openCollection } from "../open-collection.ts";
 import { SseConnection } from "./sse-connection.ts";
 import { retryFrame, SSE_FRAMES } from "./sse-frames.ts";
 import { subjectOf, subscribeQuerySchema, type SubscribeSubject } from "./subscribe-query.ts";
@@ -25,6 +28,8 @@ export interface SubscribeRouteDependencies {
   readonly directory: SourceDirectory;
   /** The event bus, which topics come from. */
   readonly bus: ChangeSource;
+  /** Of a client's filter. */
+  readonly filterLimits: FilterLimits;
   readonly connections: ConnectionRegistry;
   /** Finds out who asks, and that the plan has realtime. */
   authorize(request: FastifyRequest): Promise<Grant>;
@@ -72,7 +77,7 @@ export function subscribeRoute(app: FastifyInstance, dependencies: SubscribeRout
       const grant = grants.get(request);
       if (grant === undefined) throw new Error("the request was not authorised");
       refuseBody(request);
-      const subject = subjectOf(request.query);
+      const subject = subjectOf(request.query, dependencies.filterLimits);
       const cursor = request.headers["last-event-id"] || request.query.cursor;
       await new SseSession(dependencies, request, reply).open(grant, subject, cursor);
     },
@@ -107,9 +112,10 @@ class SseSession {
       this.#dependencies.maxConnections(grant),
     );
     this.#cancelExpiry = onTokenExpiry(grant, () => this.#end("expired"));
+    const scope = "topic" in subject ? undefined : documentScope(grant, subject.collection, subject.where);
     let channel: Channel;
     try {
-      channel = await this.#openChannel(grant, subject, cursor);
+      channel = await this.#openChannel(grant, subject, scope, cursor);
     } catch (error) {
       this.#leave();
       throw error;
@@ -121,15 +127,20 @@ class SseSession {
       this.#leave();
       throw endedError(this.#endedEarly);
     }
-    const filter = "topic" in subject ? topicFilter(subject.topic) : undefined;
+    const filter = "topic" in subject ? topicFilter(subject.topic) : scope?.filter;
     this.#start(channel, filter, cursor);
   }
 
-  async #openChannel(grant: Grant, subject: SubscribeSubject, cursor: string | undefined): Promise<Channel> {
-    const { bus, directory, hub } = this.#dependencies;
-    if ("topic" in subject) return hub.open(bus, { tenant: grant.tenant, collection: TOPICS });
-    const source = await directory.find(subject.collection);
-    return hub.open(source, { tenant: grant.tenant, collection: subject.collection }, cursor);
+  #openChannel(
+    { tenant }: Grant,
+    subject: SubscribeSubject,
+    scope: DocumentScope | undefined,
+    cursor: string | undefined,
+  ): Promise<Channel> {
+    const { bus, hub } = this.#dependencies;
+    if ("topic" in subject) return hub.open(bus, { tenant, collection: TOPICS });
+    const channel = { tenant, collection: subject.collection };
+    return openCollection(this.#dependencies, { channel, scope, cursor });
   }
 
   #start(channel: Channel, filter: EventFilter | undefined, cursor: string | undefined): void {
@@ -173,6 +184,7 @@ class SseSession {
       transport: "sse",
       collections: "collection" in subject ? [subject.collection] : [],
       topics: "topic" in subject ? [subject.topic] : [],
+      ...(grant.keyFilters === undefined ? {} : { keyFilters: grant.keyFilters }),
       remoteAddress: this.#request.ip,
       openedAt: new Date().toISOString(),
     };

@@ -5,6 +5,8 @@ import type { Subscription } from "../../hub/subscription.ts";
 import { topicFilter } from "../../hub/topic-filter.ts";
 import { TOPICS, type ChangeSource } from "../../source/change-source.ts";
 import type { SourceDirectory } from "../../source/source-directory.ts";
+import type { DocumentScope } from "../document-scope.ts";
+import { openCollection } from "../open-collection.ts";
 import type { Subject } from "./subject.ts";
 
 /** Where channels come from. */
@@ -19,7 +21,11 @@ export interface Channels {
 export interface ChannelRequest {
   readonly tenant: string;
   readonly subject: Subject;
+  /** Which documents of the collection; undefined: all. */
+  readonly scope?: DocumentScope | undefined;
   readonly cursor?: string | undefined;
+  /** Why what the client holds is void, whatever its cursor. */
+  readonly resetReason?: string | undefined;
 }
 
 /** One subscription of a connection, from the request to its end, which may come at any moment. */
@@ -38,6 +44,11 @@ export class ChannelSubscription {
 
   get subject(): Subject {
     return this.#request.subject;
+  }
+
+  /** What the client has asked for. */
+  get request(): ChannelRequest {
+    return this.#request;
   }
 
   /** Whether events arrive. */
@@ -65,10 +76,10 @@ export class ChannelSubscription {
     const channel = this.#held;
     if (channel === undefined) return;
     this.#held = undefined;
-    const { subject, cursor } = this.#request;
+    const { subject, scope, cursor, resetReason } = this.#request;
     const { hub } = this.#channels;
-    const filter = subject.kind === "topic" ? topicFilter(subject.pattern) : undefined;
-    this.#live = hub.subscribe(channel, { target, format, filter, cursor });
+    const filter = subject.kind === "topic" ? topicFilter(subject.pattern) : scope?.filter;
+    this.#live = hub.subscribe(channel, { target, format, filter, cursor, resetReason });
     // The greeting may have ended the connection.
     if (this.#isOver) hub.unsubscribe(this.#live);
   }
@@ -92,11 +103,11 @@ export class ChannelSubscription {
     if (this.#live !== undefined) hub.unsubscribe(this.#live);
   }
 
-  async #openChannel(): Promise<Channel> {
-    const { hub, directory, bus } = this.#channels;
-    const { tenant, subject, cursor } = this.#request;
+  #openChannel(): Promise<Channel> {
+    const { hub, bus } = this.#channels;
+    const { tenant, subject, scope, cursor } = this.#request;
     if (subject.kind === "topic") return hub.open(bus, { tenant, collection: TOPICS }, cursor);
-    const source = await directory.find(subject.collection);
-    return hub.open(source, { tenant, collection: subject.collection }, cursor);
+    const channel = { tenant, collection: subject.collection };
+    return openCollection(this.#channels, { channel, scope, cursor });
   }
 }

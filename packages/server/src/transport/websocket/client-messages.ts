@@ -25,7 +25,10 @@ export const subscribeMessageSchema = z
       .exactOptional()
       .describe("The topic or pattern whose events to receive: `order.*` one segment, `order.>` the rest"),
     cursor: text().exactOptional().describe("Where to go on: of the last `ready`, `event` or `heartbeat`"),
-    where: z.unknown().exactOptional().describe("Not available yet"),
+    where: z
+      .unknown()
+      .exactOptional()
+      .describe('A filter: only documents of the collection that match, as `{"room":"42"}`'),
     snapshot: z
       .boolean({ error: "must be true or false" })
       .exactOptional()

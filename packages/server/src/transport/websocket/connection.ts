@@ -101,6 +101,7 @@ export abstract class WebSocketConnection implements RegisteredConnection, PeerE
       keyId: this.#grant.keyId,
       transport: "websocket",
       ...this.subjects,
+      ...(this.#grant.keyFilters === undefined ? {} : { keyFilters: this.#grant.keyFilters }),
       remoteAddress: this.#options.remoteAddress,
       openedAt: this.#openedAt,
     };

@@ -1,6 +1,7 @@
 import { RealtimeError } from "@paperdb/protocol";
 import type { DeliveryTarget } from "../../hub/delivery.ts";
 import type { ConnectionInfo } from "../connection-registry.ts";
+import { documentScope } from "../document-scope.ts";
 import { ChannelSubscription, type Channels } from "./channel-subscription.ts";
 import { ConnectionTarget } from "./connection-target.ts";
 import { WebSocketConnection, type ConnectionOptions } from "./connection.ts";
@@ -25,7 +26,8 @@ export class RawConnection extends WebSocketConnection {
 
   /** @throws {RealtimeError} `forbidden`, when the token grants no collection. */
   constructor({ channels, limits }: RawDependencies, options: ConnectionOptions) {
-    const { tenant, collections = [] } = options.grant;
+    const { grant } = options;
+    const { tenant, collections = [] } = grant;
     if (collections.length === 0) {
       throw new RealtimeError(
         "forbidden",
@@ -38,7 +40,11 @@ export class RawConnection extends WebSocketConnection {
     this.#inbox = new Inbox(limits.maxMessagesPerSecond, flow, () => undefined);
     this.#subscriptions = collections.map(
       (collection) =>
-        new ChannelSubscription(channels, { tenant, subject: { kind: "collection", collection } }),
+        new ChannelSubscription(channels, {
+          tenant,
+          subject: { kind: "collection", collection },
+          scope: documentScope(grant, collection, undefined),
+        }),
     );
   }
 

@@ -1,20 +1,18 @@
 import { isTopicPattern, RealtimeError, type SubscribeMessage } from "@paperdb/protocol";
+import type { FilterLimits } from "../../filter/filter-limits.ts";
+import type { Filter } from "../../filter/filter.ts";
+import { parseFilter } from "../../filter/parse-filter.ts";
 import { requireCollection, requireTopic, type Grant } from "../../auth/grant.ts";
+import { documentScope, type DocumentScope } from "../document-scope.ts";
 
 /** What is subscribed to. */
 export type Subject =
-  | { readonly kind: "collection"; readonly collection: string }
+  | { readonly kind: "collection"; readonly collection: string; readonly where?: Filter | undefined }
   | { readonly kind: "topic"; readonly pattern: string };
 
 /** @throws {RealtimeError} naming the field that is wrong. */
-export function subjectOf(message: SubscribeMessage): Subject {
-  const { collection, topic } = message;
-  if (message.where !== undefined) {
-    throw new RealtimeError(
-      "filter_not_supported",
-      '"where" is not available in this version. Leave it out.',
-    );
-  }
+export function subjectOf(message: SubscribeMessage, filterLimits: FilterLimits): Subject {
+  const { collection, topic, where } = message;
   if (message.snapshot === true) {
     throw new RealtimeError(
       "snapshot_not_supported",
@@ -24,7 +22,15 @@ export function subjectOf(message: SubscribeMessage): Subject {
   if (collection !== undefined && topic !== undefined) {
     throw new RealtimeError("invalid_request", 'Give either "collection" or "topic", not both.');
   }
-  if (collection !== undefined) return { kind: "collection", collection };
+  if (topic !== undefined && where !== undefined) {
+    throw new RealtimeError(
+      "invalid_request",
+      '"where" filters the documents of a collection. Leave it out, and use a pattern to choose topics.',
+    );
+  }
+  if (collection !== undefined) {
+    return { kind: "collection", collection, where: parseWhere(where, filterLimits) };
+  }
   if (topic === undefined) throw new RealtimeError("invalid_request", 'Give "collection" or "topic".');
   if (!isTopicPattern(topic)) {
     throw new RealtimeError(
@@ -37,7 +43,23 @@ export function subjectOf(message: SubscribeMessage): Subject {
 
 /** The same for subjects whose events are the same. */
 export function subjectKey(subject: Subject): string {
-  return subject.kind === "collection" ? `collection ${subject.collection}` : `topic ${subject.pattern}`;
+  if (subject.kind === "topic") return `topic ${subject.pattern}`;
+  // No collection's name has a NUL.
+  return `collection ${subject.collection}\0${subject.where?.id ?? ""}`;
+}
+
+function parseWhere(where: unknown, limits: FilterLimits): Filter | undefined {
+  if (where === undefined) return undefined;
+  if (typeof where === "string") {
+    throw new RealtimeError("invalid_filter", "where is text. Write the filter itself, an object.");
+  }
+  const filter = parseFilter(where, "where", limits);
+  return filter.isEmpty ? undefined : filter;
+}
+
+/** Which documents of it somebody gets; undefined: all that there is. */
+export function scopeOf(grant: Grant, subject: Subject): DocumentScope | undefined {
+  return subject.kind === "topic" ? undefined : documentScope(grant, subject.collection, subject.where);
 }
 
 /** @throws {RealtimeError} `forbidden`. */

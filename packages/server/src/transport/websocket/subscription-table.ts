@@ -44,8 +44,11 @@ export class SubscriptionTable {
     }
     const other = this.#idBySubject.get(subjectKey(subject));
     if (other !== undefined) {
+      const isFiltered = subject.kind === "collection" && subject.where !== undefined;
       const what =
-        subject.kind === "collection" ? `collection "${subject.collection}"` : `topic "${subject.pattern}"`;
+        subject.kind === "collection"
+          ? `collection "${subject.collection}"${isFiltered ? " with this filter" : ""}`
+          : `topic "${subject.pattern}"`;
       throw new RealtimeError(
         "duplicate_subscription",
         `This connection is subscribed to the ${what} already, by the id "${other}": share its events.`,
@@ -62,6 +65,13 @@ export class SubscriptionTable {
   add(id: string, subscription: ChannelSubscription): void {
     this.#byId.set(id, subscription);
     this.#idBySubject.set(subjectKey(subscription.subject), id);
+  }
+
+  /** Ends one, and has another in its place, to the same; false when there is none of this id. */
+  replace(id: string, subscription: ChannelSubscription): boolean {
+    const isThere = this.end(id);
+    if (isThere) this.add(id, subscription);
+    return isThere;
   }
 
   /** Ends one; false when there is none of this id. */

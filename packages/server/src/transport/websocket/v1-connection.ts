@@ -1,4 +1,5 @@
 import { ERRORS, RealtimeError, type ClientMessage, type SubscribeMessage } from "@paperdb/protocol";
+import type { FilterLimits } from "../../filter/filter-limits.ts";
 import type { Grant } from "../../auth/grant.ts";
 import type { DeliveryTarget } from "../../hub/delivery.ts";
 import type { ConnectionInfo } from "../connection-registry.ts";
@@ -9,7 +10,7 @@ import { WebSocketConnection, type ConnectionOptions } from "./connection.ts";
 import { V1_EVENTS } from "./event-frames.ts";
 import { Inbox } from "./inbox.ts";
 import { EMPTY_HEARTBEAT, errorFrame, greetingFrames } from "./server-frames.ts";
-import { requireSubject, subjectOf } from "./subject.ts";
+import { requireSubject, scopeOf, subjectOf } from "./subject.ts";
 import { SubscriptionTable } from "./subscription-table.ts";
 
 /** Bounds on one client. */
@@ -22,6 +23,8 @@ interface V1Limits {
 export interface V1Dependencies {
   readonly channels: Channels;
   readonly limits: V1Limits;
+  /** Of a client's filter. */
+  readonly filterLimits: FilterLimits;
   /** @throws {RealtimeError} */
   authenticateToken(token: string): Promise<Grant>;
   /** Something failed that is not the client's fault, and that it is not told in full. */
@@ -112,13 +115,15 @@ export class V1Connection extends WebSocketConnection {
 
   #subscribe(message: SubscribeMessage): Promise<void> | undefined {
     const { id, cursor } = message;
-    const { channels, limits } = this.#dependencies;
+    const { channels, limits, filterLimits } = this.#dependencies;
     let subscription: ChannelSubscription;
     try {
-      const subject = subjectOf(message);
+      const subject = subjectOf(message, filterLimits);
       requireSubject(this.grant, subject);
       this.#subscriptions.requireRoom(id, subject);
-      subscription = new ChannelSubscription(channels, { tenant: this.grant.tenant, subject, cursor });
+      const { tenant } = this.grant;
+      const scope = scopeOf(this.grant, subject);
+      subscription = new ChannelSubscription(channels, { tenant, subject, scope, cursor });
     } catch (error) {
       this.answer(errorFrame(this.#explain(error), id));
       return undefined;
@@ -170,13 +175,25 @@ export class V1Connection extends WebSocketConnection {
       return;
     }
     this.grant = grant;
-    for (const [id, { subject }] of this.#subscriptions.entries()) {
-      try {
-        requireSubject(grant, subject);
-      } catch (error) {
-        this.#endWith(id, this.#explain(error));
-      }
+    for (const [id, subscription] of this.#subscriptions.entries()) this.#judge(id, subscription);
+  }
+
+  /** A subscription that the new grant does not allow ends; one that it shows other documents begins anew. */
+  #judge(id: string, { request, isLive }: ChannelSubscription): void {
+    const { subject } = request;
+    try {
+      requireSubject(this.grant, subject);
+    } catch (error) {
+      this.#endWith(id, this.#explain(error));
+      return;
     }
+    const scope = scopeOf(this.grant, subject);
+    if (scope?.id === request.scope?.id) return;
+    const cursor = isLive ? undefined : request.cursor;
+    const resetReason = isLive ? "grant_changed" : request.resetReason;
+    const { channels } = this.#dependencies;
+    const subscription = new ChannelSubscription(channels, { ...request, scope, cursor, resetReason });
+    if (this.#subscriptions.replace(id, subscription)) void this.#open(id, subscription);
   }
 
   #endWith(id: string, reason: RealtimeError): void {

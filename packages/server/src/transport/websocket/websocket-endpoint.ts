@@ -4,6 +4,7 @@ import { RealtimeError, SUBPROTOCOL, type CloseReason } from "@paperdb/protocol"
 import type { FastifyInstance } from "fastify";
 import { WebSocketServer, type Server } from "ws";
 import type { Grant } from "../../auth/grant.ts";
+import type { FilterLimits } from "../../filter/filter-limits.ts";
 import type { ConnectionRegistry } from "../connection-registry.ts";
 import { renderAsyncApi } from "./asyncapi.ts";
 import type { Channels } from "./channel-subscription.ts";
@@ -34,6 +35,8 @@ interface WebSocketSettings {
 export interface WebSocketDependencies {
   readonly channels: Channels;
   readonly connections: ConnectionRegistry;
+  /** Of a client's filter. */
+  readonly filterLimits: FilterLimits;
   readonly settings: WebSocketSettings;
   /** Whose pages may connect; `*` is every origin. */
   readonly origins: readonly string[];
@@ -129,11 +132,12 @@ export class WebSocketEndpoint {
   }
 
   #createConnection(speaksV1: boolean, options: ConnectionOptions): WebSocketConnection {
-    const { channels, settings } = this.#dependencies;
+    const { channels, filterLimits, settings } = this.#dependencies;
     if (!speaksV1) return new RawConnection({ channels, limits: settings }, options);
     const dependencies = {
       channels,
       limits: settings,
+      filterLimits,
       authenticateToken: (token: string) => this.#dependencies.authenticateToken(token),
       onInternalError: (error: unknown) => this.#logFailure(error),
     };

@@ -1,0 +1,28 @@
+import { z } from "zod";
+import { DEFAULT_FILTER_LIMITS } from "../filter/filter-limits.ts";
+import { MEBIBYTE } from "./ranges.ts";
+
+/** How large a filter may be. */
+export const filterLimitsSchema = z
+  .strictObject({
+    maxBytes: z
+      .int()
+      .min(64)
+      .max(MEBIBYTE)
+      .default(DEFAULT_FILTER_LIMITS.maxBytes)
+      .describe("Bytes of one filter's JSON."),
+    maxTerms: z
+      .int()
+      .min(1)
+      .max(10_000)
+      .default(DEFAULT_FILTER_LIMITS.maxTerms)
+      .describe("Comparisons of one filter; each value of `$in` and `$nin` is one."),
+    maxDepth: z
+      .int()
+      .min(1)
+      .max(50)
+      .default(DEFAULT_FILTER_LIMITS.maxDepth)
+      .describe("Levels of one filter, and names of a path."),
+  })
+  .prefault({})
+  .describe("Filters of subscriptions, tokens and keys.");

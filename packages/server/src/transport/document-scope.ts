@@ -1,0 +1,31 @@
+import type { Grant } from "../auth/grant.ts";
+import type { Filter } from "../filter/filter.ts";
+import type { EventFilter } from "../hub/delivery.ts";
+import { documentFilter } from "../hub/document-filter.ts";
+
+const NO_FIELDS: ReadonlySet<string> = new Set();
+
+/** Which documents of a collection one subscription is about. */
+export interface DocumentScope {
+  /** The same for scopes of the same documents. */
+  readonly id: string;
+  readonly filter: EventFilter;
+  /** The outermost names of what the grant's filter compares: these may be hidden fields. */
+  readonly grantedFields: ReadonlySet<string>;
+}
+
+/**
+ * What a client gets of a collection: what it wants, as far as it is granted. Undefined for all documents.
+ *
+ * @param wanted - the client's own filter.
+ */
+export function documentScope(
+  { filters }: Pick<Grant, "filters">,
+  collection: string,
+  wanted: Filter | undefined,
+): DocumentScope | undefined {
+  const granted = filters?.get(collection);
+  if (granted === undefined && wanted === undefined) return undefined;
+  const filter = documentFilter(wanted, granted);
+  return { id: filter.id, filter, grantedFields: granted?.fields ?? NO_FIELDS };
+}
