@@ -105,11 +105,16 @@ function createNotifySource(
 }
 
 function createWalSource(
-  { topics, config: { wal } }: SourceContext,
+  { topics, config: { wal, history } }: SourceContext,
   { name, slot, collections }: PostgresSourceConfig,
   common: CommonOptions,
 ): OpenableSource {
-  const source = new PostgresWalSource({ ...common, slot, collections, topics, settings: wal });
+  const settings = {
+    ...wal,
+    maxHistoryAgeMs: history.maxAgeMs,
+    maxHistoryBytes: wal.maxHistoryBytes ?? history.maxBytesTotal,
+  };
+  const source = new PostgresWalSource({ ...common, slot, collections, topics, settings });
   return {
     source,
     open: () => source.open(),

@@ -248,10 +248,20 @@ export const configSchema = z.strictObject({
       maxDocumentBytes: bytes(16 * MEBIBYTE).describe(
         "A larger document is not delivered; its channel is reset, in bytes of JSON.",
       ),
+      maxHistoryBytes: z
+        .int()
+        .min(1)
+        .optional()
+        .describe(
+          "Bytes kept in memory for clients that come back after a restart, of all channels, watched or not; `history.maxBytesTotal` unless set.",
+        ),
+      maxHistoryLogBytes: bytes(128 * MEBIBYTE).describe(
+        "How much of its log the database keeps for them, `history.maxAgeMs` long: a quarter of `max_slot_wal_keep_size` and half of `maxSlotLagBytes` at most.",
+      ),
       maxWatchedChannels: count(1_000_000).describe("Channels watched at a time."),
     })
     .prefault({})
-    .describe("Sources of mode `wal`."),
+    .describe("Sources of mode `wal`. How long events are kept is in `history`."),
   mongodb: mongoSettingsSchema,
 });
 

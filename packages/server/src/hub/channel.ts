@@ -63,6 +63,12 @@ export class Channel {
     this.#offeredUpTo = headIndex;
   }
 
+  /** Clients that have seen all stand where the source stands, so that those of a quiet channel do not fall behind. */
+  reach(): void {
+    const position = this.source.position?.();
+    if (position !== undefined) this.history.reach(position);
+  }
+
   /** What the cursors of this generation begin with. */
   get cursorPrefix(): string {
     return this.#cursorPrefix;

@@ -45,6 +45,7 @@ function beat(subscription: Subscription, frames: Map<View, Buffer>): void {
   if (!isAtHead) return;
   let frame = frames.get(view);
   if (frame === undefined) {
+    channel.reach();
     frame = view.format.heartbeat(view.cursorAt(channel.history.headIndex), view.name);
     frames.set(view, frame);
   }

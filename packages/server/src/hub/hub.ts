@@ -90,6 +90,7 @@ export class Hub implements LogListener {
     const channel = this.#hold(source, key);
     try {
       channel.history.begin(await source.watch(key));
+      channel.reach();
       if (cursor !== undefined) await reachBack(channel, cursor, this.#log);
       if (!this.#isKnown(channel)) {
         throw new RealtimeError("collection_not_found", `The collection "${key.collection}" was dropped.`);

@@ -32,6 +32,8 @@ export interface ChannelHistory {
   readonly resetReason: string;
   /** The source watches the channel: none is missed since `position`. */
   begin(position: Position): void;
+  /** No event is missing up to `position`, where clients may go on that have seen all. */
+  reach(position: Position): void;
   /** The event at a place between {@link firstIndex} and {@link headIndex}. */
   entryAt(index: number): HistoryEntry;
   /** The position that a subscription at this place has seen last. */

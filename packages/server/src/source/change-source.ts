@@ -98,6 +98,11 @@ export interface ChangeSource {
    */
   needPrior?(collection: string, hiddenFields: ReadonlySet<string>): Promise<void>;
   /**
+   * Where a watched channel stands that has received everything until now: not below the events that were appended,
+   * and below those that come. Undefined while that is not known; sources that do not know leave it out.
+   */
+  position?(): Position | undefined;
+  /**
    * The channel's events after `since` up to `until`, from the database's own log;
    * undefined when they cannot be had completely. The channel is watched. Sources
    * without such a log leave it out.

@@ -27,6 +27,8 @@ export class ChannelEvents implements ChannelHistory {
   #firstOffset = 0;
   #completeSince: Position | undefined;
   #begun = false;
+  /** Nothing came up to here, but for what is kept, or was. */
+  #reached: Position = "";
 
   constructor(key: ChannelKey) {
     this.key = key;
@@ -64,6 +66,10 @@ export class ChannelEvents implements ChannelHistory {
     if (this.#begun) return;
     this.#begun = true;
     if (this.#completeSince === undefined || this.#completeSince < position) this.#completeSince = position;
+  }
+
+  reach(position: Position): void {
+    if (this.#begun && position > this.#reached) this.#reached = position;
   }
 
   push(event: SourceEvent, bytes: number, appendedAtMs: number): StoredEntry {
@@ -128,6 +134,11 @@ export class ChannelEvents implements ChannelHistory {
   }
 
   positionAt(index: number): Position {
+    const position = this.#positionBefore(index);
+    return index === this.headIndex && this.#reached > position ? this.#reached : position;
+  }
+
+  #positionBefore(index: number): Position {
     if (index <= this.#firstIndex) return this.#completeSince ?? "";
     const { position } = this.entryAt(index - 1).event;
     return this.#completeSince === undefined || position > this.#completeSince

@@ -60,10 +60,10 @@ export class JournalTables {
 
   /** The collection's changes are not to be relied on any more. */
   async forget(collection: string): Promise<void> {
-    await this.#database.pool.query(
-      "delete from paperdb.wal_histories where slot = $1 and collection = $2",
-      [this.#slot, collection],
-    );
+    await this.#database.pool.query("delete from paperdb.wal_histories where slot = $1 and collection = $2", [
+      this.#slot,
+      collection,
+    ]);
   }
 }
 

@@ -1,0 +1,153 @@
+import { createClient } from "paperdb";
+import { Pool } from "pg";
+import { expect, onTestFinished, test } from "vitest";
+import { createDatabase, startPostgres } from "../support/postgres.ts";
+import type { TestDatabase } from "../support/postgres.ts";
+import { startProxy, type TcpProxy } from "../support/proxy.ts";
+import { createRoundTables, followRounds, RoundsWriter, settleRounds } from "../support/sdk-rounds.ts";
+import type { Rounds } from "../support/sdk-rounds.ts";
+import { seededRandom } from "../support/seeded-random.ts";
+import { startServerProcess, type ServerProcess } from "../support/server-child.ts";
+import { until } from "../support/until.ts";
+
+const TOKEN_SECONDS = 2;
+const BACKOFF = { minMs: 10, maxMs: 200 };
+
+/** Both servers of a rolling restart accept each other's tokens. */
+const SETTINGS = {
+  sources: [{ kind: "postgres" as const, mode: "wal" as const }],
+  tokenSecret: "a-secret-of-the-tests-with-32-characters",
+  plans: { pro: { maxTokenSeconds: TOKEN_SECONDS } },
+};
+
+interface Scene extends Rounds {
+  readonly server: ServerProcess;
+  readonly proxy: TcpProxy;
+  startAnother(): Promise<ServerProcess>;
+}
+
+/** SDK clients behind a proxy, each subscribed to all collections, while they are written to. */
+async function openScene(
+  database: Pick<TestDatabase, "url" | "query">,
+  survivesDatabase = false,
+): Promise<Scene> {
+  await createRoundTables(database);
+  const start = async (): Promise<ServerProcess> => {
+    const server = await startServerProcess({ databaseUrl: database.url, settings: SETTINGS });
+    onTestFinished(() => server.stop());
+    return server;
+  };
+  const server = await start();
+  await untilReady(server);
+  const { secretKey } = await server.createTenant("alice");
+  const proxy = await startProxy(server.url);
+  onTestFinished(() => proxy.close());
+  const backend = createClient({ apiKey: secretKey, baseUrl: proxy.url });
+  const clients = [
+    createClient({ apiKey: secretKey, baseUrl: proxy.url, backoff: BACKOFF }),
+    createClient({
+      baseUrl: proxy.url,
+      backoff: BACKOFF,
+      getToken: ({ collections, signal }) =>
+        backend.realtime.generateToken({ collections, expiresIn: TOKEN_SECONDS, signal }),
+    }),
+  ];
+  onTestFinished(() => {
+    for (const client of clients) client.close();
+  });
+  const writer = new RoundsWriter(database, survivesDatabase);
+  onTestFinished(() => writer.stop());
+  const followers = await followRounds(clients, writer);
+  return { server, proxy, writer, followers, startAnother: start };
+}
+
+/** Making a slot waits for open transactions, those of tests beside this one too. */
+async function untilReady({ url, output }: ServerProcess): Promise<void> {
+  await until(async () => (await fetch(`${url}/readyz`)).status === 200, {
+    timeoutMs: 60_000,
+    describe: () => `a server that is ready: ${output()}`,
+  });
+}
+
+async function ownDatabase(): Promise<TestDatabase> {
+  const database = await createDatabase();
+  onTestFinished(async () => {
+    await until(async () => {
+      const { rowCount } = await database.query(
+        "select from pg_replication_slots where database = current_database()",
+      );
+      if (rowCount === 0) return true;
+      await database.query(
+        "select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = current_database() and not active",
+      );
+      return false;
+    });
+    await database.drop();
+  });
+  return database;
+}
+
+/** Nobody was reset, ever. */
+function expectNoResets({ followers }: Scene): void {
+  expect(followers.map(({ stretches }) => stretches.length)).toEqual(followers.map(() => 1));
+}
+
+test("a rolling restart: every event once, in order, and never a reset", async () => {
+  const scene = await openScene(await ownDatabase());
+  const { proxy, writer } = scene;
+  let current = scene.server;
+  for (let round = 0; round < 2; round += 1) {
+    const next = await scene.startAnother();
+    const waiting = await fetch(`${next.url}/readyz`);
+    expect([waiting.status, await waiting.text()]).toEqual([503, expect.stringContaining("in use")]);
+    await writer.progress(20);
+    const ended = current.end();
+    await proxy.cut();
+    await proxy.mend(next.url);
+    await ended;
+    await untilReady(next);
+    await writer.progress(20);
+    current = next;
+  }
+  await settleRounds(scene);
+  expectNoResets(scene);
+}, 300_000);
+
+test("the server is killed again and again: every event once, in order, and never a reset", async () => {
+  const scene = await openScene(await ownDatabase());
+  const { server, writer } = scene;
+  const random = seededRandom(11);
+  for (let kills = 0; kills < 4; kills += 1) {
+    await writer.progress(10 + 60 * random());
+    await server.kill();
+    await writer.progress(1 + 60 * random());
+    await server.start();
+  }
+  await settleRounds(scene);
+  expectNoResets(scene);
+}, 300_000);
+
+test("the database is killed: every event that was committed once, in order, and never a reset", async () => {
+  const postgres = await startPostgres();
+  onTestFinished(() => postgres.stop());
+  const pool = new Pool({ connectionString: postgres.url, max: 4 });
+  // Connections that the kill takes away; queries on them fail by themselves.
+  pool.on("error", () => undefined);
+  onTestFinished(() => pool.end());
+  const scene = await openScene(
+    {
+      url: postgres.url,
+      query: (sql, params) => pool.query(sql, params === undefined ? undefined : [...params]),
+    },
+    true,
+  );
+  const random = seededRandom(13);
+  for (let kills = 0; kills < 2; kills += 1) {
+    await scene.writer.progress(10 + 60 * random());
+    await postgres.kill();
+    await postgres.start();
+  }
+  await scene.writer.progress(10);
+  await settleRounds(scene);
+  expectNoResets(scene);
+}, 300_000);
