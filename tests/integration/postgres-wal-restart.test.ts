@@ -66,8 +66,8 @@ const idsOf = (events: readonly SourceEvent[] | undefined) =>
 
 /** What a client of before is told that comes back with a position. */
 async function comeBack(test: TestWalSource, since: string, tenant = "a", collection = "todos") {
-  const until = await test.watch(tenant, collection);
-  return idsOf(await test.source.replay({ tenant, collection }, since, until));
+  const head = await test.watch(tenant, collection);
+  return idsOf(await test.source.replay({ tenant, collection }, since, head));
 }
 
 describe("after a restart", () => {

@@ -105,3 +105,40 @@ it("stands by while another server has the slot, and takes over", async () => {
     await second.close();
   }
 });
+
+it("lets a client whose channel was quiet for longer than the history go on after a restart", async () => {
+  await server.close();
+  const history = { maxAgeMs: 5_000 };
+  server = await startTestServer(
+    { ...settings, history, connections: { heartbeatIntervalMs: 100 } },
+    database,
+  );
+  await untilReady();
+  const first = await server.watch("todos", tenant.anonKey);
+  const { rows } = await database.query<{ head: string }>("select pg_current_wal_insert_lsn()::text as head");
+  let id = 0;
+  await until(
+    async () => {
+      await database.query("insert into public.todos values ($1, 'bob', '')", [(id += 1)]);
+      const confirmed = await database.query<{ beyond: boolean }>(
+        "select confirmed_flush_lsn > $1::pg_lsn as beyond from pg_replication_slots where database = current_database()",
+        [rows[0]?.head],
+      );
+      return confirmed.rows[0]?.beyond;
+    },
+    { timeoutMs: 30_000, intervalMs: 100 },
+  );
+  const { lastEventId } = first;
+  await until(async () => {
+    await database.query("insert into public.todos values ($1, 'bob', '')", [(id += 1)]);
+    return first.lastEventId > lastEventId;
+  });
+  await server.close();
+  await database.query("insert into public.todos values (0, 'alice', '')");
+  server = await startTestServer(settings, database);
+  await untilReady();
+  const second = await server.subscribe({ collection: "todos", cursor: first.lastEventId }, tenant.anonKey);
+  expect(JSON.parse((await second.waitForEvent("ready")).data)).toMatchObject({ resumed: true });
+  await second.waitForMessages(1);
+  expect(idsOf(second)).toEqual(["0"]);
+});

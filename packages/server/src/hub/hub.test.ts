@@ -558,6 +558,32 @@ function moved(documentId: string, from: string, to: string): DocumentChange {
   return { type: "update", documentId, document: `{"room":"${to}"}`, prior: `{"room":"${from}"}` };
 }
 
+describe("clients of a quiet channel", () => {
+  it("stand where their source stands, and go on from there, in this server", async () => {
+    const { connect, append, source } = setUp({}, { heartbeatIntervalMs: 30 });
+    const { name, epoch } = source;
+    const cursorAt = (sequence: number): string =>
+      formatCursor({ source: name, epoch, position: sequencePosition(sequence) });
+    const knowing = Object.assign(source, { position: () => sequencePosition(source.sequence) });
+    const peer = await connect();
+    append("1");
+    // Of other channels.
+    knowing.sequence = 70;
+    await expect.poll(() => peer.lines.at(-1), { timeout: 5000 }).toBe(`heartbeat ${cursorAt(70)}`);
+    knowing.sequence = 80;
+    const back = await connect(cursorAt(75));
+    expect(back.lines).toEqual([`ready ${cursorAt(75)} resumed`]);
+    append("81");
+    const late = await connect(cursorAt(70));
+    const future = await connect(cursorAt(90));
+    await settle();
+    expect(back.documents).toEqual(["81"]);
+    expect(late.documents).toEqual(["81"]);
+    expect(future.lines.slice(0, 2)).toEqual(["reset cursor_not_usable", `ready ${cursorAt(81)} new`]);
+    expect((await connect(cursorAt(0))).lines[0]).toBe(`ready ${cursorAt(0)} resumed`);
+  });
+});
+
 describe("filtered subscriptions", () => {
   it("see documents that move in as inserts and those that move out as deletes", async () => {
     const { push, connectTo } = setUp();
