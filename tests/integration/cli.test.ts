@@ -74,7 +74,7 @@ describe("--help", () => {
     [["tenants", "set-plan"], /<id> <plan>/],
     [["tenants", "delete"], /<id>/],
     [["keys"], /list.*create.*revoke/s],
-    [["keys", "create"], /--role.*--collections/s],
+    [["keys", "create"], /--role.*--collections.*--where/s],
     [["keys", "revoke"], /<tenant> <key-id>/],
     [["doctor"], /say what to fix/],
     [["uninstall"], /--tenants.*--yes/s],
@@ -121,6 +121,9 @@ describe("tenants and keys", () => {
     expect(listed.stdout).not.toContain(created.stdout.trim());
     const json = await run(["keys", "create", "acme", "--json"]);
     expect(JSON.parse(json.stdout)).toMatchObject({ role: "anon", key: expect.stringMatching(/^flc_anon_/) });
+    const limited = await run(["keys", "create", "acme", "--where", '{"todos":{"owner":"ada"}}']);
+    expect(limited.stdout).toMatch(/^flc_anon_/);
+    expect((await run(["keys", "list", "acme"])).stdout).toContain('  {"todos":{"owner":"ada"}}  ');
     expect((await run(["keys", "revoke", "acme", id])).code).toBe(0);
     expect((await run(["keys", "list", "acme"])).stdout).not.toContain(id);
   });
@@ -134,6 +137,9 @@ describe("tenants and keys", () => {
     [["keys", "revoke", "none", "key_x"], /There is no tenant "none"/],
     [["tenants", "create", "a", "--plan", "gold"], /must be free, pro, team/],
     [["keys", "create", "a", "--role", "admin"], /must be anon, secret/],
+    [["keys", "create", "a", "--where", "{"], /--where is not JSON/],
+    [["keys", "create", "a", "--where", '{"todos":{"a":{"$near":1}}}'], /--where\.todos\.a\.\$near/],
+    [["keys", "create", "a", "--collections", "b", "--where", '{"c":{}}'], /--where\.c is for a collection/],
     [["tenants", "list", "-c", "none.json"], /none\.json: .*there is no such file/],
   ])("%j fails in one line", async (args, expected) => {
     expect(failure(await run(args))).toMatch(expected);

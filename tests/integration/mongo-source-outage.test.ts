@@ -208,12 +208,16 @@ describe.runIf(canStartMongo)("the start of a MongoDB source", () => {
         detail: expect.stringMatching(/Deletes are not delivered of: plain\./),
       });
       expect(test.source.stats().collectionsWithoutDeletes).toBe(1);
+      await expect(test.source.needPrior("plain", new Set())).rejects.toMatchObject({
+        code: "prior_images_required",
+      });
       const warnings = test.logLines.filter((line) => line.includes("deletes of the collection"));
       expect(warnings).toHaveLength(1);
       // Somebody who may enables them.
       await root.db(name).command({ collMod: "plain", changeStreamPreAndPostImages: { enabled: true } });
       await until(() => test.sink.resetsOf("a", "plain", "images_enabled") === 1);
       expect(test.source.state()).toEqual({ live: true });
+      await test.source.needPrior("plain", new Set());
       await plain.deleteOne({ _id: 3 });
       await until(() => test.sink.events.some(({ body }) => "type" in body && body.type === "delete"));
     } finally {

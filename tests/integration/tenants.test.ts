@@ -104,7 +104,7 @@ describe("the store", () => {
     expect(dump.rows[0]?.row).not.toContain(key.replace("flc_secret_", ""));
     const listed = await tenants.store.listKeys("a", PAGE);
     expect(listed).toMatchObject([{ role: "secret", collections: ["todos"] }]);
-    expect(Object.keys(listed[0] ?? {}).toSorted()).toEqual(["collections", "createdAt", "id", "role"]);
+    expect(Object.keys(listed[0] ?? {}).toSorted()).toEqual(["collections", "createdAt", "id", "role", "where"]);
   });
 
   test("hostile tenant ids stay apart", async () => {

@@ -127,8 +127,9 @@ describe("with an API key", () => {
   it("sends no empty list, so that what getToken is told can be passed on", async () => {
     answer = () => granted;
     const settings = resolveSettings({ apiKey: "secret", baseUrl: `${url}/base` });
-    await mintToken(settings, { collections: ["a"], topics: [], expiresIn: 60 });
-    expect(asked).toEqual([{ collections: ["a"], permissions: ["read"], expiresIn: 60 }]);
+    const filters = { a: { room: { $in: ["x", "y"] } } };
+    await mintToken(settings, { collections: ["a"], topics: [], filters, expiresIn: 60 });
+    expect(asked).toEqual([{ collections: ["a"], permissions: ["read"], filters, expiresIn: 60 }]);
   });
 
   it("stops when it is told to", async () => {

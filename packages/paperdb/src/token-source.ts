@@ -16,11 +16,17 @@ const CULPRIT_STATUSES: ReadonlySet<number | undefined> = new Set([400, 403, 404
 
 /** Mints a token with the API key. */
 export async function mintToken(settings: Settings, request: TokenRequest): Promise<string> {
-  const { collections, topics, permissions = ["read"], expiresIn, signal } = request;
+  const { collections, topics, permissions = ["read"], filters, expiresIn, signal } = request;
   const { token } = await postJson(settings.fetch, {
     url: `${settings.baseUrl}/realtime/token`,
     apiKey: settings.apiKey,
-    body: { collections: unlessEmpty(collections), topics: unlessEmpty(topics), permissions, expiresIn },
+    body: {
+      collections: unlessEmpty(collections),
+      topics: unlessEmpty(topics),
+      permissions,
+      filters,
+      expiresIn,
+    },
     signal,
   });
   if (typeof token !== "string") {

@@ -55,7 +55,10 @@ export interface SubscriptionCallbacks {
 
 /** What a subscription to a collection takes. */
 export interface SubscribeOptions extends SubscriptionCallbacks {
-  /** Only documents that match. The server says when it cannot filter yet. */
+  /**
+   * Only documents that match, in the manner of MongoDB's queries. One that begins to match is an insert, one that
+   * ceases to is a delete.
+   */
   readonly where?: Readonly<Record<string, unknown>> | undefined;
   /** Whether the documents come first. The server says when it cannot send them yet. */
   readonly snapshot?: boolean | undefined;
@@ -76,6 +79,8 @@ export interface TokenRequest {
   /** Topics and patterns. */
   readonly topics?: readonly string[] | undefined;
   readonly permissions?: readonly "read"[] | undefined;
+  /** By collection, the only documents of it that the token shows: `{ messages: { room: "42" } }`. */
+  readonly filters?: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
   /** Seconds; the server's default is 900. */
   readonly expiresIn?: number | undefined;
   readonly signal?: AbortSignal | undefined;

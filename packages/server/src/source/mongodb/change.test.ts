@@ -172,6 +172,23 @@ describe("attribute", () => {
     expect(read({ ...update, ...before, fullDocument: null }, nested)).toEqual(["a update -"]);
   });
 
+  it.each(["update", "replace"])(
+    "tells the document before an %s that stays with its tenant",
+    (operationType) => {
+      const change = {
+        operationType,
+        fullDocument: of("a", 2),
+        fullDocumentBeforeChange: of("a", 1),
+        updateDescription: kept,
+      };
+      expect(attribute(change, TODOS).map(({ prior }) => prior)).toEqual([of("a", 1)]);
+      const moved = { ...change, fullDocument: of("b", 2), updateDescription: setTo("b") };
+      expect(attribute(moved, TODOS).map(({ prior }) => prior)).toEqual([undefined, undefined]);
+      const looked = { ...change, fullDocumentBeforeChange: null };
+      expect(attribute(looked, TODOS).map(({ prior }) => prior)).toEqual([undefined]);
+    },
+  );
+
   it("never gives a tenant a document of another one", () => {
     const tenants = ["a", "b", undefined];
     for (const operationType of ["insert", "update", "replace", "delete"]) {
@@ -184,8 +201,9 @@ describe("attribute", () => {
               fullDocumentBeforeChange: of(before, 1),
               updateDescription,
             };
-            for (const { tenant, document } of attribute(change, TODOS)) {
+            for (const { tenant, type, document, prior } of attribute(change, TODOS)) {
               if (document !== undefined) expect(document).toMatchObject({ tenantId: tenant });
+              if (prior !== undefined) expect([tenant, type]).toEqual([before, operationType]);
             }
           }
         }

@@ -22,6 +22,8 @@ export interface TenantChange {
   readonly type: ChangeType;
   /** Undefined when it can not be had any more: the event takes its place, and is not delivered. */
   readonly document: object | undefined;
+  /** Of an update or a replace: the document before it, where the server told it. */
+  readonly prior?: object | undefined;
 }
 
 /** When the server committed the event; undefined where it does not say. */
@@ -75,10 +77,12 @@ function arrival(
   after: TenantDocument | undefined,
   tenant: string | undefined,
   type: ChangeType,
+  before?: TenantDocument,
 ): readonly TenantChange[] {
   if (tenant === undefined) return [];
   // A document looked up by now may be another tenant's.
-  return [{ tenant, type, document: after?.tenant === tenant ? after.document : undefined }];
+  const document = after?.tenant === tenant ? after.document : undefined;
+  return [{ tenant, type, document, prior: before?.tenant === tenant ? before.document : undefined }];
 }
 
 function departure(before: TenantDocument | undefined): readonly TenantChange[] {
@@ -91,7 +95,7 @@ function replaced(
   after: TenantDocument | undefined,
 ): readonly TenantChange[] {
   if (before === undefined || before.tenant === after?.tenant)
-    return arrival(after, after?.tenant, "replace");
+    return arrival(after, after?.tenant, "replace", before);
   return [...departure(before), ...arrival(after, after?.tenant, "insert")];
 }
 
@@ -102,12 +106,12 @@ function updated(
 ): readonly TenantChange[] {
   if (update.kind === "set") {
     if (before !== undefined && before.tenant === update.tenant)
-      return arrival(after, update.tenant, "update");
+      return arrival(after, update.tenant, "update", before);
     return [...departure(before), ...arrival(after, update.tenant, "insert")];
   }
   if (before === undefined) return arrival(after, after?.tenant, "update");
   if (update.kind === "kept" || after === undefined || after.tenant === before.tenant) {
-    return arrival(after, before.tenant, "update");
+    return arrival(after, before.tenant, "update", before);
   }
   return [...departure(before), ...arrival(after, after.tenant, "insert")];
 }

@@ -8,10 +8,12 @@ import type { MongoCollection } from "./collections.ts";
 import { classify, reasonOf } from "./errors.ts";
 import type { EventBuffer } from "./event-buffer.ts";
 import { Failures } from "./failures.ts";
+import type { FilterNeeds } from "./filter-needs.ts";
 import { createJoin, type Join } from "./join.ts";
 import { Members } from "./members.ts";
+import { within } from "../../timing/within.ts";
 import { ENDING_EVENTS, type ServerFeatures } from "./pipeline.ts";
-import type { ClusterTime } from "./position.ts";
+import { barrierPosition, type ClusterTime } from "./position.ts";
 import type { ServerClock } from "./replica-set.ts";
 import type { MongoSettings } from "./settings.ts";
 import type { MongoStats } from "./stats.ts";
@@ -25,6 +27,8 @@ export interface CollectionStreamOptions {
   /** Enables images as far as possible; whether changes carry them. */
   readonly ensureImages: () => Promise<boolean>;
   readonly buffer: EventBuffer;
+  /** Shared with those who need it. */
+  readonly needs: FilterNeeds;
   readonly settings: MongoSettings;
   readonly stats: MongoStats;
   readonly log: Logger;
@@ -48,6 +52,8 @@ export class CollectionStream {
   readonly #members: Members;
   readonly #joins = new Map<string, Join>();
   readonly #arrivals = new Arrivals();
+  /** Who waits for all to be reset. */
+  #restarts: Join[] = [];
   #reader: StreamReader | undefined;
   /** Where the next stream begins when there is none. */
   #readTo: ClusterTime | undefined;
@@ -59,13 +65,14 @@ export class CollectionStream {
   #closed = false;
 
   constructor(collection: MongoCollection, options: CollectionStreamOptions) {
-    const { buffer, settings, stats, log } = options;
+    const { buffer, needs, settings, stats, log } = options;
     this.collection = collection;
     this.#options = options;
     this.#failures = new Failures(settings);
     this.#members = new Members({
       collection,
       buffer,
+      needs,
       stats,
       log,
       maxDocumentBytes: settings.maxDocumentBytes,
@@ -130,6 +137,26 @@ export class CollectionStream {
     this.#planForLeft();
   }
 
+  /**
+   * Resolves once every event that reaches the log has what filters need. The collection has images.
+   *
+   * @param hidden - whether hidden fields are needed too.
+   */
+  async filter(hidden: boolean): Promise<void> {
+    const { needs, settings } = this.#options;
+    const isHiddenNews = hidden && !needs.hidden;
+    needs.prior = true;
+    needs.hidden ||= hidden;
+    const isUsed = this.#reader !== undefined || this.#isTurning || this.#members.size > 0;
+    const isUnknown = this.#members.hasUnknownPrior || this.#hasImages === false;
+    if (isUsed && (isUnknown || isHiddenNews)) this.restart("prior_unknown");
+    // Also when it is being restarted already, for whoever needed it first.
+    if (this.#lostReason === undefined) return;
+    const restarted = createJoin({ tenant: "", collection: this.collection.name });
+    this.#restarts.push(restarted);
+    await within(settings.watchTimeoutMs, restarted.joined);
+  }
+
   /** Changes may be missing for a reason outside the stream: it is opened again from now. */
   restart(reason: string): void {
     this.#lostReason ??= reason;
@@ -139,8 +166,9 @@ export class CollectionStream {
   async close(reason: Error): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
-    for (const join of this.#joins.values()) join.reject(reason);
+    for (const join of [...this.#joins.values(), ...this.#restarts]) join.reject(reason);
     this.#joins.clear();
+    this.#restarts = [];
     this.#members.clear();
     const reader = this.#reader;
     this.#reader = undefined;
@@ -184,6 +212,7 @@ export class CollectionStream {
 
   async #reopen(): Promise<void> {
     const joins = [...this.#joins.values()];
+    let restarts: readonly Join[] = [];
     this.#joins.clear();
     const tenants = new Set([...this.#members.tenants(), ...joins.map(({ key }) => key.tenant)]);
     try {
@@ -192,6 +221,8 @@ export class CollectionStream {
       if (images && this.#hasImages === false) this.#lostReason ??= "images_enabled";
       this.#hasImages = images;
       const lostReason = this.#lostReason;
+      restarts = this.#restarts;
+      this.#restarts = [];
       const now = await this.#options.clock.fetchNow();
       const readTo = lostReason === undefined ? (this.#reader?.readTo ?? this.#readTo) : undefined;
       const from = readTo === undefined || readTo > now ? now : readTo;
@@ -207,10 +238,12 @@ export class CollectionStream {
       }
       const admitted = joins.map(({ key, resolve }) => ({ member: this.#members.admit(key, now), resolve }));
       await this.#options.buffer.drain();
+      for (const { resolve } of restarts) resolve(barrierPosition(now));
       for (const { member, resolve } of admitted) resolve(member.lastPosition);
       void this.#read(reader);
     } catch (error) {
-      for (const join of joins) join.reject(error);
+      for (const join of [...joins, ...restarts, ...this.#restarts]) join.reject(error);
+      this.#restarts = [];
       this.#openFailed(error);
     }
   }
@@ -225,6 +258,7 @@ export class CollectionStream {
       tenants,
       features,
       images,
+      withHidden: this.#options.needs.hidden,
       from,
       maxAwaitTimeMs: settings.maxAwaitTimeMs,
       settings,
@@ -247,7 +281,7 @@ export class CollectionStream {
         if (pressure !== undefined) await pressure;
         const read = await this.#arrivals.next(reader);
         if (reader !== this.#reader) return;
-        if (read !== "idle") this.#take(read.change, read.time);
+        if (read !== "idle") this.#take(read.change, read.time, reader.withHidden);
         if (Date.now() >= settledAtMs) this.#failures.settled();
       }
     } catch (error) {
@@ -255,11 +289,11 @@ export class CollectionStream {
     }
   }
 
-  #take(change: RawChange, time: ClusterTime): void {
+  #take(change: RawChange, time: ClusterTime, withHidden: boolean): void {
     const { operationType } = change;
     if (operationType === "invalidate") this.#options.onEnded();
     else if (typeof operationType === "string" && !ENDING_EVENTS.includes(operationType)) {
-      this.#members.take(change, time);
+      this.#members.take(change, time, withHidden);
     }
   }
 

@@ -45,7 +45,7 @@ describe("changePipeline", () => {
 
   it("hides what it does not need itself, and splits last", () => {
     if (collection === undefined) throw new Error("There is no collection.");
-    const pipeline = changePipeline(collection, ["a"], modern);
+    const pipeline = changePipeline(collection, ["a"], modern, false);
     expect(pipeline.map((stage) => Object.keys(stage)[0])).toEqual([
       "$match",
       "$project",
@@ -62,12 +62,20 @@ describe("changePipeline", () => {
     });
   });
 
+  it("hides nothing from filters that need it", () => {
+    if (collection === undefined) throw new Error("There is no collection.");
+    const pipeline = changePipeline(collection, ["a"], modern, true);
+    expect(pipeline.map((stage) => Object.keys(stage)[0])).toEqual([
+      "$match",
+      "$project",
+      "$changeStreamSplitLargeEvent",
+    ]);
+  });
+
   it("leaves out stages that the server does not have", () => {
     if (collection === undefined) throw new Error("There is no collection.");
-    const pipeline = changePipeline({ ...collection, hidden: new Set() }, [], {
-      images: false,
-      splitsLargeEvents: false,
-    });
+    const old = { images: false, splitsLargeEvents: false };
+    const pipeline = changePipeline({ ...collection, hidden: new Set() }, [], old, false);
     expect(pipeline.map((stage) => Object.keys(stage)[0])).toEqual(["$match", "$project"]);
   });
 });

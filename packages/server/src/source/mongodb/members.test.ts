@@ -18,7 +18,7 @@ const COLLECTION = {
 };
 const log = pino({ level: "silent" });
 
-function setUp(maxDocumentBytes = 1_000) {
+function setUp(maxDocumentBytes = 1_000, needs = { prior: false, hidden: false }) {
   const events: SourceEvent[] = [];
   const resets: string[] = [];
   const sink: ChangeSink = {
@@ -30,7 +30,14 @@ function setUp(maxDocumentBytes = 1_000) {
     dropped: () => undefined,
   };
   const buffer = new EventBuffer(sink, log);
-  const members = new Members({ collection: COLLECTION, buffer, maxDocumentBytes, stats: emptyStats(), log });
+  const members = new Members({
+    collection: COLLECTION,
+    buffer,
+    needs,
+    maxDocumentBytes,
+    stats: emptyStats(),
+    log,
+  });
   return { members, buffer, events, resets };
 }
 
@@ -67,7 +74,7 @@ describe("Members", () => {
         let next = 0;
         const read = (count: number): void => {
           for (const { tenant, time } of oplog.slice(next, next + count)) {
-            members.take(insert(next, tenant), timeAt(time));
+            members.take(insert(next, tenant), timeAt(time), false);
             next += 1;
           }
         };
@@ -95,9 +102,9 @@ describe("Members", () => {
   it("get nothing that committed before they joined", () => {
     const { members, buffer, events } = setUp();
     const { lastPosition } = members.admit({ tenant: "a", collection: "todos" }, timeAt(5));
-    members.take(insert(1, "a"), timeAt(4));
-    members.take(insert(2, "a"), timeAt(5));
-    members.take(insert(3, "a"), timeAt(6));
+    members.take(insert(1, "a"), timeAt(4), false);
+    members.take(insert(2, "a"), timeAt(5), false);
+    members.take(insert(3, "a"), timeAt(6), false);
     buffer.flush();
     expect(idsOf(events, "a")).toEqual([3]);
     expect((events[0]?.position ?? "") > lastPosition).toBe(true);
@@ -106,12 +113,12 @@ describe("Members", () => {
   it("are reset once where an event that is read again is another one", () => {
     const { members, buffer, events, resets } = setUp();
     members.admit({ tenant: "a", collection: "todos" }, timeAt(0));
-    members.take(insert(1, "a"), timeAt(1));
+    members.take(insert(1, "a"), timeAt(1), false);
     for (let again = 0; again < 2; again += 1) {
       members.startReading();
-      members.take(insert(99, "a"), timeAt(1));
+      members.take(insert(99, "a"), timeAt(1), false);
     }
-    members.take(insert(2, "a"), timeAt(2));
+    members.take(insert(2, "a"), timeAt(2), false);
     buffer.flush();
     expect(resets).toEqual([expect.stringMatching(/^a history_changed /)]);
     expect(idsOf(events, "a")).toEqual([1, 2]);
@@ -123,9 +130,9 @@ describe("Members", () => {
     members.admit({ tenant: "b", collection: "todos" }, timeAt(0));
     for (let again = 0; again < 2; again += 1) {
       members.startReading();
-      members.take(insert(1, "a", "x".repeat(200)), timeAt(1));
-      members.take(insert(2, "a"), timeAt(1));
-      members.take(insert(3, "b"), timeAt(1));
+      members.take(insert(1, "a", "x".repeat(200)), timeAt(1), false);
+      members.take(insert(2, "a"), timeAt(1), false);
+      members.take(insert(3, "b"), timeAt(1), false);
     }
     buffer.flush();
     expect(resets).toEqual([expect.stringMatching(/^a change_too_large /)]);
@@ -139,10 +146,10 @@ describe("Members", () => {
   it("are reset at a position above all that they had, when changes are lost", () => {
     const { members, buffer, events, resets } = setUp();
     members.admit({ tenant: "a", collection: "todos" }, timeAt(0));
-    members.take(insert(1, "a"), timeAt(9));
+    members.take(insert(1, "a"), timeAt(9), false);
     members.lost(timeAt(7), "history_lost");
-    members.take(insert(1, "a"), timeAt(9));
-    members.take(insert(2, "a"), timeAt(10));
+    members.take(insert(1, "a"), timeAt(9), false);
+    members.take(insert(2, "a"), timeAt(10), false);
     buffer.flush();
     expect(idsOf(events, "a")).toEqual([1, 2]);
     const [, , position = ""] = resets[0]?.split(" ") ?? [];
@@ -218,5 +225,34 @@ describe("EventBuffer", () => {
     buffer.flush();
     await buffer.pressure();
     expect(said).toEqual(["log_failed p1"]);
+  });
+
+  it("deliver no update without its prior document once filters need it", () => {
+    const needs = { prior: false, hidden: false };
+    const { members, buffer, events, resets } = setUp(1_000, needs);
+    members.admit({ tenant: "a", collection: "todos" }, timeAt(0));
+    const update = (id: number, before: object = {}): RawChange => ({
+      operationType: "update",
+      documentKey: { _id: new Int32(id) },
+      fullDocument: { _id: new Int32(id), tenantId: "a" },
+      updateDescription: { updatedFields: {}, removedFields: [] },
+      ...before,
+    });
+    members.take(update(1), timeAt(1), false);
+    expect(members.hasUnknownPrior).toBe(true);
+    needs.prior = true;
+    members.take(update(2), timeAt(2), false);
+    members.take(update(3, { fullDocumentBeforeChange: { tenantId: "a", n: 1 } }), timeAt(3), false);
+    members.take(insert(4, "a"), timeAt(4), false);
+    buffer.flush();
+    expect(idsOf(events, "a")).toEqual([1, 3, 4]);
+    expect(events.map(({ body }) => "documentId" in body && body.prior)).toEqual([
+      undefined,
+      '{"tenantId":"a","n":1}',
+      undefined,
+    ]);
+    expect(resets.map((reset) => reset.split(" ").slice(0, 2).join(" "))).toEqual(["a prior_unknown"]);
+    members.lost(timeAt(5), "images_enabled");
+    expect(members.hasUnknownPrior).toBe(false);
   });
 });

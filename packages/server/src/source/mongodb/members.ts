@@ -1,11 +1,12 @@
 import type { Position } from "@paperdb/protocol";
 import type { Logger } from "pino";
 import type { ChannelKey, SourceEvent } from "../change-source.ts";
-import { attribute, type RawChange, type TenantChange } from "./change.ts";
+import { attribute, type RawChange } from "./change.ts";
 import type { MongoCollection } from "./collections.ts";
-import { encodeChange, Places } from "./encode-change.ts";
+import { encodeChange, isPriorUnknown, Places } from "./encode-change.ts";
 import { reasonOf } from "./errors.ts";
 import type { EventBuffer } from "./event-buffer.ts";
+import type { FilterNeeds } from "./filter-needs.ts";
 import {
   barrierPosition,
   contradicts,
@@ -31,6 +32,7 @@ export interface Member {
 export interface MembersOptions {
   readonly collection: MongoCollection;
   readonly buffer: EventBuffer;
+  readonly needs: Readonly<FilterNeeds>;
   readonly maxDocumentBytes: number;
   readonly stats: MongoStats;
   readonly log: Logger;
@@ -46,9 +48,15 @@ export class Members {
   #places = new Places();
   /** As {@link Member.readableSince}, of members to come. */
   #readableSince: Position = "";
+  #hasUnknownPrior = false;
 
   constructor(options: MembersOptions) {
     this.#options = options;
+  }
+
+  /** Updates were delivered whose prior documents nobody knows. */
+  get hasUnknownPrior(): boolean {
+    return this.#hasUnknownPrior;
   }
 
   get size(): number {
@@ -99,19 +107,26 @@ export class Members {
     this.#places = new Places();
   }
 
-  /** Delivers an event to those members that it belongs to and that have not had it. */
-  take(change: RawChange, time: ClusterTime): void {
+  /**
+   * Delivers an event to those members that it belongs to and that have not had it.
+   *
+   * @param withHidden - it has its hidden fields.
+   */
+  take(change: RawChange, time: ClusterTime, withHidden: boolean): void {
     for (const tenantChange of attribute(change, this.#options.collection)) {
       const member = this.#byTenant.get(tenantChange.tenant);
       if (member === undefined) continue;
       const place = this.#places.take(tenantChange.tenant, time);
       if (eventPosition(time, place, HIGHEST_DIGEST) <= member.lastPosition) continue;
-      this.#deliver(member, change, tenantChange, time, place);
+      const encode = (): SourceEvent | string =>
+        encodeChange(this.#options.collection, change, tenantChange, time, place, withHidden);
+      this.#deliver(member, this.#readable(encode), time, place);
     }
   }
 
   /** Changes of all members may be missing before now. */
   lost(now: ClusterTime, reason: string): void {
+    this.#hasUnknownPrior = false;
     const members = [...this.#byTenant.values()];
     const newest = members.reduce((time, { lastPosition }) => {
       const last = timeOf(lastPosition);
@@ -127,15 +142,8 @@ export class Members {
     this.#options.buffer.lost(keys, position, reason);
   }
 
-  #deliver(
-    member: Member,
-    change: RawChange,
-    tenantChange: TenantChange,
-    time: ClusterTime,
-    place: number,
-  ): void {
-    const { buffer, maxDocumentBytes, stats } = this.#options;
-    const event = this.#encode(change, tenantChange, time, place);
+  #deliver(member: Member, event: SourceEvent | string | undefined, time: ClusterTime, place: number): void {
+    const { buffer, maxDocumentBytes, needs, stats } = this.#options;
     const skipped = eventPosition(time, place, HIGHEST_DIGEST);
     if (event === undefined) {
       this.#skip(member, skipped, "change_not_readable");
@@ -152,20 +160,22 @@ export class Members {
       this.#skip(member, skipped, "change_too_large");
       return;
     }
+    if (typeof event !== "string" && isPriorUnknown(event)) {
+      if (needs.prior) {
+        this.#skip(member, skipped, "prior_unknown");
+        return;
+      }
+      this.#hasUnknownPrior = true;
+    }
     member.lastPosition = position;
     if (typeof event === "string") return;
     stats.changes += 1;
     buffer.push(event);
   }
 
-  #encode(
-    change: RawChange,
-    tenantChange: TenantChange,
-    time: ClusterTime,
-    place: number,
-  ): SourceEvent | string | undefined {
+  #readable(encode: () => SourceEvent | string): SourceEvent | string | undefined {
     try {
-      return encodeChange(this.#options.collection, change, tenantChange, time, place);
+      return encode();
     } catch (error) {
       this.#options.log.warn({ reason: reasonOf(error) }, "A change cannot be read");
       return undefined;
@@ -179,7 +189,7 @@ export class Members {
   }
 }
 
-/** In UTF-16 units, which is near enough for a bound. */
+/** Of the larger of an event's documents, in UTF-16 units, which is near enough for a bound. */
 export function documentLength({ body }: SourceEvent): number {
-  return "document" in body ? body.document.length : 0;
+  return "document" in body ? Math.max(body.document.length, body.prior?.length ?? 0) : 0;
 }

@@ -141,13 +141,21 @@ export class MongoSource implements ChangeSource {
   }
 
   async watch(key: ChannelKey): Promise<Position> {
+    return this.#ask(key.collection, (streams) => streams.join(key));
+  }
+
+  async needPrior(collection: string, hiddenFields: ReadonlySet<string>): Promise<void> {
+    await this.#ask(collection, (streams) => streams.filter(collection, hiddenFields));
+  }
+
+  async #ask<T>(collection: string, work: (streams: Streams) => Promise<T>): Promise<T> {
     if (this.#outage !== undefined || this.#streams === undefined)
       throw this.#unavailable(this.#outage ?? "");
     try {
-      return await this.#streams.join(key);
+      return await work(this.#streams);
     } catch (error) {
       if (error instanceof RealtimeError) throw error;
-      this.#log.warn({ collection: key.collection, reason: reasonOf(error) }, "Cannot watch a channel");
+      this.#log.warn({ collection, reason: reasonOf(error) }, "Cannot watch a channel");
       throw new RealtimeError(
         "source_unavailable",
         `The source "${this.name}" cannot be asked at the moment: try again.`,
@@ -170,7 +178,8 @@ export class MongoSource implements ChangeSource {
     if (stream === undefined) return undefined;
     this.#stats.replays += 1;
     try {
-      const request = { tenant: key.tenant, since, until, stream };
+      const needsPrior = this.#streams?.needsPrior(key.collection) === true || stream.images;
+      const request = { tenant: key.tenant, since, until, needsPrior, stream };
       const events = await this.#replays.run(() => replay(request));
       if (events === undefined) this.#stats.replaysRefused += 1;
       return events;

@@ -15,7 +15,7 @@ export const ENDING_EVENTS: readonly string[] = ["drop", "rename", "dropDatabase
 
 /**
  * The pipeline of a collection's change stream: only events of these tenants, by the
- * current or the prior document, leave the database, and without hidden fields.
+ * current or the prior document, leave the database, and without hidden fields, unless filters need them.
  *
  * The names of changed fields are needed to tell a move from a document that was
  * looked up after it had moved; of their values, the tenant's only.
@@ -24,6 +24,7 @@ export function changePipeline(
   collection: MongoCollection,
   tenants: Iterable<string>,
   features: ServerFeatures,
+  withHidden: boolean,
 ): Document[] {
   const { tenantField } = collection;
   const forms = [...tenants].flatMap(tenantForms);
@@ -39,10 +40,8 @@ export function changePipeline(
     },
     { $project: projection(tenantField) },
   ];
-  const hidden = hiddenFields(collection).flatMap((path) => [
-    `fullDocument.${path}`,
-    `fullDocumentBeforeChange.${path}`,
-  ]);
+  const stripped = withHidden ? [] : hiddenFields(collection);
+  const hidden = stripped.flatMap((path) => [`fullDocument.${path}`, `fullDocumentBeforeChange.${path}`]);
   if (hidden.length > 0) stages.push({ $project: Object.fromEntries(hidden.map((path) => [path, 0])) });
   if (features.splitsLargeEvents) stages.push({ $changeStreamSplitLargeEvent: {} });
   return stages;

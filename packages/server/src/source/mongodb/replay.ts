@@ -1,7 +1,7 @@
 import type { Position } from "@paperdb/protocol";
 import type { SourceEvent } from "../change-source.ts";
 import { attribute } from "./change.ts";
-import { encodeChange, Places } from "./encode-change.ts";
+import { encodeChange, isPriorUnknown, Places } from "./encode-change.ts";
 import { documentLength } from "./members.ts";
 import { ENDING_EVENTS } from "./pipeline.ts";
 import { clusterTimeMs, contradicts, isBarrier, placeKey, timeOf } from "./position.ts";
@@ -14,6 +14,8 @@ export interface ReplayRequest {
   readonly since: Position;
   /** Inclusive. */
   readonly until: Position;
+  /** Updates without their prior documents are of no use. */
+  readonly needsPrior: boolean;
   /** The tenant's stream, but for where it begins. */
   readonly stream: Omit<StreamRequest, "tenants" | "from" | "maxAwaitTimeMs">;
 }
@@ -48,7 +50,7 @@ export async function replay(request: ReplayRequest): Promise<readonly SourceEve
 
 async function readBetween(
   reader: StreamReader,
-  { tenant, since, until, stream }: ReplayRequest,
+  { tenant, since, until, needsPrior, stream }: ReplayRequest,
   deadlineMs: number,
 ): Promise<readonly SourceEvent[] | undefined> {
   const { collection, settings } = stream;
@@ -67,7 +69,8 @@ async function readBetween(
     if (ENDING_EVENTS.includes(String(change.operationType))) return undefined;
     for (const tenantChange of attribute(change, collection)) {
       if (tenantChange.tenant !== tenant) continue;
-      const event = encodeChange(collection, change, tenantChange, time, places.take(tenant, time));
+      const place = places.take(tenant, time);
+      const event = encodeChange(collection, change, tenantChange, time, place, stream.withHidden);
       const position = typeof event === "string" ? event : event.position;
       if (contradicts(position, since)) return undefined;
       if (position === since) hasMetSince = true;
@@ -76,6 +79,7 @@ async function readBetween(
       if (contradicts(position, until)) return undefined;
       if (typeof event === "string") continue;
       if (documentLength(event) > settings.maxDocumentBytes) return undefined;
+      if (needsPrior && isPriorUnknown(event)) return undefined;
       bytes += documentLength(event);
       events.push(event);
       if (events.length > settings.maxReplayEvents || bytes > settings.maxReplayBytes) return undefined;

@@ -17,6 +17,8 @@ export interface StreamRequest {
   readonly features: ServerFeatures;
   /** Whether changes carry images; without them documents are looked up. */
   readonly images: boolean;
+  /** Whether changes are to have their hidden fields. */
+  readonly withHidden: boolean;
   /** The first cluster time to read, from its first event on. */
   readonly from: ClusterTime;
   readonly maxAwaitTimeMs: number;
@@ -28,6 +30,8 @@ export type Read = { readonly change: RawChange; readonly time: ClusterTime } | 
 
 /** One open change stream. The driver resumes it by itself after an election or a cut. */
 export class StreamReader {
+  /** Whether changes have their hidden fields. */
+  readonly withHidden: boolean;
   readonly #stream: ChangeStream;
   readonly #clock: ServerClock;
   readonly #from: ClusterTime;
@@ -38,6 +42,7 @@ export class StreamReader {
   #closed = false;
 
   private constructor(stream: ChangeStream, first: Promise<RawChange | null>, request: StreamRequest) {
+    this.withHidden = request.withHidden;
     this.#stream = stream;
     this.#first = first;
     this.#clock = request.clock;
@@ -51,7 +56,7 @@ export class StreamReader {
     const { db, collection, tenants, features, settings } = request;
     const stream = db
       .collection(collection.collection)
-      .watch(changePipeline(collection, tenants, features), streamOptions(request));
+      .watch(changePipeline(collection, tenants, features, request.withHidden), streamOptions(request));
     // Without a listener, an error that the driver emits while closing would end the process.
     stream.on("error", ignoreEmitted);
     try {

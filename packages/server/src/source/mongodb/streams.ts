@@ -7,6 +7,7 @@ import type { MongoCollection } from "./collections.ts";
 import type { Connected, Connection } from "./connection.ts";
 import { reasonOf } from "./errors.ts";
 import { EventBuffer } from "./event-buffer.ts";
+import { outerNames, type FilterNeeds } from "./filter-needs.ts";
 import type { ReplayRequest } from "./replay.ts";
 import type { MongoSettings } from "./settings.ts";
 import type { MongoStats } from "./stats.ts";
@@ -26,6 +27,8 @@ export class Streams {
   readonly #options: StreamsOptions;
   readonly #buffer: EventBuffer;
   readonly #byName = new Map<string, CollectionStream>();
+  /** Of collections that are filtered, in use or not. */
+  readonly #needs = new Map<string, FilterNeeds>();
 
   constructor(options: StreamsOptions) {
     this.#options = options;
@@ -62,6 +65,27 @@ export class Streams {
     return this.#add(this.#collection(key.collection)).join(key);
   }
 
+  /**
+   * Resolves once every event of the collection that reaches the log has what filters need.
+   *
+   * @param fields - outermost names of fields that filters name.
+   * @throws {RealtimeError} `collection_not_found`, `prior_images_required`.
+   */
+  async filter(name: string, fields: ReadonlySet<string>): Promise<void> {
+    const collection = this.#byName.get(name)?.collection ?? this.#collection(name);
+    await this.#requireImages(collection);
+    const hidden = outerNames(collection.hidden);
+    const needsHidden = [...fields].some((field) => hidden.has(field));
+    const stream = this.#byName.get(name);
+    if (stream !== undefined) {
+      await stream.filter(needsHidden);
+      return;
+    }
+    const needs = this.#needsOf(name);
+    needs.prior = true;
+    needs.hidden ||= needsHidden;
+  }
+
   leave(key: ChannelKey): void {
     this.#byName.get(key.collection)?.leave(key.tenant);
   }
@@ -69,6 +93,11 @@ export class Streams {
   /** The stream of a collection in use. */
   get(collection: string): CollectionStream | undefined {
     return this.#byName.get(collection);
+  }
+
+  /** Whether filters need the collection's prior documents. */
+  needsPrior(collection: string): boolean {
+    return this.#needs.get(collection)?.prior === true;
   }
 
   /** What a second stream for a tenant of a collection in use is opened with; undefined when it must not be. */
@@ -85,6 +114,7 @@ export class Streams {
       collection: stream.collection,
       features: connected.facts.features,
       images: stream.hasImages,
+      withHidden: this.#needsOf(name).hidden,
       settings: { ...settings, maxReplayAgeMs: connected.maxReplayAgeMs },
     };
   }
@@ -127,6 +157,7 @@ export class Streams {
         { retryAfterSeconds: 30 },
       );
     }
+    const needs = this.#needsOf(collection.name);
     const stream: CollectionStream = new CollectionStream(collection, {
       db: connection.db,
       clock: connection.clock,
@@ -134,6 +165,7 @@ export class Streams {
       ensureImages: () =>
         connected.preImages.ensure(connection.catalog.current.usable.get(collection.name) ?? collection),
       buffer: this.#buffer,
+      needs,
       settings,
       stats,
       log,
@@ -142,6 +174,29 @@ export class Streams {
     });
     this.#byName.set(collection.name, stream);
     return stream;
+  }
+
+  /** Somebody who may could have enabled them since the last look. */
+  async #requireImages(collection: MongoCollection): Promise<void> {
+    const { connected, connection } = this.#options;
+    const { catalog } = connection;
+    const current = (): MongoCollection => catalog.current.usable.get(collection.name) ?? collection;
+    if (await connected.preImages.ensure(current())) return;
+    await catalog.refresh();
+    if (await connected.preImages.ensure(current())) return;
+    throw new RealtimeError(
+      "prior_images_required",
+      `The collection "${collection.name}" has no pre-images, so what changes are to a filter cannot be told: let the server enable them, or enable them yourself, see docs/mongodb.md.`,
+    );
+  }
+
+  #needsOf(name: string): FilterNeeds {
+    let needs = this.#needs.get(name);
+    if (needs === undefined) {
+      needs = { prior: false, hidden: false };
+      this.#needs.set(name, needs);
+    }
+    return needs;
   }
 
   #end(stream: CollectionStream): void {

@@ -1,0 +1,139 @@
+import { afterEach, expect, it } from "vitest";
+import type { DocumentChange } from "@paperdb/protocol";
+import { createMongoDatabase, type TestMongoDatabase } from "../support/mongo.ts";
+import { openMongoSource, type TestDocument, type TestMongoSource } from "../support/mongo-source.ts";
+import { until } from "../support/until.ts";
+
+const NO_FIELDS: ReadonlySet<string> = new Set();
+const HIDING = { masked: { collection: "masked", hide: ["secret", "profile.ssn"] } };
+const databases: TestMongoDatabase[] = [];
+const sources: TestMongoSource[] = [];
+
+async function setUp(
+  options: Partial<Parameters<typeof openMongoSource>[0]> = {},
+): Promise<TestMongoSource & { readonly database: TestMongoDatabase }> {
+  const database = await createMongoDatabase();
+  databases.push(database);
+  await database.createCollection("todos");
+  await database.createCollection("masked");
+  const test = await openMongoSource({ url: database.url, ...options });
+  sources.push(test);
+  return { ...test, database };
+}
+
+afterEach(async () => {
+  for (const { source } of sources.splice(0)) await source.close();
+  for (const database of databases.splice(0)) await database.drop();
+});
+
+function bodies({ sink }: TestMongoSource): readonly DocumentChange[] {
+  return sink.events.flatMap(({ body }) => ("documentId" in body ? [body] : []));
+}
+
+it("prior documents come with updates and replaces, and stay with their tenant", async () => {
+  const test = await setUp();
+  const todos = test.database.db.collection<TestDocument>("todos");
+  await test.source.needPrior("todos", NO_FIELDS);
+  await test.watch("a", "todos");
+  await test.watch("b", "todos");
+  await todos.insertOne({ _id: 1, tenantId: "a", n: 0 });
+  await test.sink.next("a", "todos", 1);
+  await todos.updateOne({ _id: 1 }, { $set: { n: 1 } });
+  await test.sink.next("a", "todos", 2);
+  await todos.replaceOne({ _id: 1 }, { tenantId: "a", m: 2 });
+  await test.sink.next("a", "todos", 3);
+  await todos.updateOne({ _id: 1 }, { $set: { tenantId: "b" } });
+  await test.sink.next("b", "todos", 1);
+  await todos.deleteOne({ _id: 1 });
+  await test.sink.next("b", "todos", 2);
+  expect(bodies(test).map(({ type, prior }) => [type, prior])).toEqual([
+    ["insert", undefined],
+    ["update", '{"_id":1,"tenantId":"a","n":0}'],
+    ["replace", '{"_id":1,"tenantId":"a","n":1}'],
+    ["delete", undefined],
+    ["insert", undefined],
+    ["delete", undefined],
+  ]);
+  expect(test.sink.resets).toEqual([]);
+});
+
+it("hidden fields stay in the database until a grant's filter names one, and come apart then", async () => {
+  const test = await setUp({ collections: HIDING });
+  const masked = test.database.db.collection<TestDocument>("masked");
+  const profile = (ssn: number, name: string): object => ({ profile: { ssn, name } });
+  await test.watch("a", "masked");
+  await test.source.needPrior("masked", new Set(["name", "n"]));
+  await masked.insertOne({ _id: 1, tenantId: "a", secret: "s1", ...profile(7, "x") });
+  await test.sink.next("a", "masked", 1);
+  expect(bodies(test)).toEqual([
+    { type: "insert", documentId: "1", document: '{"_id":1,"tenantId":"a","profile":{"name":"x"}}' },
+  ]);
+  await Promise.all([
+    test.source.needPrior("masked", new Set(["profile"])),
+    test.source.needPrior("masked", new Set(["secret"])),
+  ]);
+  expect(test.sink.resetsOf("a", "masked", "prior_unknown")).toBe(1);
+  await masked.updateOne({ _id: 1 }, { $set: { secret: "s2" } });
+  await test.sink.next("a", "masked", 2);
+  await masked.deleteOne({ _id: 1 });
+  await test.sink.next("a", "masked", 3);
+  const document = '{"_id":1,"tenantId":"a","profile":{"name":"x"}}';
+  const hidden = (secret: string): string => `{"secret":"${secret}","profile":{"ssn":7,"name":"x"}}`;
+  expect(bodies(test).slice(1)).toEqual([
+    {
+      type: "update",
+      documentId: "1",
+      document,
+      prior: document,
+      hidden: hidden("s2"),
+      priorHidden: hidden("s1"),
+    },
+    { type: "delete", documentId: "1", document, priorHidden: hidden("s2") },
+  ]);
+  await test.source.needPrior("masked", new Set(["secret"]));
+  expect(test.sink.resets).toHaveLength(1);
+});
+
+it("what is read again has them too", async () => {
+  const test = await setUp({ collections: HIDING });
+  const masked = test.database.db.collection<TestDocument>("masked");
+  await test.source.needPrior("masked", new Set(["secret"]));
+  const since = await test.watch("a", "masked");
+  await masked.insertOne({ _id: 1, tenantId: "a", secret: 1 });
+  await test.sink.next("a", "masked", 1);
+  await masked.updateOne({ _id: 1 }, { $set: { secret: 2 } });
+  await test.sink.next("a", "masked", 2);
+  const events = await test.replay(
+    { tenant: "a", collection: "masked" },
+    since,
+    test.sink.positions.at(-1) ?? "",
+  );
+  expect(events).toEqual(test.sink.events);
+  expect(events?.[1]?.body).toMatchObject({ prior: '{"_id":1,"tenantId":"a"}', priorHidden: '{"secret":1}' });
+});
+
+it("no update comes without its prior document while somebody disables pre-images", async () => {
+  const test = await setUp({ settings: { catalogPollIntervalMs: 200 } });
+  const { db } = test.database;
+  const todos = db.collection<TestDocument>("todos");
+  const update = (n: number) => todos.updateOne({ _id: 1 }, { $set: { n } });
+  await test.source.needPrior("todos", NO_FIELDS);
+  await test.watch("a", "todos");
+  await todos.insertOne({ _id: 1, tenantId: "a" });
+  await test.sink.next("a", "todos", 1);
+  await db.command({ collMod: "todos", changeStreamPreAndPostImages: { enabled: false } });
+  await update(1);
+  await until(() => test.sink.resetsOf("a", "todos", "images_disabled") > 0, { describe: "a reset" });
+  await update(2);
+  await until(() => test.sink.changes("a", "todos").at(-1)?.document["n"] === 2, { describe: "an update" });
+  const updates = bodies(test).filter(({ type }) => type === "update");
+  expect(updates.at(-1)?.prior).toBe('{"_id":1,"tenantId":"a","n":1}');
+  expect(updates.filter(({ prior }) => prior === undefined)).toEqual([]);
+});
+
+it("cannot be needed of what is no collection", async () => {
+  const test = await setUp();
+  await expect(test.source.needPrior("nowhere", NO_FIELDS)).rejects.toMatchObject({
+    code: "collection_not_found",
+  });
+});

@@ -1,0 +1,4 @@
+import { testFilteredViews } from "../support/postgres-source-filtered.ts";
+import { openTestSource } from "../support/postgres-source.ts";
+
+testFilteredViews(openTestSource);

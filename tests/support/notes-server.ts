@@ -1,0 +1,181 @@
+import { createClient, type ChangeEvent, type Client } from "paperdb";
+import type { ConfigInput } from "../../packages/server/src/config/schema.ts";
+import { createDatabase, type TestDatabase } from "./postgres.ts";
+import { startTestServer, type TestServer, type TestTenant } from "./realtime-server.ts";
+import { mintToken } from "./realtime-token.ts";
+import { SdkRecorder } from "./sdk-recorder.ts";
+import type { SseClient } from "./sse-client.ts";
+import { until } from "./until.ts";
+import { WebSocketClient } from "./websocket-client.ts";
+
+/** What a client was told of one note, whichever way. */
+export type SeenNote = readonly [type: string, id: number, title: string];
+
+/** A subscriber to notes, and what it was told. */
+export interface NoteWatcher {
+  readonly name: string;
+  seen(): readonly SeenNote[];
+  /** All that came, as text. */
+  wire(): string;
+}
+
+interface Note {
+  readonly id: number;
+  readonly title: string;
+}
+
+/** How a {@link NoteWatcher} subscribes. */
+export interface WatchOptions {
+  readonly where?: Readonly<Record<string, unknown>>;
+  readonly cursor?: string;
+}
+
+/** A server with a table `notes (id, tenant_id, owner, title, secret)`, whose column `secret` is hidden. */
+export class NotesServer {
+  readonly server: TestServer;
+  readonly database: TestDatabase;
+  readonly #sockets: WebSocketClient[] = [];
+  readonly #sdks: Client[] = [];
+
+  private constructor(server: TestServer, database: TestDatabase) {
+    this.server = server;
+    this.database = database;
+  }
+
+  /** Starts it, and waits until notes can be subscribed to. */
+  static async start(mode: "notify" | "wal", settings: ConfigInput = {}): Promise<NotesServer> {
+    const database = await createDatabase();
+    await database.query(
+      "create table notes (id int primary key, tenant_id text not null, owner text, title text, secret int)",
+    );
+    const collections = { notes: { table: "public.notes", hide: ["secret"] } };
+    const sources = [{ kind: "postgres" as const, mode, collections }];
+    const server = await startTestServer({ sources, ...settings }, database);
+    await until(async () => (await fetch(`${server.url}/readyz`)).status === 200, { timeoutMs: 25_000 });
+    return new NotesServer(server, database);
+  }
+
+  /** A token of a tenant's for notes. */
+  mint(tenant: Pick<TestTenant, "secretKey">, filter?: object): Promise<string> {
+    const filters = filter === undefined ? {} : { filters: { notes: filter } };
+    const body = { collections: ["notes"], topics: [">"], ...filters };
+    return mintToken(this.server.url, tenant.secretKey, body);
+  }
+
+  /** Subscribes by SSE, with a key or a token. */
+  async sse(
+    credential: string,
+    { where, cursor }: WatchOptions = {},
+  ): Promise<NoteWatcher & { client: SseClient }> {
+    const query = {
+      collection: "notes",
+      ...(where === undefined ? {} : { where: JSON.stringify(where) }),
+      ...(cursor === undefined ? {} : { cursor }),
+    };
+    const headers = { authorization: `Bearer ${credential}` };
+    const client = await this.server.subscribe(query, undefined, headers);
+    if (client.status !== 200) throw new Error(client.body);
+    await client.waitForEvent("ready");
+    return {
+      name: "SSE",
+      client,
+      seen: () => client.changes.map(({ type, document }) => noteOf(type, document)),
+      wire: () => JSON.stringify(client.events),
+    };
+  }
+
+  /** Opens a WebSocket of `paperdb.v1`. */
+  async socket(token: string): Promise<WebSocketClient> {
+    const client = await WebSocketClient.open(this.server.url, { token });
+    this.#sockets.push(client);
+    return client;
+  }
+
+  /** Subscribes by WebSocket. */
+  async webSocket(
+    token: string,
+    { where }: WatchOptions = {},
+  ): Promise<NoteWatcher & { client: WebSocketClient }> {
+    const client = await this.socket(token);
+    const filter = where === undefined ? {} : { where };
+    await client.subscribe("1", { collection: "notes", ...filter });
+    return {
+      name: "WebSocket",
+      client,
+      seen: () =>
+        client.events().map((event) => {
+          const { type, data } = event as { type: string; data: unknown };
+          return noteOf(type, data);
+        }),
+      wire: () => client.texts.join("\n"),
+    };
+  }
+
+  /** Connects without a subprotocol. */
+  async raw(token: string): Promise<NoteWatcher & { client: WebSocketClient }> {
+    const client = await WebSocketClient.open(this.server.url, { token, protocol: undefined });
+    this.#sockets.push(client);
+    return {
+      name: "raw WebSocket",
+      client,
+      seen: () =>
+        client.texts.map((text) => {
+          const { type, data } = JSON.parse(text) as { type: string; data: unknown };
+          return noteOf(type, data);
+        }),
+      wire: () => client.texts.join("\n"),
+    };
+  }
+
+  /** Subscribes by the SDK, which asks for tokens as it needs them. */
+  async sdk(
+    getToken: () => Promise<string>,
+    { where }: WatchOptions = {},
+  ): Promise<NoteWatcher & { recorder: SdkRecorder<ChangeEvent> }> {
+    const client = createClient({
+      getToken,
+      baseUrl: this.server.url,
+      backoff: { minMs: 20, maxMs: 200 },
+    });
+    this.#sdks.push(client);
+    const recorder = new SdkRecorder<ChangeEvent>();
+    client.realtime.subscribe("notes", recorder.listener, { ...recorder.options, where });
+    await until(() => recorder.isLive, { describe: () => JSON.stringify(recorder) });
+    return {
+      name: "SDK",
+      recorder,
+      seen: () => recorder.events.map(({ type, data }) => noteOf(type, data)),
+      wire: () => JSON.stringify(recorder.events),
+    };
+  }
+
+  /** Runs statements one after another, each in a transaction of its own. */
+  async run(...statements: readonly string[]): Promise<void> {
+    for (const statement of statements) await this.database.query(statement);
+  }
+
+  /** Ends all clients. */
+  closeClients(): void {
+    for (const socket of this.#sockets.splice(0)) socket.close();
+    for (const sdk of this.#sdks.splice(0)) sdk.close();
+  }
+
+  async close(): Promise<void> {
+    this.closeClients();
+    await this.server.close();
+    await this.database.drop();
+  }
+}
+
+/** Waits until a watcher was told of a note, and returns all that it was told. */
+export async function seenUntil(watcher: NoteWatcher, id: number): Promise<readonly SeenNote[]> {
+  await until(() => watcher.seen().some(([, seen]) => seen === id), {
+    describe: () => `note ${id} by ${watcher.name}, got ${watcher.wire().slice(-2000)}`,
+  });
+  return watcher.seen();
+}
+
+function noteOf(type: string, document: unknown): SeenNote {
+  const { id, title } = document as Note;
+  return [type, id, title];
+}
