@@ -7,7 +7,7 @@ import { until } from "./until.ts";
 type Queryable = Pick<TestDatabase, "query">;
 
 /** The collections that rounds of rows are written to. */
-export const ROUND_COLLECTIONS: readonly string[] = ["messages", "notifications", "orders"];
+const ROUND_COLLECTIONS: readonly string[] = ["messages", "notifications", "orders"];
 
 /** Creates the tables of {@link ROUND_COLLECTIONS}. */
 export async function createRoundTables(database: Queryable): Promise<void> {
