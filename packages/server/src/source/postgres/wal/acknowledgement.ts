@@ -82,7 +82,9 @@ export class Acknowledgement {
   due(historyLsn: Lsn): Lsn {
     const keepFromMs = this.#now() - this.#limits.maxHistoryAgeMs;
     const isOver = ({ lsn, atMs }: Checkpoint): boolean =>
-      lsn <= historyLsn || atMs < keepFromMs || Number(this.#newest.lsn - lsn) > this.#maxLogBytes;
+      lsn <= this.#lsn || atMs < keepFromMs || Number(this.#newest.lsn - lsn) > this.#maxLogBytes;
+    // What is kept in memory may begin within a transaction that is not complete yet.
+    this.#advance(historyLsn < this.#newest.lsn ? historyLsn : this.#newest.lsn);
     let over = 0;
     for (const checkpoint of this.#checkpoints) {
       if (!isOver(checkpoint)) break;
