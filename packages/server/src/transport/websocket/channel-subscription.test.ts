@@ -177,7 +177,7 @@ interface Model {
 it("harms nobody in whatever order subscriptions open, start and end", async () => {
   const step = fc.record({ of: fc.nat(SUBSCRIPTIONS - 1), what: fc.constantFrom(...STEPS) });
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
+    fc.asyncProperty(fc.array(step, { maxLength: 40, size: "max" }), async (steps) => {
       const world = await setUp();
       const { channel } = world;
       const models = Array.from({ length: SUBSCRIPTIONS }, (_, index): Model => {
