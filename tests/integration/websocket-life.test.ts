@@ -123,6 +123,34 @@ describe("ending", () => {
     await expect(WebSocketClient.open(messages.url, { token })).rejects.toThrow("ECONNREFUSED");
   });
 
+  it("refuses those whose token is still being checked when the server stops, SSE included", async () => {
+    const messages = await MessagesServer.start({ keyCacheMs: 0 });
+    const blocker = await messages.server.database.pool.connect();
+    const token = await messages.mint();
+    const upgrade = `host: test\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AQIDBAUGBwgJCgsMDQ4PEA==`;
+    const requests = [
+      `GET /?token=${token} HTTP/1.1\r\n${upgrade}\r\n\r\n`,
+      `GET /?token=${token} HTTP/1.1\r\n${upgrade}\r\nsec-websocket-protocol: paperdb.v1\r\n\r\n`,
+      `GET /v1/events/subscribe?collection=messages HTTP/1.1\r\nhost: test\r\napikey: ${messages.acme.anonKey}\r\n\r\n`,
+    ];
+    const sockets: RawSocket[] = [];
+    closers.push(() => sockets.forEach((socket) => socket.close()));
+    await blocker.query("begin");
+    await blocker.query("lock table paperdb.keys in access exclusive mode");
+    for (const request of requests) sockets.push(await RawSocket.open(messages.url, request));
+    // Both tokens are of one key, which is looked up once.
+    const waiting = "select 1 from pg_locks where not granted and relation = 'paperdb.keys'::regclass";
+    await until(async () => (await messages.server.database.query(waiting)).rows.length >= 2);
+    const closed = messages.server.close();
+    await blocker.query("rollback");
+    blocker.release();
+    for (const socket of sockets) {
+      await socket.waitForEnd();
+      expect(socket.received).toMatch(/^HTTP\/1\.1 503 [^]*connection: close[^]*"code":"draining"/);
+    }
+    await closed;
+  });
+
   it("does not wait for ever for a client that does not answer when the server stops", async () => {
     const messages = await MessagesServer.start({
       connections: { drainTimeoutMs: 300 },

@@ -30,11 +30,17 @@ export interface RegisteredConnection {
   end(reason: DisconnectReason): void;
 }
 
+/** What a client is told that comes while the server shuts down. */
+export function drainingError(): RealtimeError {
+  return new RealtimeError("draining", "The server is shutting down: try again.", { retryAfterSeconds: 1 });
+}
+
 /** All live connections of this server, those that are still being opened included. */
 export class ConnectionRegistry {
   readonly #connections = new Map<string, RegisteredConnection>();
   readonly #countByTenant = new Map<string, number>();
   readonly #maxTotal: number;
+  #draining = false;
 
   /** @param maxTotal - connections of all tenants together. */
   constructor(maxTotal: number) {
@@ -45,8 +51,9 @@ export class ConnectionRegistry {
     return this.#connections.size;
   }
 
-  /** @throws {RealtimeError} `too_many_connections`. */
+  /** @throws {RealtimeError} `too_many_connections`; `draining` after {@link drain}. */
   add(connection: RegisteredConnection, maxOfTenant: number): void {
+    if (this.#draining) throw drainingError();
     const { id, tenant } = connection.info;
     const ofTenant = this.#countByTenant.get(tenant) ?? 0;
     if (ofTenant >= maxOfTenant || this.size >= this.#maxTotal) {
@@ -81,6 +88,12 @@ export class ConnectionRegistry {
     const connection = this.#connections.get(id);
     connection?.end(reason);
     return connection !== undefined;
+  }
+
+  /** Ends all connections; none is added any more, also of those whose key is being checked. */
+  drain(): void {
+    this.#draining = true;
+    this.endWhere(() => true, "draining");
   }
 
   /** Ends all connections that `matches` names. */

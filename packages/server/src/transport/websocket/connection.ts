@@ -2,7 +2,12 @@ import { randomUUID } from "node:crypto";
 import { RealtimeError, type CloseReason } from "@paperdb/protocol";
 import type { Grant } from "../../auth/grant.ts";
 import { onTokenExpiry } from "../../auth/token-expiry.ts";
-import type { ConnectionInfo, DisconnectReason, RegisteredConnection } from "../connection-registry.ts";
+import {
+  drainingError,
+  type ConnectionInfo,
+  type DisconnectReason,
+  type RegisteredConnection,
+} from "../connection-registry.ts";
 import type { LivePeer } from "./liveness.ts";
 import type { Peer, PeerEvents } from "./peer.ts";
 
@@ -38,8 +43,7 @@ const ENDINGS: Readonly<
   draining: {
     close: "draining",
     sentence: "The server is shutting down.",
-    refusal: () =>
-      new RealtimeError("draining", "The server is shutting down: try again.", { retryAfterSeconds: 1 }),
+    refusal: drainingError,
   },
 };
 
