@@ -1,4 +1,4 @@
-import { sequencePosition, type Position } from "@paperdb/protocol";
+import { formatCursor, sequencePosition, type Position } from "@paperdb/protocol";
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import type { DeliveryTarget, Greeting } from "../../hub/delivery.ts";
@@ -149,6 +149,30 @@ describe("a subscription", () => {
     const reader = new Reader();
     subscription.start(reader, V1_EVENTS);
     expect(reader.greetings).toEqual([]);
+    await expectUnharmed(world);
+  });
+
+  it("with a cursor that is too long to be one is reset; a short one is judged by the hub", async () => {
+    const world = await setUp();
+    await world.publish("earlier");
+    const usable = formatCursor({ source: "bus", epoch: "e1", position: sequencePosition(1) });
+    for (const [cursor, resumed] of [
+      [usable, true],
+      [`${usable}${"0".repeat(600)}`, false],
+      ["x".repeat(60_000), false],
+    ] as const) {
+      const subscription = world.subscribe("a", cursor);
+      const opened = subscription.open();
+      await world.bus.pass();
+      await opened;
+      const reader = new Reader();
+      subscription.start(reader, V1_EVENTS);
+      expect(reader.greetings).toMatchObject([
+        { resumed, resetReason: resumed ? undefined : "cursor_not_usable" },
+      ]);
+      expect(reader.greetings[0]?.cursor.length).toBeLessThan(100);
+      subscription.end();
+    }
     await expectUnharmed(world);
   });
 

@@ -31,6 +31,10 @@ type State =
   | { readonly kind: "live"; readonly subscription: Subscription }
   | { readonly kind: "over" };
 
+/** No cursor of ours is as long: what is longer is not worth keeping. */
+const MAX_CURSOR_LENGTH = 512;
+const UNUSABLE_CURSOR = "";
+
 /** One subscription of a connection, from the request to its end, which may come at any moment. */
 export class ChannelSubscription {
   readonly subject: Subject;
@@ -44,7 +48,7 @@ export class ChannelSubscription {
     this.subject = subject;
     this.#channels = channels;
     this.#tenant = tenant;
-    this.#cursor = cursor;
+    this.#cursor = cursor !== undefined && cursor.length > MAX_CURSOR_LENGTH ? UNUSABLE_CURSOR : cursor;
   }
 
   /** Whether events arrive. */
