@@ -10,6 +10,7 @@ import {
 } from "../connection-registry.ts";
 import type { LivePeer } from "./liveness.ts";
 import type { Peer, PeerEvents } from "./peer.ts";
+import type { ClientFlow } from "./throttle.ts";
 
 type Ending = DisconnectReason | "expired";
 
@@ -122,6 +123,10 @@ export abstract class WebSocketConnection implements RegisteredConnection, PeerE
     return this.#peer?.signsOfLife ?? 0;
   }
 
+  get isHeldBack(): boolean {
+    return this.#peer?.isPaused ?? false;
+  }
+
   start(peer: Peer): void {
     this.#peer = peer;
     this.started();
@@ -162,7 +167,7 @@ export abstract class WebSocketConnection implements RegisteredConnection, PeerE
     this.#peer?.cut();
   }
 
-  overflowed(): void {
+  unread(): void {
     this.close("slow_consumer", "The answers were not read fast enough.");
   }
 
@@ -177,13 +182,11 @@ export abstract class WebSocketConnection implements RegisteredConnection, PeerE
     this.#options.onClosed(this);
   }
 
-  protected pause(): void {
-    this.#peer?.pause();
-  }
-
-  protected resume(): void {
-    this.#peer?.resume();
-  }
+  /** How reading from the client stops, and goes on. */
+  protected readonly flow: ClientFlow = {
+    pause: () => this.#peer?.pause(),
+    resume: () => this.#peer?.resume(),
+  };
 
   #end(ending: Ending): void {
     const { close, sentence, refusal } = ENDINGS[ending];

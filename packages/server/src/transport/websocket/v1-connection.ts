@@ -11,6 +11,7 @@ import { Inbox } from "./inbox.ts";
 import { EMPTY_HEARTBEAT, errorFrame, greetingFrames } from "./server-frames.ts";
 import { requireSubject, subjectOf } from "./subject.ts";
 import { SubscriptionTable } from "./subscription-table.ts";
+import { Throttle } from "./throttle.ts";
 
 /** Bounds on one client. */
 interface V1Limits {
@@ -31,6 +32,7 @@ export interface V1Dependencies {
 /** A WebSocket of subprotocol `paperdb.v1`. */
 export class V1Connection extends WebSocketConnection {
   readonly #dependencies: V1Dependencies;
+  readonly #throttle: Throttle;
   readonly #inbox: Inbox<ReceivedMessage>;
   readonly #subscriptions: SubscriptionTable;
   /** Those that were unsubscribed meanwhile included. */
@@ -39,9 +41,9 @@ export class V1Connection extends WebSocketConnection {
   constructor(dependencies: V1Dependencies, options: ConnectionOptions) {
     super(options);
     const { maxMessagesPerSecond, maxSubscriptions } = dependencies.limits;
-    const flow = { pause: () => this.pause(), resume: () => this.resume() };
     this.#dependencies = dependencies;
-    this.#inbox = new Inbox(maxMessagesPerSecond, flow, (received) => this.#handle(received));
+    this.#throttle = new Throttle(maxMessagesPerSecond, this.flow);
+    this.#inbox = new Inbox(this.#throttle, (received) => this.#handle(received));
     this.#subscriptions = new SubscriptionTable(maxSubscriptions);
   }
 
@@ -58,7 +60,8 @@ export class V1Connection extends WebSocketConnection {
   }
 
   protected override release(): void {
-    this.#inbox.close();
+    this.#throttle.close();
+    this.#inbox.clear();
     this.#subscriptions.endAll();
   }
 
@@ -67,11 +70,19 @@ export class V1Connection extends WebSocketConnection {
   }
 
   override receivedControl(): void {
-    this.#inbox.count();
+    this.#throttle.take();
+  }
+
+  /** Nothing more is asked of us until the answers are read. */
+  override answer(frames: Buffer): boolean {
+    const keepsUp = super.answer(frames);
+    if (!keepsUp) this.#throttle.hold("unread");
+    return keepsUp;
   }
 
   override drained(): void {
     this.#subscriptions.resume();
+    this.#throttle.release("unread");
   }
 
   override progressed(): void {

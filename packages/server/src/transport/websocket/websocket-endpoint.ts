@@ -11,7 +11,7 @@ import type { ConnectionOptions, WebSocketConnection } from "./connection.ts";
 import { Handshake, refuseUpgrade } from "./handshake.ts";
 import { ignoreUpgrade, wantsOtherProtocol } from "./ignored-upgrade.ts";
 import { Liveness } from "./liveness.ts";
-import { Peer } from "./peer.ts";
+import { Peer, type PeerLimits } from "./peer.ts";
 import { PendingRequests } from "./pending-requests.ts";
 import { RawConnection } from "./raw-connection.ts";
 import { isWebSocketPath, readUpgradeRequest, upgradeRequired } from "./upgrade-request.ts";
@@ -27,7 +27,8 @@ interface WebSocketSettings {
   readonly closeTimeoutMs: number;
   readonly peerTimeoutMs: number;
   readonly heartbeatIntervalMs: number;
-  readonly maxBufferedBytes: number;
+  readonly maxUnreadAnswerBytes: number;
+  readonly writeTimeoutMs: number;
 }
 
 /** What WebSockets need of the rest of the server. */
@@ -46,6 +47,9 @@ export interface WebSocketDependencies {
   /** Connections that the grant's plan allows. */
   maxConnections(grant: Grant): number;
 }
+
+/** Of an answer, `ready` with its cursor: after a reset all subscriptions get one at once. */
+const MAX_READY_BYTES = 2048;
 
 /** A message may always come in so many fragments and packets, and in more where they have this size. */
 const MIN_PARTS = 1024;
@@ -153,7 +157,14 @@ export class WebSocketEndpoint {
     }
     this.#dependencies.onOpened();
     this.#liveness.add(connection);
-    connection.start(new Peer(webSocket, socket, this.#dependencies.settings, connection));
+    connection.start(new Peer(webSocket, socket, this.#peerLimits(), connection));
+  }
+
+  #peerLimits(): PeerLimits {
+    const { settings } = this.#dependencies;
+    const minAnswerBytes = settings.maxSubscriptions * MAX_READY_BYTES;
+    const maxUnreadAnswerBytes = Math.max(settings.maxUnreadAnswerBytes, minAnswerBytes);
+    return { ...settings, maxUnreadAnswerBytes };
   }
 
   #forget(connection: WebSocketConnection): void {
