@@ -9,18 +9,18 @@ export type AnyEvent = never;
 export class Listener {
   /** Where it left, because it could not take more: it gets nothing until it comes back. */
   leftAt: string | undefined;
-  /** It has seen all up to this event, which comes again because another listener went back. */
-  seenUntil: string | undefined;
+  /** Wants to come back. */
+  isWaiting = false;
   readonly #onEvent: (event: AnyEvent) => unknown;
   readonly #callbacks: SubscriptionCallbacks;
-  readonly #isFull: () => boolean;
+  readonly #isFull: (() => boolean) | undefined;
   #status: SubscriptionStatus | undefined;
 
   /** @param isFull - whether it cannot take another event at the moment. */
   constructor(
     onEvent: (event: AnyEvent) => unknown,
     callbacks: SubscriptionCallbacks,
-    isFull: () => boolean,
+    isFull: (() => boolean) | undefined,
   ) {
     this.#onEvent = onEvent;
     this.#callbacks = callbacks;
@@ -28,16 +28,20 @@ export class Listener {
   }
 
   /** @param before - the cursor before the event. */
-  take(event: AnyEvent, cursor: string, before: string | undefined): void {
+  take(event: AnyEvent, before: string | undefined): void {
     if (this.leftAt !== undefined) return;
-    if (this.seenUntil !== undefined) {
-      if (this.seenUntil === cursor) this.seenUntil = undefined;
-    } else if (this.#isFull()) this.leftAt = before;
+    if (this.#isFull?.() === true) this.leftAt = before;
     else this.#call(this.#onEvent, event);
   }
 
+  /** Takes events from now on. */
+  comeBack(): void {
+    this.leftAt = undefined;
+    this.isWaiting = false;
+  }
+
   reset(reason: string): void {
-    this.seenUntil = undefined;
+    this.comeBack();
     this.#call(this.#callbacks.onReset, { reason });
   }
 

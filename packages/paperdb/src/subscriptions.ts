@@ -38,12 +38,8 @@ export class Subscriptions {
   ): Added {
     const { where, snapshot, signal } = options;
     const key = JSON.stringify([target, where, snapshot]);
-    const subscription = this.#byKey.get(key) ?? new Subscription(key, target, options);
-    const listener = new Listener(onEvent, options, () => {
-      const isNow = isFull?.() === true;
-      if (isNow) this.schedule();
-      return isNow;
-    });
+    const subscription = this.#byKey.get(key) ?? new Subscription(key, target, options, this.schedule);
+    const listener = new Listener(onEvent, options, isFull);
     const unsubscribe = (): void => {
       signal?.removeEventListener("abort", unsubscribe);
       subscription.remove(listener);
@@ -59,7 +55,7 @@ export class Subscriptions {
       unsubscribe,
       rewind: () => {
         if (listener.leftAt === undefined) return;
-        subscription.rewind(listener);
+        listener.isWaiting = true;
         this.schedule();
       },
     };
@@ -78,13 +74,16 @@ export class Subscriptions {
   }
 
   /** Says soon that something has changed: a subscriber that goes and comes in one turn changes nothing. */
-  schedule(): void {
+  readonly schedule = (): void => {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
     queueMicrotask(() => {
       this.#isScheduled = false;
-      for (const { key, hasListeners } of this) if (!hasListeners) this.#byKey.delete(key);
+      for (const subscription of this) {
+        subscription.rewind();
+        if (!subscription.hasListeners) this.#byKey.delete(subscription.key);
+      }
       this.#onChange();
     });
-  }
+  };
 }
