@@ -14,7 +14,7 @@ import { Liveness } from "./liveness.ts";
 import { Peer, type PeerLimits } from "./peer.ts";
 import { PendingRequests } from "./pending-requests.ts";
 import { RawConnection } from "./raw-connection.ts";
-import { isWebSocketPath, readUpgradeRequest, upgradeRequired } from "./upgrade-request.ts";
+import { readUpgradeRequest, upgradeRequired } from "./upgrade-request.ts";
 import { UpgradedWebSocket } from "./upgraded-web-socket.ts";
 import { V1Connection } from "./v1-connection.ts";
 
@@ -90,10 +90,13 @@ export class WebSocketEndpoint {
         socket.destroy();
         return;
       }
+      if (wantsOtherProtocol(request)) {
+        ignoreUpgrade(app.server, request, socket, head);
+        return;
+      }
       this.#sockets.add(socket);
       socket.once("close", () => this.#sockets.delete(socket));
-      if (isIgnored(request)) ignoreUpgrade(app.server, request, socket);
-      else void this.#upgrade(new Handshake(request, socket, head, dependencies.settings.handshakeTimeoutMs));
+      void this.#upgrade(new Handshake(request, socket, head, dependencies.settings.handshakeTimeoutMs));
     });
     const description = renderAsyncApi();
     app.get("/asyncapi.json", { schema: { hide: true } }, (_request, reply) => reply.send(description));
@@ -181,9 +184,4 @@ export class WebSocketEndpoint {
   #logFailure(error: unknown): void {
     this.#log.error({ err: error }, "a WebSocket request failed");
   }
-}
-
-/** Where there are no WebSockets, other upgrades are nobody's business. */
-function isIgnored(request: IncomingMessage): boolean {
-  return wantsOtherProtocol(request) && !isWebSocketPath(request);
 }
