@@ -342,6 +342,30 @@ describe("paperdb.v1", () => {
     expect(bodies(client)).toEqual(["mine", "again"]);
   });
 
+  it("answers no message with the id of a subscription that goes on, but for duplicates", async () => {
+    const client = await messages.open({ token: await messages.mint({ collections: ["messages"] }) });
+    const { channel } = await client.subscribe("6", { collection: "messages" });
+    for (const message of [
+      { type: "subscribe", id: "6", collection: "notifications" },
+      { type: "subscribe", id: "6", collection: "messages", where: {} },
+      { type: "subscribe", id: "6", collection: "messages", color: 1 },
+      { type: "subscribe", id: "6", topic: "a..b" },
+      { type: "unsubscribe", id: "6", color: 1 },
+      { type: "auth", id: "6" },
+    ]) {
+      client.send(message);
+    }
+    await client.waitFor("error", 6);
+    expect(client.ofType("error").map(({ id, code }) => [id, code])).toEqual([
+      ...Array.from({ length: 4 }, () => ["6", "duplicate_subscription"]),
+      [undefined, "invalid_request"],
+      [undefined, "invalid_request"],
+    ]);
+    await messages.add("messages", "acme", "goes on");
+    await client.waitFor("event");
+    expect(bodies(client, channel)).toEqual(["goes on"]);
+  });
+
   it("sends every kind of character", async () => {
     const client = await messages.open();
     await client.subscribe("a", { collection: "messages" });

@@ -59,7 +59,8 @@ describe("a client's message", () => {
     [{ type: "subscribe", id: "1", collection: "a", color: 1, size: 2 }, "1", /takes no "color", "size"/],
     [{ type: "auth" }, undefined, /"token" of the auth message must be a string/],
     [{ type: "auth", token: "" }, undefined, /"token" .* must not be empty/],
-    [{ type: "auth", token: "t", id: "1" }, "1", /takes no "id"/],
+    [{ type: "auth", token: "t", id: "1" }, undefined, /takes no "id"/],
+    [{ type: "unsubscribe", id: "1", color: 1 }, undefined, /takes no "color"/],
   ])("%j is refused, and the field is named", (message, id, sentence) => {
     expect(read(message)).toEqual([id, "invalid_request", expect.stringMatching(sentence)]);
   });

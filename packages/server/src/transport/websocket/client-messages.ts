@@ -70,8 +70,9 @@ export function readClientMessage(data: Buffer, isBinary: boolean): ReceivedMess
   }
   const result = SCHEMAS[type].safeParse(value);
   if (result.success) return { kind: "message", message: result.data };
-  const id = subscriptionId.safeParse("id" in value ? value.id : undefined);
-  return { kind: "refused", error: explain(type, result.error), id: id.data };
+  // Only of a subscribe: an error with the id of another message would end a subscription that goes on.
+  const named = type === "subscribe" && "id" in value ? value.id : undefined;
+  return { kind: "refused", error: explain(type, result.error), id: subscriptionId.safeParse(named).data };
 }
 
 function isMessageType(type: unknown): type is ClientMessage["type"] {

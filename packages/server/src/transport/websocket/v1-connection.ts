@@ -100,7 +100,7 @@ export class V1Connection extends WebSocketConnection {
       case "message":
         return this.#handleMessage(received.message);
       case "refused":
-        this.answer(errorFrame(received.error, received.id));
+        this.answer(errorFrame(this.#subscriptions.whyTaken(received.id) ?? received.error, received.id));
         return undefined;
       case "violation":
         this.answer(errorFrame(received.error));
@@ -126,9 +126,11 @@ export class V1Connection extends WebSocketConnection {
     const { channels, limits } = this.#dependencies;
     let subscription: ChannelSubscription;
     try {
+      const taken = this.#subscriptions.whyTaken(id);
+      if (taken !== undefined) throw taken;
       const subject = subjectOf(message);
       requireSubject(this.grant, subject);
-      this.#subscriptions.requireRoom(id, subject);
+      this.#subscriptions.requireRoom(subject);
       subscription = new ChannelSubscription(channels, { tenant: this.grant.tenant, subject, cursor });
     } catch (error) {
       this.answer(errorFrame(this.#explain(error), id));
