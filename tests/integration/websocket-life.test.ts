@@ -1,5 +1,6 @@
 import { Pool } from "pg";
 import { afterEach, describe, expect, it } from "vitest";
+import { clientFrame, OPCODES } from "../support/client-frame.ts";
 import { MessagesServer } from "../support/messages-server.ts";
 import { startPostgres, type TestDatabase } from "../support/postgres.ts";
 import { RawSocket } from "../support/raw-socket.ts";
@@ -21,11 +22,15 @@ async function start(
 }
 
 /** Does the handshake of a `paperdb.v1` client by hand. */
-async function openByHand(messages: MessagesServer, protocol = "paperdb.v1"): Promise<RawSocket> {
+async function openByHand(
+  messages: MessagesServer,
+  protocol = "paperdb.v1",
+  token?: string,
+): Promise<RawSocket> {
   const headers = `sec-websocket-version: 13\r\nsec-websocket-key: AQIDBAUGBwgJCgsMDQ4PEA==\r\nsec-websocket-protocol: ${protocol}`;
   const socket = await RawSocket.open(
     messages.url,
-    `GET /?token=${await messages.mint()} HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: websocket\r\n${headers}\r\n\r\n`,
+    `GET /?token=${token ?? (await messages.mint())} HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: websocket\r\n${headers}\r\n\r\n`,
   );
   closers.push(() => socket.close());
   await socket.waitFor("\r\n\r\n");
@@ -110,6 +115,31 @@ describe("ending", () => {
     // 4104, as the first two bytes of the close frame's payload.
     expect(socket.received).toContain("\x10\x08");
     await messages.waitForNoConnections();
+  });
+
+  it("cuts a client whose key was revoked soon, whether it answers or not", async () => {
+    const messages = await start({ websocket: { closeTimeoutMs: 60_000 } });
+    const { id, key } = await messages.server.createKey("acme", { role: "secret" });
+    const token = await messages.mint(undefined, { ...messages.acme, secretKey: key });
+    const silent = await openByHand(messages, "paperdb.v1", token);
+    const leaving = await openByHand(messages, "paperdb.v1", token);
+    leaving.send(clientFrame(OPCODES.text, "no JSON"));
+    // The end has begun, and would take a minute.
+    await leaving.waitFor("\x0f\xa8");
+    await messages.server.admin("DELETE", `tenants/acme/keys/${id}`);
+    await messages.waitForNoConnections();
+    expect(silent.received).toContain("\x0f\xa1");
+  });
+
+  it("does not wait for clients that do not answer when the server stops", async () => {
+    const messages = await MessagesServer.start({
+      connections: { drainTimeoutMs: 120_000 },
+      websocket: { closeTimeoutMs: 120_000 },
+    });
+    const socket = await openByHand(messages);
+    await messages.server.close();
+    await socket.waitForEnd();
+    expect(socket.received).toContain("\x10\x05");
   });
 
   it("tells all to come back when the server stops, and waits for them", async () => {

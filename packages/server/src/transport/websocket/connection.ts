@@ -15,9 +15,15 @@ import type { ClientFlow } from "./throttle.ts";
 type Ending = DisconnectReason | "expired";
 
 /** How a client is told, and how one that waits for its handshake is. */
-const ENDINGS: Readonly<
-  Record<Ending, { close: CloseReason; sentence: string; refusal: () => RealtimeError }>
-> = {
+interface Told {
+  readonly close: CloseReason;
+  readonly sentence: string;
+  readonly refusal: () => RealtimeError;
+  /** A client that does not answer the close frame is cut after so long; absent: after the usual time. */
+  readonly maxWaitMs?: number;
+}
+
+const ENDINGS: Readonly<Record<Ending, Told>> = {
   expired: {
     close: "token_expired",
     sentence: "The token has expired.",
@@ -35,6 +41,8 @@ const ENDINGS: Readonly<
         "key_revoked",
         "The token was revoked while the connection was opened, with its key, its tenant or its plan.",
       ),
+    // Within a second of the revocation it is gone.
+    maxWaitMs: 500,
   },
   admin: {
     close: "disconnected",
@@ -45,6 +53,7 @@ const ENDINGS: Readonly<
     close: "draining",
     sentence: "The server is shutting down.",
     refusal: drainingError,
+    maxWaitMs: 1000,
   },
 };
 
@@ -142,10 +151,10 @@ export abstract class WebSocketConnection implements RegisteredConnection, PeerE
     this.#end(reason);
   }
 
-  close(reason: CloseReason, sentence: string): void {
-    if (this.#isOver) return;
-    this.#options.onClosing(reason);
-    this.#peer?.close(reason, sentence);
+  /** @param maxWaitMs - see {@link Peer.close}. */
+  close(reason: CloseReason, sentence: string, maxWaitMs?: number): void {
+    if (!this.#isOver) this.#options.onClosing(reason);
+    this.#peer?.close(reason, sentence, maxWaitMs);
   }
 
   /** Writes events. */
@@ -189,8 +198,8 @@ export abstract class WebSocketConnection implements RegisteredConnection, PeerE
   };
 
   #end(ending: Ending): void {
-    const { close, sentence, refusal } = ENDINGS[ending];
+    const { close, sentence, refusal, maxWaitMs } = ENDINGS[ending];
     if (this.#peer === undefined) this.#options.onEndedEarly(refusal());
-    else this.close(close, sentence);
+    else this.close(close, sentence, maxWaitMs);
   }
 }
