@@ -61,6 +61,11 @@ export interface ChangeSource {
    * without such a log leave it out.
    */
   replay?(channel: ChannelKey, since: Position, until: Position): Promise<readonly SourceEvent[] | undefined>;
+  /**
+   * Whether a client's text can be a position of this source. What cannot would still
+   * compare with positions as text. Left out: any text can.
+   */
+  isPosition?(text: string): boolean;
   /** Whether two positions name one place in the order, but different events there: what a client has seen is void. */
   contradicts?(one: Position, other: Position): boolean;
   close(): Promise<void>;
