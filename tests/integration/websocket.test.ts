@@ -70,7 +70,13 @@ describe("the handshake", () => {
 
   it.each<[string, () => Promise<Parameters<typeof WebSocketClient.refused>[1]>, number, string]>([
     ["two tokens", async () => ({ path: "/realtime?token=a&token=b" }), 400, "invalid_request"],
-    ["an empty token", async () => ({ token: "" }), 400, "invalid_request"],
+    ["an empty token", async () => ({ token: "" }), 401, "unauthorized"],
+    [
+      "a bearer that is neither key nor token",
+      async () => ({ headers: { authorization: "Bearer junk" } }),
+      401,
+      "token_invalid",
+    ],
     ["a token that is none", async () => ({ token: "rubbish" }), 401, "token_invalid"],
     ["another path", async () => ({ token: await messages.mint(), path: "/elsewhere" }), 404, "not_found"],
     [
@@ -395,12 +401,24 @@ describe("resuming", () => {
 
   it("resets what comes with a cursor of any length that is none of ours", async () => {
     const client = await messages.open();
-    const { cursor } = await client.subscribe("a", { collection: "messages" });
-    const before = "x".repeat(60_000);
-    for (const [index, bad] of [cursor + before, before, cursor + "0", `${cursor} `].entries()) {
+    const long = "x".repeat(60_000);
+    let resets = 0;
+    for (const subject of [{ collection: "messages" }, { topic: "order.*" }]) {
+      const { cursor } = await client.subscribe("a", subject);
+      // What is a little longer lies between the position and the next one, as text.
+      const events = client.ofType("event").length;
+      await messages.add("messages", "acme", "next");
+      await messages.publish("order.created", "next");
+      await client.waitFor("event", events + 1);
+      for (const bad of [cursor + long, long, `${cursor}0`, `${cursor} `, cursor.slice(0, -1)]) {
+        client.send({ type: "unsubscribe", id: "a" });
+        expect(await client.subscribe("a", subject, bad)).toMatchObject({ resumed: false });
+        resets += 1;
+        expect(client.ofType("reset")).toHaveLength(resets);
+      }
       client.send({ type: "unsubscribe", id: "a" });
-      expect(await client.subscribe("a", { collection: "messages" }, bad)).toMatchObject({ resumed: false });
-      expect(client.ofType("reset")).toHaveLength(index + 1);
+      expect(await client.subscribe("a", subject, cursor)).toMatchObject({ resumed: true });
+      client.send({ type: "unsubscribe", id: "a" });
     }
     expect(client.ofType("reset")[0]).toEqual({ type: "reset", id: "a", reason: "cursor_not_usable" });
     expect(client.ofType("error")).toEqual([]);

@@ -79,7 +79,9 @@ function readToken({ headers }: IncomingMessage, query: URLSearchParams): string
     );
   }
   const { kind, text } = extractCredential({ headers, queryKey, queryToken, allowQuery: true });
-  if (kind === "token" && !isKeyText(text)) return text;
+  // A bearer that is neither key nor token is checked, and called, as a token.
+  const isToken = kind === "token" || text === readBearer(headers);
+  if (isToken && !isKeyText(text)) return text;
   throw new RealtimeError("unauthorized", `A WebSocket takes a token, not a key: ${TOKEN_ADVICE}.`);
 }
 
