@@ -288,8 +288,8 @@ describe("a client that never reads", () => {
       describe: "one subscription",
     });
     expect(await messages.metric("paperdb_slow_consumers_total")).toBeGreaterThanOrEqual(slowBefore + 2);
-    // 120 MiB went through; what may stay are the history, in two forms, and what is on its way.
-    expect(most / MEBIBYTE).toBeLessThan(80);
+    // Far more went through than the history, in two forms, and what is on its way: that may stay.
+    expect(most / MEBIBYTE).toBeLessThan(batches * 4 * 0.9);
     for (const client of [stalled, stalledRaw]) await expectSlowConsumer(client);
     expect(reader.closed).toBeUndefined();
     reader.close();
@@ -451,7 +451,8 @@ describe("connections that are opened and dropped", () => {
       });
     }
     await waitForNoChannels();
-    await expectUsed(bytesBefore, 4);
+    // A connection that leaves itself behind costs ten times as much.
+    await expectUsed(bytesBefore, 16);
     await expectHealth();
   });
 
