@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { SdkWorld } from "../../../tests/support/sdk-world.ts";
 import { Connection } from "./connection.ts";
 import { EventStream } from "./event-stream.ts";
@@ -278,6 +278,31 @@ describe("a stream", () => {
     const late = await scene.open({ signal: stopped.signal });
     expect(await late.next()).toEqual(END);
     expect(scene.world.opened).toBe(1);
+  });
+
+  it("takes one event where it is told to take none", async () => {
+    const scene = new Scene();
+    const stream = await scene.open({ maxBuffered: 0 });
+    scene.publish(2);
+    expect(await take(stream, 1)).toEqual([1]);
+    await scene.goOn();
+    expect(await take(stream, 1)).toEqual([2]);
+  });
+
+  it("hands what a callback throws to the runtime where nobody else takes it", async () => {
+    const reported: unknown[] = [];
+    vi.stubGlobal("reportError", (error: unknown) => reported.push(error));
+    onTestFinished(() => {
+      vi.unstubAllGlobals();
+    });
+    const scene = new Scene();
+    const cause = new Error("of the application");
+    await scene.open({
+      onStatus: () => {
+        throw cause;
+      },
+    });
+    expect(reported[0]).toMatchObject({ code: "callback_failed", cause });
   });
 
   it("throws what ends it, and ends with the client", async () => {

@@ -14,8 +14,8 @@ export type Sent<Message> = { readonly [Name in keyof Message]: Message[Name] | 
 
 /** One subscription on the server, shared by all listeners to the same. */
 export class Subscription {
-  readonly key: string;
-  readonly target: Target;
+  declare readonly key: string;
+  declare readonly target: Target;
   /** Its name on the open connection, once it was asked for. */
   id: string | undefined;
   /** The server's name for it on the open connection, once it is live. */
@@ -118,11 +118,8 @@ export class Subscription {
       if ((replayer ?? listener) === listener) listener.take(event, before);
     });
     if (replayer === undefined) this.#head = cursor;
-    else if (cursor === this.#head) {
-      this.#replayer = undefined;
-      this.#onChange();
-    }
-    if (!this.isWanted) this.#onChange();
+    else if (cursor === this.#head) this.#replayer = undefined;
+    if (!this.isWanted || this.#replayer !== replayer) this.#onChange();
   }
 
   /** Where the server says that it stands. */
@@ -155,8 +152,8 @@ export class Subscription {
     this.#each((listener) => {
       if (error !== undefined) listener.fail(error);
       listener.setStatus("ended", false);
+      listener.unsubscribe();
     });
-    this.#listeners.clear();
   }
 
   setStatus(status: SubscriptionStatus, resumed = false): void {

@@ -1,14 +1,7 @@
 import { Listener, type AnyEvent } from "./listener.ts";
 import type { PaperDBError } from "./paperdb-error.ts";
 import { Subscription, type Target } from "./subscription.ts";
-import type { SubscribeOptions, Unsubscribe } from "./types.ts";
-
-/** What {@link Subscriptions.add} gives: the listener's handle. */
-export interface Added {
-  readonly unsubscribe: Unsubscribe;
-  /** Comes back, where the listener has left because it was full. */
-  rewind(): void;
-}
+import type { SubscribeOptions } from "./types.ts";
 
 /** All subscriptions of a client. */
 export class Subscriptions {
@@ -35,30 +28,23 @@ export class Subscriptions {
     options: SubscribeOptions,
     onEvent: (event: AnyEvent) => unknown,
     isFull?: () => boolean,
-  ): Added {
+  ): Listener {
     const { where, snapshot, signal } = options;
-    const key = JSON.stringify([target, where, snapshot]);
+    const key = JSON.stringify([target, where, snapshot === true]);
     const subscription = this.#byKey.get(key) ?? new Subscription(key, target, options, this.schedule);
-    const listener = new Listener(onEvent, options, isFull);
     const unsubscribe = (): void => {
       signal?.removeEventListener("abort", unsubscribe);
       subscription.remove(listener);
       this.schedule();
     };
+    const listener = new Listener(onEvent, options, unsubscribe, isFull);
     if (signal?.aborted !== true) {
       signal?.addEventListener("abort", unsubscribe);
       this.#byKey.set(key, subscription);
       subscription.add(listener);
       this.schedule();
     }
-    return {
-      unsubscribe,
-      rewind: () => {
-        if (listener.leftAt === undefined) return;
-        listener.isWaiting = true;
-        this.schedule();
-      },
-    };
+    return listener;
   }
 
   /** Ends one with an error, or without when the client is closed. */
