@@ -19,7 +19,7 @@ function connection(id: string, tenant = "acme", keyId = "key"): RegisteredConne
     remoteAddress: "",
     openedAt: "",
   };
-  return { info, end: (reason) => log.push(`${id} ${reason}`) };
+  return { info, tenant, keyId, end: (reason) => log.push(`${id} ${reason}`) };
 }
 
 describe("the connections of a server", () => {

@@ -24,8 +24,8 @@ export interface ConnectionInfo {
 export type DisconnectReason = "revoked" | "admin" | "draining";
 
 /** A connection, and how to end it. */
-export interface RegisteredConnection {
-  /** At the moment; its id and tenant never change. */
+export interface RegisteredConnection extends Pick<ConnectionInfo, "tenant" | "keyId"> {
+  /** At the moment; its id and tenant never change. Made anew when it is asked for. */
   readonly info: ConnectionInfo;
   end(reason: DisconnectReason): void;
 }
@@ -54,7 +54,8 @@ export class ConnectionRegistry {
   /** @throws {RealtimeError} `too_many_connections`; `draining` after {@link drain}. */
   add(connection: RegisteredConnection, maxOfTenant: number): void {
     if (this.#draining) throw drainingError();
-    const { id, tenant } = connection.info;
+    const { id } = connection.info;
+    const { tenant } = connection;
     const ofTenant = this.#countByTenant.get(tenant) ?? 0;
     if (ofTenant >= maxOfTenant || this.size >= this.#maxTotal) {
       const whose =
@@ -73,7 +74,7 @@ export class ConnectionRegistry {
     const connection = this.#connections.get(id);
     if (connection === undefined) return;
     this.#connections.delete(id);
-    const { tenant } = connection.info;
+    const { tenant } = connection;
     const left = (this.#countByTenant.get(tenant) ?? 1) - 1;
     if (left === 0) this.#countByTenant.delete(tenant);
     else this.#countByTenant.set(tenant, left);
@@ -97,9 +98,12 @@ export class ConnectionRegistry {
   }
 
   /** Ends all connections that `matches` names. */
-  endWhere(matches: (info: ConnectionInfo) => boolean, reason: DisconnectReason): void {
+  endWhere(
+    matches: (connection: Pick<ConnectionInfo, "tenant" | "keyId">) => boolean,
+    reason: DisconnectReason,
+  ): void {
     for (const connection of this.#connections.values()) {
-      if (matches(connection.info)) connection.end(reason);
+      if (matches(connection)) connection.end(reason);
     }
   }
 }

@@ -108,11 +108,19 @@ export abstract class WebSocketConnection implements RegisteredConnection, PeerE
     if (!this.#isOver) this.#cancelExpiry = onTokenExpiry(grant, () => this.#end("expired"));
   }
 
+  get tenant(): string {
+    return this.#grant.tenant;
+  }
+
+  get keyId(): string {
+    return this.#grant.keyId;
+  }
+
   get info(): ConnectionInfo {
     return {
       id: this.id,
-      tenant: this.#grant.tenant,
-      keyId: this.#grant.keyId,
+      tenant: this.tenant,
+      keyId: this.keyId,
       transport: "websocket",
       ...this.subjects,
       remoteAddress: this.#options.remoteAddress,
