@@ -10,8 +10,8 @@ const alias = {
 
 const withPostgres = {
   globalSetup: ["tests/support/global-postgres.ts"],
-  testTimeout: 30_000,
-  hookTimeout: 60_000,
+  testTimeout: 60_000,
+  hookTimeout: 120_000,
 };
 
 const withBoth = {
@@ -27,7 +27,7 @@ const projects: TestProjectInlineConfiguration[] = [
     test: {
       name: "unit",
       // Property tests on a busy machine take longer than the default.
-      testTimeout: 30_000,
+      testTimeout: 60_000,
       include: ["packages/*/src/**/*.test.ts", "bench/**/*.test.ts"],
     },
   },
@@ -63,6 +63,8 @@ export default defineConfig({
   test: {
     pool: "forks",
     maxWorkers: 2,
+    // A busy machine takes its time; the default is one second.
+    expect: { poll: { timeout: 20_000 } },
     reporters: ["default", "./tests/support/summary-reporter.ts"],
     projects,
   },

@@ -166,7 +166,7 @@ describe("bad subscribe requests", () => {
     ["an empty collection", query("collection="), "anon", 400, "invalid_request"],
     ["a repeated collection", query("collection=todos&collection=x"), "anon", 400, "invalid_request"],
     ["a repeated key", query("collection=todos&apikey=a&apikey=b"), undefined, 400, "invalid_request"],
-    ["an empty key", query("collection=todos&apikey="), undefined, 400, "invalid_request"],
+    ["an empty key", query("collection=todos&apikey="), undefined, 401, "unauthorized"],
     ["an unknown collection", query("collection=nowhere"), "anon", 404, "collection_not_found"],
     ["a table without tenant column", query("collection=no_tenant"), "anon", 400, "collection_not_usable"],
     ["a table without primary key", query("collection=no_key"), "anon", 400, "collection_not_usable"],

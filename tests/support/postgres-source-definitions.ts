@@ -39,7 +39,7 @@ export function describeSchema(openTestSource: OpenTestSource): void {
       await query("create table no_key (id int, tenant_id text)");
       await query("create view a_view as select 1 as id, 'a' as tenant_id");
       await query("create temp table temporary (id int primary key, tenant_id text)");
-      await until(() => names().includes("good") && names().includes("app.good"), { timeoutMs: 1_000 });
+      await until(() => names().includes("good") && names().includes("app.good"));
       for (const other of [
         "no_tenant",
         "no_key",
@@ -137,7 +137,7 @@ export function describeSchema(openTestSource: OpenTestSource): void {
       await query("create table dropped (id int primary key, tenant_id text)");
       await test.watch("a", "dropped");
       await query("drop table dropped");
-      await until(() => test.sink.droppedCollections.includes("dropped"), { timeoutMs: 2_000 });
+      await until(() => test.sink.droppedCollections.includes("dropped"));
       expect(names()).not.toContain("dropped");
       await expect(test.watch("a", "dropped")).rejects.toMatchObject({ code: "collection_not_found" });
       await query("create table dropped (id int primary key, tenant_id text)");

@@ -27,8 +27,7 @@ export function createClient<Schema extends object = AnySchema>(options: ClientO
   const { subscriptions, statusListeners } = connection;
 
   const requireOpen = (): void => {
-    if (connection.state === "closed")
-      throw new PaperDBError("closed", "The client was closed: make another.");
+    if (connection.state === "closed") throw new PaperDBError("closed", "The client was closed.");
   };
   const subscriber =
     (kind: Target["kind"]) =>

@@ -69,14 +69,15 @@ interface Model {
 }
 
 const WITHOUT_SUBSCRIBERS: ReadonlySet<ConnectionState> = new Set(["idle", "lingering", "failed", "closed"]);
-const WITHOUT_TIMERS: ReadonlySet<ConnectionState> = new Set(["idle", "failed", "closed"]);
+const WITH_TIMER: ReadonlySet<ConnectionState> = new Set(["connecting", "open", "lingering", "waiting"]);
 
 function expectInvariants(model: Model, { world, connection, active, subscribers }: Real): void {
   const { state } = connection;
   expect(world.sockets.length).toBe(HOLDERS.socket.includes(state) ? 1 : 0);
   expect(world.tokens.length).toBeLessThanOrEqual(HOLDERS.tokenRequest.includes(state) ? 1 : 0);
   expect(world.wakeListeners.size).toBe(HOLDERS.wakeWatch.includes(state) ? 1 : 0);
-  expect(world.timers.size).toBe(WITHOUT_TIMERS.has(state) ? 0 : 1);
+  // A request for a token has one of its own.
+  expect(world.timers.size).toBe((WITH_TIMER.has(state) ? 1 : 0) + world.tokens.length);
   expect(WITHOUT_SUBSCRIBERS.has(state)).toBe(active.length === 0);
   expect(state === "closed").toBe(model.isClosed);
   if (model.hasFailed && !model.isClosed) expect(state).toBe("failed");

@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { expect, it, describe } from "vitest";
 import { SdkRecorder } from "../../../tests/support/sdk-recorder.ts";
 import { SdkWorld } from "../../../tests/support/sdk-world.ts";
@@ -194,6 +195,29 @@ describe("subscribing", () => {
     expect(scene.connection.state).toBe("lingering");
   });
 
+  it("lets go of the signal when the client is closed", async () => {
+    const scene = new Scene();
+    const { signal } = new AbortController();
+    scene.subscribe("a", new SdkRecorder<SequenceEvent>(), signal);
+    await scene.goOn();
+    expect(getEventListeners(signal, "abort").length).toBe(1);
+    scene.connection.close();
+    expect(getEventListeners(signal, "abort")).toEqual([]);
+  });
+
+  it("is the same with and without `snapshot: false`", async () => {
+    const scene = new Scene();
+    await scene.subscribeLive();
+    const second = new SdkRecorder<SequenceEvent>();
+    scene.connection.subscriptions.add(
+      { kind: "collection", name: "a" },
+      { ...second.options, snapshot: false },
+      second.listener,
+    );
+    await scene.world.settle();
+    expect([second.status, scene.world.socket?.received.length]).toEqual(["live", 1]);
+  });
+
   it("ends with its signal, also one that was aborted before", async () => {
     const scene = new Scene();
     const stopped = new AbortController();
@@ -232,6 +256,23 @@ describe("the end of a connection", () => {
     expect(recorder.statuses).toEqual(["connecting", "live", "reconnecting", "live"]);
     expect(recorder.resumed).toEqual([false, true]);
     expect(scene.statuses).toEqual(["connecting", "live", "reconnecting (connection_closed)", "live"]);
+  });
+
+  it("is live without having resumed for who subscribes meanwhile", async () => {
+    const scene = new Scene();
+    const recorder = await scene.subscribeLive();
+    scene.world.socket?.closeByServer(1006);
+    const late = new SdkRecorder<SequenceEvent>();
+    scene.subscribe("a", late);
+    await scene.world.settle();
+    scene.world.fireTimer();
+    await scene.goOn();
+    scene.world.socket?.closeByServer(1006);
+    scene.world.fireTimer();
+    await scene.goOn();
+    expect(late.statuses).toEqual(["reconnecting", "live", "reconnecting", "live"]);
+    expect(recorder.resumed).toEqual([false, true, true]);
+    expect(late.resumed).toEqual([false, true]);
   });
 
   it("uses the cursors of heartbeats", async () => {
@@ -315,6 +356,19 @@ describe("the end of a connection", () => {
     expect(scene.world.sockets).toEqual([]);
   });
 
+  it("is told with its error at each attempt that fails", async () => {
+    const scene = new Scene();
+    scene.subscribe("a");
+    await scene.world.settle();
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      scene.world.failToken(true);
+      await scene.world.settle();
+      scene.world.fireTimer();
+      await scene.world.settle();
+    }
+    expect(scene.statuses).toEqual(["connecting", "connecting (token_failed)", "connecting (token_failed)"]);
+  });
+
   it("is lost for one reason when the server sends what is no message", async () => {
     const scene = new Scene();
     await scene.subscribeLive();
@@ -385,6 +439,21 @@ describe("a token", () => {
     expect(scene.world.fetched).toBe(3);
     scene.world.socket?.closeByServer(4001);
     expect(scene.connection.state).toBe("authorizing");
+  });
+
+  it("that does not come is asked for again, also on an open connection", async () => {
+    const scene = new Scene();
+    await scene.subscribeLive("a");
+    const late = new SdkRecorder<SequenceEvent>();
+    scene.subscribe("b", late);
+    await scene.world.settle();
+    expect(scene.world.tokens.length).toBe(1);
+    scene.world.fireTimer();
+    expect([scene.world.tokens.length, scene.connection.state]).toEqual([0, "open"]);
+    scene.world.fireTimer();
+    await scene.goOn();
+    expect(late.status).toBe("live");
+    expect([scene.world.fetched, scene.world.opened]).toEqual([3, 1]);
   });
 
   it("is fetched for what is new, and shown before it is used", async () => {

@@ -60,15 +60,11 @@ export class Connection {
       this.#stopWakeWatch = HOLDERS.wakeWatch.includes(state)
         ? this.#platform.watchWake(this.#onDue)
         : undefined;
-      if (!HOLDERS.tokenRequest.includes(state)) {
-        this.#tokenRequest?.abort();
-        this.#tokenRequest = undefined;
-      }
+      if (!HOLDERS.tokenRequest.includes(state)) this.#endTokenRequest();
       if (!HOLDERS.socket.includes(state)) this.#closeSocket();
       this.statusListeners.follow(state, error);
     },
     authorize: () => {
-      this.#after(this.#settings.connectTimeoutMs, this.#onTimeOut);
       const token = this.#token;
       const isGood =
         token !== undefined &&
@@ -102,8 +98,7 @@ export class Connection {
       });
     },
     begin: () => {
-      this.#openedAtMs = this.#heardAtMs = this.#now();
-      this.#resubscribeAtMs = this.#openedAtMs;
+      this.#openedAtMs = this.#heardAtMs = this.#resubscribeAtMs = this.#now();
       this.#renewInTime();
       this.#session = new Session((text) => this.#socket?.send(text), this.#onRefusal);
     },
@@ -137,6 +132,7 @@ export class Connection {
       this.#token = undefined;
     },
     retryToken: () => {
+      this.#endTokenRequest();
       this.#failures += 1;
       this.#renewAtMs = this.#now() + this.#backoffMs(this.#failures);
     },
@@ -211,18 +207,23 @@ export class Connection {
     if (this.#tokenRequest !== undefined) return;
     const request = new AbortController();
     this.#tokenRequest = request;
+    const stopTimer = this.#platform.after(this.#settings.connectTimeoutMs, () => {
+      this.#onTimeOut("tokenFailed");
+    });
+    request.signal.addEventListener("abort", stopTimer);
     const targets = this.subscriptions.wanted.map(({ target }) => target);
     const fetched = await this.#platform
       .fetchToken(targets, request.signal)
       .catch((error: PaperDBError) => error);
     if (request.signal.aborted) return;
+    stopTimer();
     this.#tokenRequest = undefined;
     if (fetched instanceof PaperDBError) {
       this.#machine.dispatch(fetched.retryable ? "tokenFailed" : "refused", fetched);
       return;
     }
     const { text, refused } = fetched;
-    for (const subscription of Array.from(this.subscriptions)) {
+    for (const subscription of this.subscriptions) {
       const error = refused.get(subscription.target);
       if (error !== undefined) this.subscriptions.end(subscription, error);
     }
@@ -231,6 +232,11 @@ export class Connection {
       this.#token = new Token(text, targets, this.#now());
       this.#machine.dispatch("token");
     }
+  }
+
+  #endTokenRequest(): void {
+    this.#tokenRequest?.abort();
+    this.#tokenRequest = undefined;
   }
 
   #now(): number {
@@ -249,9 +255,9 @@ export class Connection {
     this.#machine.dispatch("due");
   };
 
-  readonly #onTimeOut = (): void => {
-    const error = new PaperDBError("timed_out", "The server was not heard in time.", { retryable: true });
-    this.#machine.dispatch("lost", error);
+  readonly #onTimeOut = (event: "lost" | "tokenFailed" = "lost"): void => {
+    const error = new PaperDBError("timed_out", "No answer in time.", { retryable: true });
+    this.#machine.dispatch(event, error);
   };
 
   /** Starts the timer, in place of the one before. */

@@ -1,4 +1,5 @@
-import { describe, expect, it } from "vitest";
+import fc from "fast-check";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { SdkWorld } from "../../../tests/support/sdk-world.ts";
 import { Connection } from "./connection.ts";
 import { EventStream } from "./event-stream.ts";
@@ -123,6 +124,82 @@ describe("a stream", () => {
     expect(numbers).toEqual([1, 2, 3, 4]);
   });
 
+  it.each(["at once", "while the other one's events are on their way"])(
+    "goes back for each of two that are slow, the second %s",
+    async (when) => {
+      const scene = new Scene();
+      const first = await scene.open({ maxBuffered: 1 });
+      const second = await scene.open({ maxBuffered: 3 });
+      scene.publish(5);
+      await scene.world.settle();
+      expect(await take(first, 1)).toEqual([1]);
+      if (when !== "at once") await scene.world.settle();
+      expect(await take(second, 3)).toEqual([1, 2, 3]);
+      await scene.goOn();
+      expect(await take(first, 1)).toEqual([2]);
+      await scene.goOn();
+      expect(await take(second, 2)).toEqual([4, 5]);
+      await scene.goOn();
+      expect(await take(first, 1)).toEqual([3]);
+    },
+  );
+
+  it("loses and repeats nothing, however slow which consumer is, and whatever happens", async () => {
+    const step = fc.oneof(
+      fc.record({ kind: fc.constant("take" as const), index: fc.nat(3) }),
+      fc.record({
+        kind: fc.constantFrom("publish" as const, "deliver" as const, "cut" as const, "go on" as const),
+        index: fc.nat(3),
+      }),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 60, size: "max" }), async (steps) => {
+        const scene = new Scene();
+        const { world } = scene;
+        const listened: number[] = [];
+        scene.connection.subscriptions.add({ kind: "collection", name: "a" }, {}, ({ data }: SequenceEvent) =>
+          listened.push(data.sequence),
+        );
+        const consumers: { readonly stream: AsyncIterator<SequenceEvent>; readonly numbers: number[] }[] = [];
+        for (const maxBuffered of [1, 2, 3, 5]) {
+          consumers.push({ stream: await scene.open({ maxBuffered }), numbers: [] });
+        }
+        // Each takes one at a time, when the steps say so.
+        const pending = new Map<number, Promise<void>>();
+        const takeOne = (index: number): void => {
+          const consumer = consumers[index];
+          if (consumer === undefined || pending.has(index)) return;
+          const taken = take(consumer.stream, 1).then((numbers) => {
+            consumer.numbers.push(...numbers);
+            pending.delete(index);
+          });
+          pending.set(index, taken);
+        };
+        for (const { kind, index } of steps) {
+          if (kind === "take") takeOne(index);
+          else if (kind === "publish") for (let left = index; left >= 0; left -= 1) world.publish("a");
+          else if (kind === "deliver") world.socket?.deliver(index + 1);
+          else if (kind === "cut") world.socket?.closeByServer(1006);
+          else if (scene.connection.state === "waiting") world.fireTimer();
+          await world.settle();
+        }
+        if (scene.connection.state === "waiting") world.fireTimer();
+        await scene.goOn();
+        const total = world.database.length("a");
+        for (let turn = 0; consumers.some(({ numbers }) => numbers.length < total); turn += 1) {
+          if (turn > 30 * total) break;
+          for (const [index, { numbers }] of consumers.entries()) if (numbers.length < total) takeOne(index);
+          await world.settle();
+          world.socket?.deliver();
+        }
+        const all = Array.from({ length: total }, (_, index) => index + 1);
+        expect(listened).toEqual(all);
+        expect(consumers.map(({ numbers }) => numbers)).toEqual(consumers.map(() => all));
+      }),
+      { numRuns: 80 },
+    );
+  });
+
   it("throws at a reset, after what came before it", async () => {
     const scene = new Scene();
     const stream = await scene.open();
@@ -147,6 +224,39 @@ describe("a stream", () => {
     expect(await take(stream, 1)).toEqual([2]);
   });
 
+  it("is told of a reset that comes while it is away, and goes on from there", async () => {
+    const scene = new Scene();
+    scene.connection.subscriptions.add({ kind: "collection", name: "a" }, {}, () => undefined);
+    const reasons: string[] = [];
+    const stream = await scene.open({ maxBuffered: 1, onReset: ({ reason }) => reasons.push(reason) });
+    scene.publish(3);
+    scene.world.socket?.reset("1", "a");
+    scene.publish(1);
+    expect(reasons).toEqual(["test"]);
+    expect(await take(stream, 1)).toEqual([4]);
+    await scene.goOn();
+    scene.publish(1);
+    expect(await take(stream, 1)).toEqual([5]);
+    expect(scene.world.socket?.received.length).toBe(1);
+  });
+
+  it("does not show what comes again to who subscribes meanwhile", async () => {
+    const scene = new Scene();
+    const stream = await scene.open({ maxBuffered: 2 });
+    scene.publish(4);
+    await scene.world.settle();
+    expect(await take(stream, 2)).toEqual([1, 2]);
+    await scene.world.settle();
+    const numbers: number[] = [];
+    scene.connection.subscriptions.add({ kind: "collection", name: "a" }, {}, ({ data }: SequenceEvent) =>
+      numbers.push(data.sequence),
+    );
+    await scene.goOn();
+    scene.publish(1);
+    expect(numbers).toEqual([5]);
+    expect(await take(stream, 2)).toEqual([3, 4]);
+  });
+
   it("ends when it is left, also for one that waits", async () => {
     const scene = new Scene();
     const stream = await scene.open();
@@ -168,6 +278,31 @@ describe("a stream", () => {
     const late = await scene.open({ signal: stopped.signal });
     expect(await late.next()).toEqual(END);
     expect(scene.world.opened).toBe(1);
+  });
+
+  it("takes one event where it is told to take none", async () => {
+    const scene = new Scene();
+    const stream = await scene.open({ maxBuffered: 0 });
+    scene.publish(2);
+    expect(await take(stream, 1)).toEqual([1]);
+    await scene.goOn();
+    expect(await take(stream, 1)).toEqual([2]);
+  });
+
+  it("hands what a callback throws to the runtime where nobody else takes it", async () => {
+    const reported: unknown[] = [];
+    vi.stubGlobal("reportError", (error: unknown) => reported.push(error));
+    onTestFinished(() => {
+      vi.unstubAllGlobals();
+    });
+    const scene = new Scene();
+    const cause = new Error("of the application");
+    await scene.open({
+      onStatus: () => {
+        throw cause;
+      },
+    });
+    expect(reported[0]).toMatchObject({ code: "callback_failed", cause });
   });
 
   it("throws what ends it, and ends with the client", async () => {

@@ -1,12 +1,13 @@
-import type { AnyEvent } from "./listener.ts";
+import type { AnyEvent, Listener } from "./listener.ts";
 import { PaperDBError } from "./paperdb-error.ts";
 import type { Target } from "./subscription.ts";
-import type { Added, Subscriptions } from "./subscriptions.ts";
+import type { Subscriptions } from "./subscriptions.ts";
 import type { StreamOptions, SubscribeOptions } from "./types.ts";
 
 /** The events of one subscription for one consumer, at its pace, in bounded memory. */
 export class EventStream implements AsyncIterator<AnyEvent, undefined> {
-  readonly #added: Added;
+  readonly #subscriptions: Subscriptions;
+  readonly #listener: Listener;
   readonly #signal: AbortSignal | undefined;
   readonly #waiting: (() => void)[] = [];
   #buffer: AnyEvent[] = [];
@@ -16,7 +17,8 @@ export class EventStream implements AsyncIterator<AnyEvent, undefined> {
   constructor(subscriptions: Subscriptions, target: Target, options: SubscribeOptions & StreamOptions) {
     const { maxBuffered = 1_000, onReset, onStatus, onError, signal } = options;
     this.#signal = signal;
-    this.#added = subscriptions.add(
+    this.#subscriptions = subscriptions;
+    this.#listener = subscriptions.add(
       target,
       {
         ...options,
@@ -34,6 +36,7 @@ export class EventStream implements AsyncIterator<AnyEvent, undefined> {
         },
         onError: (error) => {
           if (error.code !== "callback_failed") this.#error = error;
+          else if (onError === undefined) throw error;
           return onError?.(error);
         },
       },
@@ -41,7 +44,7 @@ export class EventStream implements AsyncIterator<AnyEvent, undefined> {
         this.#buffer.push(event);
         this.#wake();
       },
-      () => this.#buffer.length >= maxBuffered,
+      () => this.#buffer.length >= (maxBuffered || 1),
     );
     signal?.addEventListener("abort", this.#onAbort);
     if (signal?.aborted === true) this.#onAbort();
@@ -50,7 +53,10 @@ export class EventStream implements AsyncIterator<AnyEvent, undefined> {
   async next(): Promise<IteratorResult<AnyEvent, undefined>> {
     for (;;) {
       for (const value of this.#buffer.splice(0, 1)) {
-        if (this.#buffer.length === 0) this.#added.rewind();
+        if (this.#buffer.length === 0 && this.#listener.leftAt !== undefined) {
+          this.#listener.isWaiting = true;
+          this.#subscriptions.schedule();
+        }
         return { value, done: false };
       }
       const error = this.#error;
@@ -75,7 +81,7 @@ export class EventStream implements AsyncIterator<AnyEvent, undefined> {
   #end(): void {
     this.#isEnded = true;
     this.#signal?.removeEventListener("abort", this.#onAbort);
-    this.#added.unsubscribe();
+    this.#listener.unsubscribe();
     this.#wake();
   }
 

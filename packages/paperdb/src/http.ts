@@ -26,8 +26,9 @@ export async function postJson(
   { url, apiKey, body, idempotencyKey, signal }: PostRequest,
 ): Promise<Record<string, unknown>> {
   if (apiKey === undefined) {
-    throw new PaperDBError("api_key_required", "This needs an apiKey: call it in your backend.");
+    throw new PaperDBError("api_key_required", "This needs apiKey: call it in your backend.");
   }
+  const text = JSON.stringify(body);
   let status: number | undefined;
   let answer: Record<string, unknown> = {};
   let cause: unknown;
@@ -37,9 +38,9 @@ export async function postJson(
       headers: {
         authorization: `Bearer ${apiKey}`,
         "content-type": "application/json",
-        ...(idempotencyKey === undefined ? {} : { "idempotency-key": idempotencyKey }),
+        ...(idempotencyKey !== undefined && { "idempotency-key": idempotencyKey }),
       },
-      body: JSON.stringify(body),
+      body: text,
       signal: signal ?? null,
     });
     status = response.status;

@@ -1,43 +1,55 @@
 import { PaperDBError } from "./paperdb-error.ts";
 import { reportUncaught } from "./report-error.ts";
-import type { SubscriptionCallbacks, SubscriptionStatus } from "./types.ts";
+import type { SubscriptionCallbacks, SubscriptionStatus, Unsubscribe } from "./types.ts";
 
 /** An event, of whatever type the application's schema says that it has. */
 export type AnyEvent = never;
 
 /** One `subscribe` or stream of the application: a place of its own in a shared subscription. */
 export class Listener {
+  declare readonly unsubscribe: Unsubscribe;
   /** Where it left, because it could not take more: it gets nothing until it comes back. */
   leftAt: string | undefined;
-  /** It has seen all up to this event, which comes again because another listener went back. */
-  seenUntil: string | undefined;
+  /** Wants to come back. */
+  isWaiting = false;
   readonly #onEvent: (event: AnyEvent) => unknown;
   readonly #callbacks: SubscriptionCallbacks;
-  readonly #isFull: () => boolean;
+  readonly #isFull: (() => boolean) | undefined;
   #status: SubscriptionStatus | undefined;
+  /** Others may resume where this one has never been. */
+  #hasBeenLive = false;
 
-  /** @param isFull - whether it cannot take another event at the moment. */
+  /**
+   * @param unsubscribe - lets go of what holds it.
+   * @param isFull - whether it cannot take another event at the moment.
+   */
   constructor(
     onEvent: (event: AnyEvent) => unknown,
     callbacks: SubscriptionCallbacks,
-    isFull: () => boolean,
+    unsubscribe: Unsubscribe,
+    isFull: (() => boolean) | undefined,
   ) {
+    this.unsubscribe = unsubscribe;
     this.#onEvent = onEvent;
     this.#callbacks = callbacks;
     this.#isFull = isFull;
   }
 
   /** @param before - the cursor before the event. */
-  take(event: AnyEvent, cursor: string, before: string | undefined): void {
+  take(event: AnyEvent, before: string | undefined): void {
     if (this.leftAt !== undefined) return;
-    if (this.seenUntil !== undefined) {
-      if (this.seenUntil === cursor) this.seenUntil = undefined;
-    } else if (this.#isFull()) this.leftAt = before;
+    if (this.#isFull?.() === true) this.leftAt = before;
     else this.#call(this.#onEvent, event);
   }
 
+  /** Takes events from now on. */
+  comeBack(): void {
+    this.leftAt = undefined;
+    this.isWaiting = false;
+  }
+
   reset(reason: string): void {
-    this.seenUntil = undefined;
+    this.comeBack();
     this.#call(this.#callbacks.onReset, { reason });
   }
 
@@ -45,7 +57,8 @@ export class Listener {
   setStatus(status: SubscriptionStatus, resumed: boolean): void {
     if (status === this.#status) return;
     this.#status = status;
-    this.#call(this.#callbacks.onStatus, status, { resumed });
+    this.#call(this.#callbacks.onStatus, status, { resumed: resumed && this.#hasBeenLive });
+    this.#hasBeenLive ||= status === "live";
   }
 
   fail(error: PaperDBError): void {

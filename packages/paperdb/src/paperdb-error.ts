@@ -9,11 +9,11 @@ export interface PaperDBErrorOptions {
 /** An error with a stable code, and a sentence for the person who has to act on it. */
 export class PaperDBError extends Error {
   /** Stable: one of the server's codes, or one of the SDK's own (see its README). */
-  readonly code: string;
+  declare readonly code: string;
   /** HTTP status of the answer, or close code of the connection, where there was one. */
-  readonly status: number | undefined;
+  declare readonly status: number | undefined;
   /** Whether the same request may succeed later. */
-  readonly retryable: boolean;
+  declare readonly retryable: boolean;
 
   constructor(code: string, message: string, { status, retryable = false, cause }: PaperDBErrorOptions = {}) {
     super(message, { cause });

@@ -45,8 +45,8 @@ export class Session {
     this.#send(JSON.stringify(message));
   }
 
-  receive(message: ReceivedMessage): void {
-    const known = "id" in message ? this.#byId.get(message.id) : undefined;
+  receive(message: ReceivedMessage & { readonly id?: string }): void {
+    const known = this.#byId.get(message.id ?? "");
     switch (message.type) {
       case "ready":
         if (known === undefined) break;
@@ -78,8 +78,6 @@ export class Session {
   /** The socket is gone. */
   end(): void {
     for (const subscription of this.#byId.values()) subscription.disconnect();
-    this.#byId.clear();
-    this.#byChannel.clear();
   }
 
   #remove(subscription: Subscription): Subscription {

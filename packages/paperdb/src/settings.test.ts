@@ -50,6 +50,8 @@ it("wants exactly one of apiKey and getToken", () => {
 
 it("names the address that is no URL, and never the key", () => {
   expect(refusal({ baseUrl: "api.test", getToken })).toMatch(/baseUrl is not a URL/);
+  expect(refusal({ baseUrl: "localhost:4000", getToken })).toMatch(/baseUrl is not a URL/);
+  expect(refusal({ baseUrl: "ftp://api.test", getToken })).toMatch(/baseUrl is not a URL/);
   expect(refusal({ baseUrl: "http://test", realtimeUrl: "//x", getToken })).toMatch(
     /realtimeUrl is not a URL/,
   );

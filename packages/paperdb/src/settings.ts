@@ -26,12 +26,10 @@ export function resolveSettings(options: ClientOptions): Settings {
     lingerMs = 1_000,
   } = options;
   if ((apiKey === undefined) === (options.getToken === undefined)) {
-    throw invalid("give either apiKey (on a server) or getToken.");
+    throw invalid("Give either apiKey (on a server) or getToken.");
   }
   if (apiKey !== undefined && typeof document === "object") {
-    throw invalid(
-      "apiKey must not be in a browser. Give getToken: it fetches a token that your backend made with generateToken.",
-    );
+    throw invalid("apiKey must not be in a browser: give getToken, for tokens of generateToken.");
   }
   return {
     ...options,
@@ -47,14 +45,11 @@ export function resolveSettings(options: ClientOptions): Settings {
 
 /** Without query, fragment and slashes at the end. */
 function cleanUrl(name: string, text: string): string {
-  try {
-    const { protocol, host, pathname } = new URL(text);
-    return `${protocol}//${host}${pathname}`.replace(/\/+$/, "");
-  } catch {
-    throw invalid(`${name} is not a URL such as https://api.example.com.`);
-  }
+  const [, url] = /^((http|ws)s?:\/\/[^?#\s]+?)\/*([?#].*)?$/.exec(text) ?? [];
+  if (url === undefined) throw invalid(`${name} is not a URL such as https://api.example.com.`);
+  return url;
 }
 
 function invalid(sentence: string): PaperDBError {
-  return new PaperDBError("invalid_options", `createClient: ${sentence}`);
+  return new PaperDBError("invalid_options", sentence);
 }

@@ -41,7 +41,9 @@ export function openSocket(
   });
   const unavailable = unlessClosed((cause: unknown) => {
     handlers.onUnavailable(
-      new PaperDBError("websocket_unavailable", "No WebSocket: on Node 20 run `npm install ws`.", { cause }),
+      new PaperDBError("websocket_unavailable", "No WebSocket: see cause; on Node 20, npm install ws.", {
+        cause,
+      }),
     );
   });
   Promise.resolve(given ?? globalThis.WebSocket ?? importWs())

@@ -28,11 +28,11 @@ export class StatusListeners {
     };
   }
 
-  /** Tells them, where the state means another status. */
+  /** Tells them, where the state means another status, or an attempt has failed. */
   follow(state: ConnectionState, error: PaperDBError | undefined): void {
     const wasLive = this.status === "live" || this.status === "reconnecting";
     const status = STATUS[state] ?? (wasLive ? "reconnecting" : "connecting");
-    if (status === this.status) return;
+    if (status === this.status && state !== "waiting") return;
     this.status = status;
     for (const listener of Array.from(this.#listeners)) attempt(reportUncaught, listener, status, error);
   }

@@ -14,8 +14,8 @@ export type Sent<Message> = { readonly [Name in keyof Message]: Message[Name] | 
 
 /** One subscription on the server, shared by all listeners to the same. */
 export class Subscription {
-  readonly key: string;
-  readonly target: Target;
+  declare readonly key: string;
+  declare readonly target: Target;
   /** Its name on the open connection, once it was asked for. */
   id: string | undefined;
   /** The server's name for it on the open connection, once it is live. */
@@ -27,22 +27,29 @@ export class Subscription {
   /** A fresh token was fetched for it, because the one before did not grant it. */
   hasFreshToken = false;
   readonly #options: SubscribeOptions;
+  readonly #onChange: () => void;
   #listeners = new Set<Listener>();
   #status: SubscriptionStatus = "connecting";
   /** Where to go on. */
   #cursor: string | undefined;
-  /** The last event that any listener was given. */
-  #lastEvent: string | undefined;
+  /** The last event that there was. */
+  #head: string | undefined;
+  /** Went back, and alone takes what comes again up to there. */
+  #replayer: Listener | undefined;
   /** It went back to an earlier place, and has to be asked for anew. */
   isRewound = false;
   /** A cursor was sent, and the server has not said yet whether it can go on there. */
   #isResuming = false;
 
-  /** @param key - tells subscriptions apart. */
-  constructor(key: string, target: Target, options: SubscribeOptions) {
+  /**
+   * @param key - tells subscriptions apart.
+   * @param onChange - listeners may have left, or may come back.
+   */
+  constructor(key: string, target: Target, options: SubscribeOptions, onChange: () => void) {
     this.key = key;
     this.target = target;
     this.#options = options;
+    this.#onChange = onChange;
   }
 
   get hasListeners(): boolean {
@@ -56,7 +63,7 @@ export class Subscription {
 
   add(listener: Listener): void {
     // What came while nobody took events was for those that left, not for this one.
-    if (!this.isWanted && this.id === undefined) this.#cursor = undefined;
+    if (!this.isWanted && this.id === undefined) this.#cursor = this.#replayer = undefined;
     this.#listeners.add(listener);
     queueMicrotask(() => {
       if (this.#listeners.has(listener)) listener.setStatus(this.#status, false);
@@ -67,14 +74,20 @@ export class Subscription {
     this.#listeners.delete(listener);
   }
 
-  /** Goes back to where the listener left; the others skip what they have seen. */
-  rewind(listener: Listener): void {
-    for (const other of this.#listeners) {
-      if (other.leftAt === undefined) other.seenUntil ??= this.#lastEvent;
+  /**
+   * Goes back to where a listener left that wants to come back. One after the
+   * other: nobody can tell which of two cursors is the earlier one.
+   */
+  rewind(): void {
+    if (this.#replayer !== undefined && this.isWanted) return;
+    for (const listener of this.#listeners) {
+      if (!listener.isWaiting) continue;
+      this.#cursor = listener.leftAt;
+      this.#replayer = listener;
+      this.isRewound = true;
+      listener.comeBack();
+      return;
     }
-    this.#cursor = listener.leftAt;
-    this.isRewound = true;
-    listener.leftAt = undefined;
   }
 
   /** What to send to the server. */
@@ -98,25 +111,27 @@ export class Subscription {
   }
 
   take(event: AnyEvent, cursor: string): void {
-    if (this.isRewound) return;
     const before = this.#cursor;
     this.#cursor = cursor;
-    this.#lastEvent = cursor;
+    const replayer = this.#replayer;
     this.#each((listener) => {
-      listener.take(event, cursor, before);
+      if ((replayer ?? listener) === listener) listener.take(event, before);
     });
+    if (replayer === undefined) this.#head = cursor;
+    else if (cursor === this.#head) this.#replayer = undefined;
+    if (!this.isWanted || this.#replayer !== replayer) this.#onChange();
   }
 
   /** Where the server says that it stands. */
   advance(cursor: string): void {
-    if (!this.isRewound) this.#cursor = cursor;
+    this.#cursor = cursor;
   }
 
   reset(reason: string): void {
     this.#isResuming = false;
-    this.#lastEvent = undefined;
+    this.#replayer = undefined;
     this.#each((listener) => {
-      if (listener.leftAt === undefined) listener.reset(reason);
+      listener.reset(reason);
     });
   }
 
@@ -137,8 +152,8 @@ export class Subscription {
     this.#each((listener) => {
       if (error !== undefined) listener.fail(error);
       listener.setStatus("ended", false);
+      listener.unsubscribe();
     });
-    this.#listeners.clear();
   }
 
   setStatus(status: SubscriptionStatus, resumed = false): void {

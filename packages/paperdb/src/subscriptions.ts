@@ -1,14 +1,7 @@
 import { Listener, type AnyEvent } from "./listener.ts";
 import type { PaperDBError } from "./paperdb-error.ts";
 import { Subscription, type Target } from "./subscription.ts";
-import type { SubscribeOptions, Unsubscribe } from "./types.ts";
-
-/** What {@link Subscriptions.add} gives: the listener's handle. */
-export interface Added {
-  readonly unsubscribe: Unsubscribe;
-  /** Comes back, where the listener has left because it was full. */
-  rewind(): void;
-}
+import type { SubscribeOptions } from "./types.ts";
 
 /** All subscriptions of a client. */
 export class Subscriptions {
@@ -35,34 +28,23 @@ export class Subscriptions {
     options: SubscribeOptions,
     onEvent: (event: AnyEvent) => unknown,
     isFull?: () => boolean,
-  ): Added {
+  ): Listener {
     const { where, snapshot, signal } = options;
-    const key = JSON.stringify([target, where, snapshot]);
-    const subscription = this.#byKey.get(key) ?? new Subscription(key, target, options);
-    const listener = new Listener(onEvent, options, () => {
-      const isNow = isFull?.() === true;
-      if (isNow) this.schedule();
-      return isNow;
-    });
+    const key = JSON.stringify([target, where, snapshot === true]);
+    const subscription = this.#byKey.get(key) ?? new Subscription(key, target, options, this.schedule);
     const unsubscribe = (): void => {
       signal?.removeEventListener("abort", unsubscribe);
       subscription.remove(listener);
       this.schedule();
     };
+    const listener = new Listener(onEvent, options, unsubscribe, isFull);
     if (signal?.aborted !== true) {
       signal?.addEventListener("abort", unsubscribe);
       this.#byKey.set(key, subscription);
       subscription.add(listener);
       this.schedule();
     }
-    return {
-      unsubscribe,
-      rewind: () => {
-        if (listener.leftAt === undefined) return;
-        subscription.rewind(listener);
-        this.schedule();
-      },
-    };
+    return listener;
   }
 
   /** Ends one with an error, or without when the client is closed. */
@@ -78,13 +60,16 @@ export class Subscriptions {
   }
 
   /** Says soon that something has changed: a subscriber that goes and comes in one turn changes nothing. */
-  schedule(): void {
+  readonly schedule = (): void => {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
     queueMicrotask(() => {
       this.#isScheduled = false;
-      for (const { key, hasListeners } of this) if (!hasListeners) this.#byKey.delete(key);
+      for (const subscription of this) {
+        subscription.rewind();
+        if (!subscription.hasListeners) this.#byKey.delete(subscription.key);
+      }
       this.#onChange();
     });
-  }
+  };
 }

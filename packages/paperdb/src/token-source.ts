@@ -30,7 +30,7 @@ export async function mintToken(settings: Settings, request: TokenRequest): Prom
     signal,
   });
   if (typeof token !== "string") {
-    throw new PaperDBError("http_error", "There is no token in the answer.");
+    throw new PaperDBError("http_error", "No token in the answer.");
   }
   return token;
 }
@@ -49,7 +49,7 @@ export async function fetchToken(
   if (getToken === undefined) return mintForAll(settings, targets, signal);
   try {
     const text: unknown = await getToken({ ...namesOf(targets), signal });
-    if (typeof text !== "string" || text === "") throw new TypeError("It did not return a token.");
+    if (typeof text !== "string" || text === "") throw new TypeError("No token in the answer.");
     return { text, refused: new Map() };
   } catch (cause) {
     if (cause instanceof PaperDBError) throw cause;

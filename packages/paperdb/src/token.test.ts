@@ -22,6 +22,7 @@ it.each([
   ["no times", tokenOf({})],
   ["times that are no numbers", tokenOf({ iat: "x", exp: {} })],
   ["an end before its start", tokenOf({ iat: 2, exp: 1 })],
+  ["collections that are no list", tokenOf({ collections: 5, topics: { a: 1 } })],
 ])("is used until the server refuses it when it has %s", (_what, text) => {
   const token = new Token(text, [messages], NOW_MS);
   expect([token.renewAtMs, token.endsAtMs]).toEqual([Infinity, Infinity]);

@@ -12,12 +12,12 @@ const RENEW_AT = 0.8;
  * refuses it.
  */
 export class Token {
-  readonly text: string;
+  declare readonly text: string;
   /** When it should be replaced. */
   readonly renewAtMs: number = Infinity;
   /** When it ends at the latest. */
   readonly endsAtMs: number = Infinity;
-  readonly #grants: Readonly<Record<Target["kind"], Set<string>>>;
+  readonly #grants: Readonly<Record<Target["kind"], Set<string | undefined>>>;
 
   /** @param asked - what it was asked to grant. */
   constructor(text: string, asked: readonly Target[], nowMs: number) {
@@ -28,7 +28,7 @@ export class Token {
       this.endsAtMs = nowMs + lifetimeMs;
       this.renewAtMs = nowMs + RENEW_AT * Math.max(lifetimeMs - ROUNDING_MS, lifetimeMs / 2);
     }
-    this.#grants = { collection: new Set(collections), topic: new Set(topics) };
+    this.#grants = { collection: new Set([collections].flat()), topic: new Set([topics].flat()) };
     for (const { kind, name } of asked) this.#grants[kind].add(name);
   }
 

@@ -141,7 +141,7 @@ export interface ClientOptions {
 export interface Realtime<Schema> {
   /** The state of the one connection. */
   readonly status: ConnectionStatus;
-  /** Calls back on each change of the status, with the error that caused it, if any. */
+  /** Calls back on each change of the status, and each attempt that failed, with the error, if any. */
   onStatus(listener: (status: ConnectionStatus, error?: PaperDBError) => unknown): Unsubscribe;
   /** Calls the listener for each change of the collection from now on, in order. */
   subscribe<Name extends CollectionName<Schema>>(

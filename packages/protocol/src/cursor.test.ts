@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { formatCursor, parseCursor, sequencePosition } from "./cursor.ts";
+import { formatCursor, isSequencePosition, parseCursor, sequencePosition } from "./cursor.ts";
 
 const part = fc.stringMatching(/^[0-9A-Za-z_-]{1,40}$/);
 
@@ -39,5 +39,21 @@ describe("cursor", () => {
         expect(sequencePosition(a) < sequencePosition(b)).toBe(a < b);
       }),
     );
+  });
+});
+
+describe("a client's text", () => {
+  it("is a sequence's position when it has its digits, and exactly so many", () => {
+    fc.assert(
+      fc.property(fc.nat({ max: Number.MAX_SAFE_INTEGER }), fc.string({ minLength: 1 }), (sequence, more) => {
+        const position = sequencePosition(sequence);
+        expect(isSequencePosition(position)).toBe(true);
+        expect(isSequencePosition(position + more)).toBe(false);
+        expect(isSequencePosition(more + position)).toBe(false);
+        expect(isSequencePosition(position.slice(1))).toBe(false);
+      }),
+    );
+    expect(isSequencePosition("0000000000A")).toBe(false);
+    expect(isSequencePosition("0000000000\n")).toBe(false);
   });
 });

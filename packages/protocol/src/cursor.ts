@@ -32,9 +32,17 @@ export function parseCursor(text: string): Cursor | undefined {
   return source === undefined ? undefined : { source, epoch, position };
 }
 
+const SEQUENCE_DIGITS = 11;
+const SEQUENCE_PATTERN = new RegExp(`^[0-9a-z]{${SEQUENCE_DIGITS}}$`);
+
 /** The position of a counter: fixed width, so that text order is number order. */
 export function sequencePosition(sequence: number): Position {
-  return sequence.toString(36).padStart(11, "0");
+  return sequence.toString(36).padStart(SEQUENCE_DIGITS, "0");
+}
+
+/** Whether a client's text can be a {@link sequencePosition}. */
+export function isSequencePosition(text: string): boolean {
+  return SEQUENCE_PATTERN.test(text);
 }
 
 function toBase64Url(text: string): string {

@@ -127,7 +127,7 @@ export const CLOSE_CODES: Readonly<Record<CloseReason, number>> = {
   slow_consumer: 4100,
   /** The server is shutting down. */
   draining: 4101,
-  /** The server cannot serve the connection at the moment. */
+  /** Reserved, not sent yet: the server cannot serve the connection at the moment. */
   overloaded: 4102,
   /** A raw connection, which has no cursors, has missed events. */
   events_missed: 4103,

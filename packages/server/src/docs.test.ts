@@ -13,6 +13,8 @@ const PAGES = [
   "CHANGELOG.md",
   "packages/protocol/README.md",
   "packages/server/README.md",
+  "packages/paperdb/README.md",
+  "examples/chat/README.md",
   ...DOCS.map((name) => `docs/${name}`),
 ];
 

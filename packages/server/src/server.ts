@@ -1,5 +1,4 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
-import { RealtimeError } from "@paperdb/protocol";
 import type { Logger } from "pino";
 import type { Grant } from "./auth/grant.ts";
 import { EVENT_BUS, EventBus } from "./bus/event-bus.ts";
@@ -26,7 +25,7 @@ import { Metrics } from "./telemetry/metrics.ts";
 import { createDemo, type Demo } from "./tenants/demo.ts";
 import type { Revoked } from "./tenants/grant-watcher.ts";
 import { openTenantDatabase, type TenantDatabase } from "./tenants/tenant-database.ts";
-import { ConnectionRegistry } from "./transport/connection-registry.ts";
+import { ConnectionRegistry, drainingError } from "./transport/connection-registry.ts";
 import { subscribeRoute } from "./transport/sse/subscribe-route.ts";
 import { WebSocketEndpoint } from "./transport/websocket/websocket-endpoint.ts";
 import { VERSION } from "./version.ts";
@@ -148,6 +147,10 @@ class Composition {
   async #createApp(access: Access, { store }: TenantDatabase): Promise<FastifyInstance> {
     const { cors, filters: filterLimits, plans, publish, tokens, dataDir } = this.#config;
     const app = await createHttpServer({ corsOrigins: cors.origins, version: VERSION, log: this.#log });
+    // Kept open, a connection would hold up the end.
+    app.addHook("onSend", async (_request, reply) => {
+      if (this.#draining) reply.header("connection", "close");
+    });
     const directory = this.#directory();
     const authorize = async (request: FastifyRequest, allowQuery: boolean): Promise<Grant> => {
       this.#refuseWhileDraining();
@@ -250,14 +253,13 @@ class Composition {
   }
 
   #refuseWhileDraining(): void {
-    if (!this.#draining) return;
-    throw new RealtimeError("draining", "The server is shutting down: try again.", { retryAfterSeconds: 1 });
+    if (this.#draining) throw drainingError();
   }
 
   /** Streams are told to come back, requests under way are answered; then what is left is cut. */
   async #drain(app: FastifyInstance, webSockets: WebSocketEndpoint): Promise<void> {
     this.#draining = true;
-    this.#connections.endWhere(() => true, "draining");
+    this.#connections.drain();
     const cut = setTimeout(() => {
       webSockets.close();
       app.server.closeAllConnections();

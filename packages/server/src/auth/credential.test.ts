@@ -64,7 +64,7 @@ describe("what is refused", () => {
 
   test("a repeated or empty parameter", () => {
     expect(extract({}, ["flc_anon_a", "flc_anon_a"])).toMatch(/^invalid_request: "apikey" .*more than once/);
-    expect(extract({}, "")).toMatch(/^invalid_request: "apikey" .*empty/);
+    expect(extract({}, "")).toMatch(/^unauthorized: "apikey" .*empty/);
   });
 });
 
@@ -110,7 +110,7 @@ describe("a token", () => {
   test("is refused when it is repeated, empty, or a secret key", () => {
     const textOf = (queryToken: unknown): string => attempt({ headers: {}, queryToken, allowQuery }).text;
     expect(textOf([JWT, JWT])).toMatch(/^invalid_request: "token" .*more than once/);
-    expect(textOf("")).toMatch(/^invalid_request: "token" .*empty/);
+    expect(textOf("")).toMatch(/^unauthorized: "token" .*empty/);
     expect(textOf("flc_secret_hunter2")).toMatch(/^secret_key_in_query: (?!.*hunter2)/);
   });
 });

@@ -64,7 +64,7 @@ function readParameter(name: string, what: string, value: unknown): string {
     throw new RealtimeError("invalid_request", `"${name}" is in the query more than once: give it once.`);
   }
   if (value === "") {
-    throw new RealtimeError("invalid_request", `"${name}" in the query is empty: give ${what}.`);
+    throw new RealtimeError("unauthorized", `"${name}" in the query is empty: give ${what}.`);
   }
   if (looksLikeSecretKey(value)) {
     throw new RealtimeError(

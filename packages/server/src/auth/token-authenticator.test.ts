@@ -102,6 +102,10 @@ test("a token without collections grants none", async () => {
   expect(grant.collections).toEqual([]);
 });
 
+test("a token that does not permit to read is refused", async () => {
+  expect(await codeOf(await mint({ permissions: [] }))).toBe("forbidden");
+});
+
 test("a bad token costs no look-up, and many good ones cost one", async () => {
   expect(await codeOf("a.b.c")).toBe("token_invalid");
   expect(queries).toBe(0);

@@ -25,7 +25,7 @@ export class TokenAuthenticator {
    * Whoever registers a connection in the turn in which this resolves cannot miss a revocation
    * of the key, its tenant or its plan: see {@link KeyAuthenticator.authenticate}.
    *
-   * @throws {RealtimeError} `token_invalid`, `token_expired`, `key_revoked`, `plan_required`, `key_store_unavailable`.
+   * @throws {RealtimeError} `token_invalid`, `token_expired`, `key_revoked`, `forbidden`, `plan_required`, `key_store_unavailable`.
    */
   async authenticateToken(token: string): Promise<Grant> {
     const { tokens, keys, plans } = this.#options;
@@ -41,6 +41,12 @@ export class TokenAuthenticator {
       throw new RealtimeError(
         "key_revoked",
         "The key that made this token may not mint tokens any more: mint one with a secret key.",
+      );
+    }
+    if (!claims.permissions.includes("read")) {
+      throw new RealtimeError(
+        "forbidden",
+        'The token does not permit "read": mint one with "permissions": ["read"].',
       );
     }
     requireRealtime(key, plans);

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { sequencePosition, type Position, type TopicEvent } from "@paperdb/protocol";
+import { isSequencePosition, sequencePosition, type Position, type TopicEvent } from "@paperdb/protocol";
 import {
   TOPICS,
   type ChangeSink,
@@ -52,6 +52,10 @@ export class EventBus implements ChangeSource {
 
   collections(): readonly CollectionInfo[] {
     return [];
+  }
+
+  isPosition(text: string): boolean {
+    return isSequencePosition(text);
   }
 
   whyNotCollection(): Promise<undefined> {

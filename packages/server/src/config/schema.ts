@@ -161,6 +161,9 @@ export const configSchema = z.strictObject({
         "Messages of one client that are handled each second; the next ones wait, unread.",
       ),
       maxSubscriptions: count(100).describe("Subscriptions of one connection at a time."),
+      maxUnreadAnswerBytes: bytes(262_144).describe(
+        "Bytes of answers that a client has not read at which its connection is closed; at least 2 KiB for each of `websocket.maxSubscriptions`.",
+      ),
       closeTimeoutMs: milliseconds(5_000, 100).describe(
         "How long a client may take to answer a close frame before its connection is cut, in ms.",
       ),

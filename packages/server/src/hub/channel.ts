@@ -147,8 +147,9 @@ export class Channel {
   /** A cursor's position; undefined when it is none of this source and epoch. */
   positionOf(cursor: string): Position | undefined {
     const parsed = parseCursor(cursor);
-    const { name, epoch } = this.source;
-    return parsed?.source === name && parsed.epoch === epoch ? parsed.position : undefined;
+    const { source } = this;
+    if (parsed?.source !== source.name || parsed.epoch !== source.epoch) return undefined;
+    return source.isPosition?.(parsed.position) === false ? undefined : parsed.position;
   }
 
   #takeEpoch(): void {

@@ -121,6 +121,11 @@ export interface ChangeSource {
     narrowing: SnapshotNarrowing | undefined,
     signal: AbortSignal,
   ): Promise<Snapshot>;
+  /**
+   * Whether a client's text can be a position of this source. What cannot would still
+   * compare with positions as text. Left out: any text can.
+   */
+  isPosition?(text: string): boolean;
   /** Whether two positions name one place in the order, but different events there: what a client has seen is void. */
   contradicts?(one: Position, other: Position): boolean;
   close(): Promise<void>;

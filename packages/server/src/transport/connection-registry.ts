@@ -27,10 +27,15 @@ export interface ConnectionInfo {
 export type DisconnectReason = "revoked" | "admin" | "draining";
 
 /** A connection, and how to end it. */
-export interface RegisteredConnection {
-  /** At the moment; its id and tenant never change. */
+export interface RegisteredConnection extends Pick<ConnectionInfo, "tenant" | "keyId"> {
+  /** At the moment; its id and tenant never change. Made anew when it is asked for. */
   readonly info: ConnectionInfo;
   end(reason: DisconnectReason): void;
+}
+
+/** What a client is told that comes while the server shuts down. */
+export function drainingError(): RealtimeError {
+  return new RealtimeError("draining", "The server is shutting down: try again.", { retryAfterSeconds: 1 });
 }
 
 /** All live connections of this server, those that are still being opened included. */
@@ -38,6 +43,7 @@ export class ConnectionRegistry {
   readonly #connections = new Map<string, RegisteredConnection>();
   readonly #countByTenant = new Map<string, number>();
   readonly #maxTotal: number;
+  #draining = false;
 
   /** @param maxTotal - connections of all tenants together. */
   constructor(maxTotal: number) {
@@ -48,9 +54,11 @@ export class ConnectionRegistry {
     return this.#connections.size;
   }
 
-  /** @throws {RealtimeError} `too_many_connections`. */
+  /** @throws {RealtimeError} `too_many_connections`; `draining` after {@link drain}. */
   add(connection: RegisteredConnection, maxOfTenant: number): void {
-    const { id, tenant } = connection.info;
+    if (this.#draining) throw drainingError();
+    const { id } = connection.info;
+    const { tenant } = connection;
     const ofTenant = this.#countByTenant.get(tenant) ?? 0;
     if (ofTenant >= maxOfTenant || this.size >= this.#maxTotal) {
       const whose =
@@ -69,7 +77,7 @@ export class ConnectionRegistry {
     const connection = this.#connections.get(id);
     if (connection === undefined) return;
     this.#connections.delete(id);
-    const { tenant } = connection.info;
+    const { tenant } = connection;
     const left = (this.#countByTenant.get(tenant) ?? 1) - 1;
     if (left === 0) this.#countByTenant.delete(tenant);
     else this.#countByTenant.set(tenant, left);
@@ -86,10 +94,19 @@ export class ConnectionRegistry {
     return connection !== undefined;
   }
 
+  /** Ends all connections; none is added any more, also of those whose key is being checked. */
+  drain(): void {
+    this.#draining = true;
+    this.endWhere(() => true, "draining");
+  }
+
   /** Ends all connections that `matches` names. */
-  endWhere(matches: (info: ConnectionInfo) => boolean, reason: DisconnectReason): void {
+  endWhere(
+    matches: (connection: Pick<ConnectionInfo, "tenant" | "keyId">) => boolean,
+    reason: DisconnectReason,
+  ): void {
     for (const connection of this.#connections.values()) {
-      if (matches(connection.info)) connection.end(reason);
+      if (matches(connection)) connection.end(reason);
     }
   }
 }

@@ -223,6 +223,10 @@ export class MongoSource implements ChangeSource {
     }
   }
 
+  isPosition(text: string): boolean {
+    return isPosition(text);
+  }
+
   contradicts(one: Position, other: Position): boolean {
     return contradicts(one, other);
   }

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { RealtimeError } from "@paperdb/protocol";
+import { isSequencePosition, RealtimeError } from "@paperdb/protocol";
 import type { Position } from "@paperdb/protocol";
 import type { Logger } from "pino";
 import { PgListener } from "../../postgres/listener.ts";
@@ -184,6 +184,10 @@ export class PostgresNotifySource implements ChangeSource {
   async whyNotCollection(name: string): Promise<string | undefined> {
     if (this.#state.live) await this.#catalog.recent(UNKNOWN_NAME_MAX_AGE_MS);
     return this.#catalog.current.unusable.get(name);
+  }
+
+  isPosition(text: string): boolean {
+    return isSequencePosition(text);
   }
 
   async watch(key: ChannelKey): Promise<Position> {

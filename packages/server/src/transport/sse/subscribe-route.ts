@@ -108,7 +108,12 @@ class SseSession {
     else requireTopic(grant, subject.topic);
     // Registered before the first wait: a revocation meanwhile is not missed.
     connections.add(
-      { info: this.#info(grant, subject), end: (reason) => this.#end(reason) },
+      {
+        tenant: grant.tenant,
+        keyId: grant.keyId,
+        info: this.#info(grant, subject),
+        end: (reason) => this.#end(reason),
+      },
       this.#dependencies.maxConnections(grant),
     );
     this.#cancelExpiry = onTokenExpiry(grant, () => this.#end("expired"));

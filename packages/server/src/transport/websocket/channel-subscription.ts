@@ -28,82 +28,102 @@ export interface ChannelRequest {
   readonly resetReason?: string | undefined;
 }
 
+/** Where a subscription is in its life; a hold on its channel is given back exactly once. */
+type State =
+  | { readonly kind: "opening" }
+  | { readonly kind: "held"; readonly channel: Channel }
+  /** The hold is the hub's subscription now, which is being greeted. */
+  | { readonly kind: "starting" }
+  | { readonly kind: "live"; readonly subscription: Subscription }
+  | { readonly kind: "over" };
+
+/** No cursor of ours is as long: what is longer is not worth keeping. */
+const MAX_CURSOR_LENGTH = 512;
+const UNUSABLE_CURSOR = "";
+
 /** One subscription of a connection, from the request to its end, which may come at any moment. */
 export class ChannelSubscription {
   readonly #channels: Channels;
-  readonly #request: ChannelRequest;
-  /** Held between {@link open} and {@link start}. */
-  #held: Channel | undefined;
-  #live: Subscription | undefined;
-  #isOver = false;
+  #request: ChannelRequest;
+  #state: State = { kind: "opening" };
 
   constructor(channels: Channels, request: ChannelRequest) {
+    const { cursor } = request;
+    const isTooLong = cursor !== undefined && cursor.length > MAX_CURSOR_LENGTH;
     this.#channels = channels;
-    this.#request = request;
+    this.#request = isTooLong ? { ...request, cursor: UNUSABLE_CURSOR } : request;
   }
 
   get subject(): Subject {
     return this.#request.subject;
   }
 
-  /** What the client has asked for. */
+  /** What the client has asked for; without its cursor once events arrive. */
   get request(): ChannelRequest {
     return this.#request;
   }
 
   /** Whether events arrive. */
   get isLive(): boolean {
-    return this.#live !== undefined && !this.#isOver;
+    return this.#state.kind === "live";
   }
 
   get isOver(): boolean {
-    return this.#isOver;
+    return this.#state.kind === "over";
   }
 
   /**
-   * Makes the channel live.
+   * Makes the channel live. Called once.
    *
    * @throws {RealtimeError} `collection_not_found`, `source_unavailable` and what else the source says.
    */
   async open(): Promise<void> {
     const channel = await this.#openChannel();
-    if (this.#isOver) this.#channels.hub.release(channel);
-    else this.#held = channel;
+    if (this.isOver) this.#channels.hub.release(channel);
+    else this.#state = { kind: "held", channel };
   }
 
   /** Begins to deliver; after {@link open}. */
   start(target: DeliveryTarget, format: FrameFormat): void {
-    const channel = this.#held;
-    if (channel === undefined) return;
-    this.#held = undefined;
-    const { subject, scope, cursor, resetReason } = this.#request;
+    if (this.#state.kind !== "held") return;
+    const { channel } = this.#state;
     const { hub } = this.#channels;
+    const { subject, scope, cursor, resetReason } = this.#request;
     const filter = subject.kind === "topic" ? topicFilter(subject.pattern) : scope?.filter;
-    this.#live = hub.subscribe(channel, { target, format, filter, cursor, resetReason });
+    this.#forgetCursor();
+    this.#state = { kind: "starting" };
+    const subscription = hub.subscribe(channel, { target, format, filter, cursor, resetReason });
     // The greeting may have ended the connection.
-    if (this.#isOver) hub.unsubscribe(this.#live);
+    if (this.isOver) hub.unsubscribe(subscription);
+    else this.#state = { kind: "live", subscription };
   }
 
   /** The peer keeps up again. */
   resume(): void {
-    if (this.#live !== undefined) this.#channels.hub.resume(this.#live);
+    if (this.#state.kind === "live") this.#channels.hub.resume(this.#state.subscription);
   }
 
   /** The peer reads, but does not keep up yet. */
   progressed(): void {
-    if (this.#live !== undefined) this.#channels.hub.progressed(this.#live);
+    if (this.#state.kind === "live") this.#channels.hub.progressed(this.#state.subscription);
   }
 
   /** Nothing of it is delivered any more. */
   end(): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
+    const state = this.#state;
     const { hub } = this.#channels;
-    if (this.#held !== undefined) hub.release(this.#held);
-    if (this.#live !== undefined) hub.unsubscribe(this.#live);
+    this.#state = { kind: "over" };
+    this.#forgetCursor();
+    if (state.kind === "held") hub.release(state.channel);
+    else if (state.kind === "live") hub.unsubscribe(state.subscription);
   }
 
-  #openChannel(): Promise<Channel> {
+  /** It is of no use to a subscription that has begun or is over. */
+  #forgetCursor(): void {
+    if (this.#request.cursor !== undefined) this.#request = { ...this.#request, cursor: undefined };
+  }
+
+  async #openChannel(): Promise<Channel> {
     const { hub, bus } = this.#channels;
     const { tenant, subject, scope, cursor } = this.#request;
     if (subject.kind === "topic") return hub.open(bus, { tenant, collection: TOPICS }, cursor);

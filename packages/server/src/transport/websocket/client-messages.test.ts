@@ -59,9 +59,22 @@ describe("a client's message", () => {
     [{ type: "subscribe", id: "1", collection: "a", color: 1, size: 2 }, "1", /takes no "color", "size"/],
     [{ type: "auth" }, undefined, /"token" of the auth message must be a string/],
     [{ type: "auth", token: "" }, undefined, /"token" .* must not be empty/],
-    [{ type: "auth", token: "t", id: "1" }, "1", /takes no "id"/],
+    [{ type: "auth", token: "t", id: "1" }, undefined, /takes no "id"/],
+    [{ type: "unsubscribe", id: "1", color: 1 }, undefined, /takes no "color"/],
   ])("%j is refused, and the field is named", (message, id, sentence) => {
     expect(read(message)).toEqual([id, "invalid_request", expect.stringMatching(sentence)]);
+  });
+
+  it("is told only the beginning of names that it has made up", () => {
+    const many = Object.fromEntries(Array.from({ length: 5000 }, (_, index) => [`name ${index}`, 1]));
+    for (const members of [many, { ["\\".repeat(32_000)]: 1 }, { ["\u0000🦊".repeat(20_000)]: 1 }]) {
+      const [, code, sentence] = read({ type: "unsubscribe", id: "1", ...members }) as string[];
+      expect([code, sentence?.slice(0, 35)]).toEqual([
+        "invalid_request",
+        expect.stringContaining("message takes no"),
+      ]);
+      expect(sentence?.length).toBeLessThan(200);
+    }
   });
 
   it("of whatever kind is answered with one sentence, without what it contains", () => {

@@ -4,6 +4,8 @@ import { z } from "zod";
 const MAX_ID_LENGTH = 128;
 /** Longer than any name of a table with its schema, or of a MongoDB collection. */
 const MAX_COLLECTION_LENGTH = 512;
+/** Of what a client has sent in vain it is told so much again. */
+const MAX_ECHOED_LENGTH = 100;
 
 const text = (maxLength?: number): z.ZodString => {
   const schema = z.string({ error: "must be a string" }).min(1, { error: "must not be empty" });
@@ -71,8 +73,9 @@ export function readClientMessage(data: Buffer, isBinary: boolean): ReceivedMess
   }
   const result = SCHEMAS[type].safeParse(value);
   if (result.success) return { kind: "message", message: result.data };
-  const id = subscriptionId.safeParse("id" in value ? value.id : undefined);
-  return { kind: "refused", error: explain(type, result.error), id: id.data };
+  // Only of a subscribe: an error with the id of another message would end a subscription that goes on.
+  const named = type === "subscribe" && "id" in value ? value.id : undefined;
+  return { kind: "refused", error: explain(type, result.error), id: subscriptionId.safeParse(named).data };
 }
 
 function isMessageType(type: unknown): type is ClientMessage["type"] {
@@ -94,7 +97,8 @@ function violation(sentence: string): ReceivedMessage {
 function explain(type: string, { issues: [first] }: z.ZodError): RealtimeError {
   if (first?.code === "unrecognized_keys") {
     const names = first.keys.map((key) => JSON.stringify(key)).join(", ");
-    return new RealtimeError("invalid_request", `The ${type} message takes no ${names}: leave it out.`);
+    const some = names.length > MAX_ECHOED_LENGTH ? `${names.slice(0, MAX_ECHOED_LENGTH)}…` : names;
+    return new RealtimeError("invalid_request", `The ${type} message takes no ${some}: leave it out.`);
   }
   const field = first?.path.map(String).join(".") ?? "";
   return new RealtimeError(

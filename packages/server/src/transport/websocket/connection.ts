@@ -2,16 +2,28 @@ import { randomUUID } from "node:crypto";
 import { RealtimeError, type CloseReason } from "@paperdb/protocol";
 import type { Grant } from "../../auth/grant.ts";
 import { onTokenExpiry } from "../../auth/token-expiry.ts";
-import type { ConnectionInfo, DisconnectReason, RegisteredConnection } from "../connection-registry.ts";
+import {
+  drainingError,
+  type ConnectionInfo,
+  type DisconnectReason,
+  type RegisteredConnection,
+} from "../connection-registry.ts";
 import type { LivePeer } from "./liveness.ts";
 import type { Peer, PeerEvents } from "./peer.ts";
+import type { ClientFlow } from "./throttle.ts";
 
 type Ending = DisconnectReason | "expired";
 
 /** How a client is told, and how one that waits for its handshake is. */
-const ENDINGS: Readonly<
-  Record<Ending, { close: CloseReason; sentence: string; refusal: () => RealtimeError }>
-> = {
+interface Told {
+  readonly close: CloseReason;
+  readonly sentence: string;
+  readonly refusal: () => RealtimeError;
+  /** A client that does not answer the close frame is cut after so long; absent: after the usual time. */
+  readonly maxWaitMs?: number;
+}
+
+const ENDINGS: Readonly<Record<Ending, Told>> = {
   expired: {
     close: "token_expired",
     sentence: "The token has expired.",
@@ -29,6 +41,8 @@ const ENDINGS: Readonly<
         "key_revoked",
         "The token was revoked while the connection was opened, with its key, its tenant or its plan.",
       ),
+    // Within a second of the revocation it is gone.
+    maxWaitMs: 500,
   },
   admin: {
     close: "disconnected",
@@ -38,8 +52,8 @@ const ENDINGS: Readonly<
   draining: {
     close: "draining",
     sentence: "The server is shutting down.",
-    refusal: () =>
-      new RealtimeError("draining", "The server is shutting down: try again.", { retryAfterSeconds: 1 }),
+    refusal: drainingError,
+    maxWaitMs: 1000,
   },
 };
 
@@ -94,11 +108,19 @@ export abstract class WebSocketConnection implements RegisteredConnection, PeerE
     if (!this.#isOver) this.#cancelExpiry = onTokenExpiry(grant, () => this.#end("expired"));
   }
 
+  get tenant(): string {
+    return this.#grant.tenant;
+  }
+
+  get keyId(): string {
+    return this.#grant.keyId;
+  }
+
   get info(): ConnectionInfo {
     return {
       id: this.id,
-      tenant: this.#grant.tenant,
-      keyId: this.#grant.keyId,
+      tenant: this.tenant,
+      keyId: this.keyId,
       transport: "websocket",
       ...this.subjects,
       ...(this.#grant.keyFilters === undefined ? {} : { keyFilters: this.#grant.keyFilters }),
@@ -119,6 +141,10 @@ export abstract class WebSocketConnection implements RegisteredConnection, PeerE
     return this.#peer?.signsOfLife ?? 0;
   }
 
+  get isHeldBack(): boolean {
+    return this.#peer?.isPaused ?? false;
+  }
+
   start(peer: Peer): void {
     this.#peer = peer;
     this.started();
@@ -134,10 +160,10 @@ export abstract class WebSocketConnection implements RegisteredConnection, PeerE
     this.#end(reason);
   }
 
-  close(reason: CloseReason, sentence: string): void {
-    if (this.#isOver) return;
-    this.#options.onClosing(reason);
-    this.#peer?.close(reason, sentence);
+  /** @param maxWaitMs - see {@link Peer.close}. */
+  close(reason: CloseReason, sentence: string, maxWaitMs?: number): void {
+    if (!this.#isOver) this.#options.onClosing(reason);
+    this.#peer?.close(reason, sentence, maxWaitMs);
   }
 
   /** Writes events. */
@@ -159,7 +185,7 @@ export abstract class WebSocketConnection implements RegisteredConnection, PeerE
     this.#peer?.cut();
   }
 
-  overflowed(): void {
+  unread(): void {
     this.close("slow_consumer", "The answers were not read fast enough.");
   }
 
@@ -174,17 +200,15 @@ export abstract class WebSocketConnection implements RegisteredConnection, PeerE
     this.#options.onClosed(this);
   }
 
-  protected pause(): void {
-    this.#peer?.pause();
-  }
-
-  protected resume(): void {
-    this.#peer?.resume();
-  }
+  /** How reading from the client stops, and goes on. */
+  protected readonly flow: ClientFlow = {
+    pause: () => this.#peer?.pause(),
+    resume: () => this.#peer?.resume(),
+  };
 
   #end(ending: Ending): void {
-    const { close, sentence, refusal } = ENDINGS[ending];
+    const { close, sentence, refusal, maxWaitMs } = ENDINGS[ending];
     if (this.#peer === undefined) this.#options.onEndedEarly(refusal());
-    else this.close(close, sentence);
+    else this.close(close, sentence, maxWaitMs);
   }
 }

@@ -1,7 +1,8 @@
-import { ServerResponse, type IncomingMessage, type Server } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
 import type { Socket } from "node:net";
-import { RealtimeError } from "@paperdb/protocol";
-import { refuseUpgrade } from "./handshake.ts";
+
+/** Headers that are about the upgrade alone, or that name it. */
+const UPGRADE_HEADERS: ReadonlySet<string> = new Set(["upgrade", "http2-settings", "connection"]);
 
 /** Whether the client would like another protocol than WebSocket, such as `curl --http2` does. */
 export function wantsOtherProtocol({ headers }: IncomingMessage): boolean {
@@ -9,21 +10,27 @@ export function wantsOtherProtocol({ headers }: IncomingMessage): boolean {
 }
 
 /**
- * Answers as if the client had not asked for an upgrade, which a server may do
- * (RFC 9110, section 7.8). Node has left the socket to whoever listens for upgrades.
+ * Goes on as if the client had not asked for an upgrade, which a server may do
+ * (RFC 9110, section 7.8). Node has stopped to parse behind the request's head and
+ * has left the socket to whoever listens for upgrades: it gets it back from the
+ * start, without the wish, and so reads bodies and further requests as ever.
+ *
+ * @param rest - what was read behind the request's head.
  */
-export function ignoreUpgrade(server: Server, request: IncomingMessage, socket: Socket): void {
-  const { headers } = request;
-  if (headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0) {
-    // The body was not read, and nobody reads it now.
-    refuseUpgrade(socket, new RealtimeError("invalid_request", 'Leave out "Upgrade": there is none here.'));
-    return;
+export function ignoreUpgrade(server: Server, request: IncomingMessage, socket: Socket, rest: Buffer): void {
+  if (socket.destroyed) return;
+  socket.unshift(Buffer.concat([Buffer.from(headWithoutUpgrade(request), "latin1"), rest]));
+  server.emit("connection", socket);
+}
+
+function headWithoutUpgrade({ method, url, httpVersion, rawHeaders, headers }: IncomingMessage): string {
+  const lines = [`${method} ${url} HTTP/${httpVersion}`];
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index] ?? "";
+    if (!UPGRADE_HEADERS.has(name.toLowerCase())) lines.push(`${name}: ${rawHeaders[index + 1]}`);
   }
-  // Its close follows, and is what counts.
-  socket.on("error", () => undefined);
-  const response = new ServerResponse(request);
-  response.shouldKeepAlive = false;
-  response.assignSocket(socket);
-  response.once("finish", () => socket.destroySoon());
-  server.emit("request", request, response);
+  const options = (headers.connection ?? "").split(",").map((option) => option.trim());
+  const others = options.filter((option) => option !== "" && !UPGRADE_HEADERS.has(option.toLowerCase()));
+  if (others.length > 0) lines.push(`Connection: ${others.join(", ")}`);
+  return `${lines.join("\r\n")}\r\n\r\n`;
 }

@@ -1,94 +1,40 @@
-import { MessageRate } from "./message-rate.ts";
+import type { Throttle } from "./throttle.ts";
 
-/** How an {@link Inbox} holds its client back. */
-export interface InboxFlow {
-  /** Stops reading from the client. A few messages may still come. */
-  pause(): void;
-  resume(): void;
-}
-
-/**
- * The messages of one client, handled one after the other, no more of them per
- * second than allowed. While it is behind, nothing is read from the client, so
- * that only that client waits.
- */
+/** The messages of one client, handled one after the other, as fast as its throttle allows. */
 export class Inbox<Message> {
-  readonly #rate: MessageRate;
-  readonly #flow: InboxFlow;
+  readonly #throttle: Throttle;
   readonly #handle: (message: Message) => Promise<void> | undefined;
   #messages: Message[] = [];
-  /** A message is being handled, or has to wait. */
-  #busy = false;
-  #paused = false;
-  #closed = false;
-  #timer: NodeJS.Timeout | undefined;
 
   /** @param handle - must not reject; the next message waits for its promise. */
-  constructor(
-    maxPerSecond: number,
-    flow: InboxFlow,
-    handle: (message: Message) => Promise<void> | undefined,
-  ) {
-    this.#rate = new MessageRate(maxPerSecond);
-    this.#flow = flow;
+  constructor(throttle: Throttle, handle: (message: Message) => Promise<void> | undefined) {
+    this.#throttle = throttle;
     this.#handle = handle;
+    throttle.onOpen = () => this.#next();
   }
 
   receive(message: Message): void {
-    if (this.#closed) return;
     this.#messages.push(message);
     this.#next();
   }
 
-  /** Something came that needs no handling, but counts. */
-  count(): void {
-    const waitMs = this.#rate.take();
-    if (waitMs > 0 && !this.#busy) this.#wait(waitMs);
-    this.#adjustFlow();
-  }
-
-  /** Forgets what waits; nothing is handled any more. */
-  close(): void {
-    clearTimeout(this.#timer);
-    this.#closed = true;
+  /** Forgets what waits. */
+  clear(): void {
     this.#messages = [];
   }
 
   #next(): void {
-    while (!this.#busy) {
+    while (this.#throttle.isOpen) {
       const [message] = this.#messages;
-      if (message === undefined) break;
-      const waitMs = this.#rate.take();
-      if (waitMs > 0) {
-        this.#wait(waitMs);
-        break;
-      }
+      if (message === undefined || !this.#throttle.take()) return;
       this.#messages.shift();
       const done = this.#handle(message);
       if (done !== undefined) this.#waitFor(done);
     }
-    this.#adjustFlow();
-  }
-
-  #wait(milliseconds: number): void {
-    this.#busy = true;
-    this.#timer = setTimeout(() => this.#goOn(), milliseconds);
   }
 
   #waitFor(done: Promise<void>): void {
-    this.#busy = true;
-    void done.then(() => this.#goOn());
-  }
-
-  #goOn(): void {
-    this.#busy = false;
-    this.#next();
-  }
-
-  #adjustFlow(): void {
-    if (this.#closed || this.#busy === this.#paused) return;
-    this.#paused = this.#busy;
-    if (this.#paused) this.#flow.pause();
-    else this.#flow.resume();
+    this.#throttle.hold("handling");
+    void done.then(() => this.#throttle.release("handling"));
   }
 }

@@ -5,6 +5,7 @@ class TestPeer implements LivePeer {
   signsOfLife = 0;
   beats = 0;
   cuts = 0;
+  isHeldBack = false;
   readonly #answers: boolean;
 
   constructor(answers: boolean) {
@@ -58,6 +59,17 @@ describe("a peer", () => {
     peer.signsOfLife += 1;
     vi.advanceTimersByTime(40_000);
     expect(peer.cuts).toBe(0);
+  });
+
+  it("that is held back may be silent meanwhile", () => {
+    const peer = new TestPeer(false);
+    liveness.add(peer);
+    peer.isHeldBack = true;
+    vi.advanceTimersByTime(150_000);
+    expect(peer.cuts).toBe(0);
+    peer.isHeldBack = false;
+    vi.advanceTimersByTime(60_000);
+    expect(peer.cuts).toBeGreaterThan(0);
   });
 
   it("that is gone is not asked", () => {

@@ -5,6 +5,8 @@ const SLOTS = 15;
 export interface LivePeer {
   /** Grows whenever the peer has sent or taken something. */
   readonly signsOfLife: number;
+  /** Nothing is read from it at the moment: its silence says nothing. */
+  readonly isHeldBack: boolean;
   /** It is time to ask for a sign of life. */
   beat(): void;
   /** There was none for too long. */
@@ -65,8 +67,8 @@ export class Liveness {
     const watched = this.#watched.get(peer);
     if (watched === undefined) return;
     const { signsOfLife } = peer;
-    if (signsOfLife === watched.lastSigns) watched.silentBeats += 1;
-    else watched.silentBeats = 0;
+    if (signsOfLife !== watched.lastSigns) watched.silentBeats = 0;
+    else if (!peer.isHeldBack) watched.silentBeats += 1;
     watched.lastSigns = signsOfLife;
     if (watched.silentBeats >= this.#maxSilentBeats) peer.cut();
     else peer.beat();

@@ -10,8 +10,8 @@ export interface PeerEvents extends SocketWriterEvents {
   received(data: Buffer, isBinary: boolean): void;
   /** A ping, which is answered here, or a pong. */
   receivedControl(): void;
-  /** Answers wait that are not read: more than allowed. */
-  overflowed(): void;
+  /** Answers wait that are not read: more than allowed, or for too long. */
+  unread(): void;
   /** The end has begun, from either side: nothing more is read, and nothing written but what waits. */
   closing(): void;
   /** The TCP connection is gone. {@link closing} came before. */
@@ -23,7 +23,9 @@ export interface PeerLimits {
   /** How long a peer may take to end the connection once we have, in ms. */
   readonly closeTimeoutMs: number;
   /** Answers that may wait for a peer that does not read. */
-  readonly maxBufferedBytes: number;
+  readonly maxUnreadAnswerBytes: number;
+  /** How long a peer may take nothing while answers wait for it, in ms. */
+  readonly writeTimeoutMs: number;
 }
 
 const KEEP_ALIVE_PROBE_MS = 30_000;
@@ -43,7 +45,9 @@ export class Peer {
   #peerIsDone = false;
   #closeTimer: NodeJS.Timeout | undefined;
   /** Of answers since the peer last kept up. */
-  #waitingAnswerBytes = 0;
+  #unreadAnswerBytes = 0;
+  /** Runs while the peer takes nothing of what is written here. */
+  #unreadTimer: NodeJS.Timeout | undefined;
   /** The payload of the last ping that is not answered yet. */
   #unansweredPing: Buffer | undefined;
   #takenParts = 0;
@@ -64,7 +68,9 @@ export class Peer {
     // A violation of the protocol: onPeerDone was called with its code.
     webSocket.on("error", () => undefined);
     webSocket.on("ping", (payload) => this.#pinged(payload));
-    webSocket.on("pong", () => events.receivedControl());
+    webSocket.on("pong", () => {
+      if (!this.#closing) events.receivedControl();
+    });
     webSocket.on("message", (data: Buffer, isBinary) => {
       if (!this.#closing) events.received(data, isBinary);
     });
@@ -79,6 +85,11 @@ export class Peer {
     return this.#socket.bytesRead + this.#takenParts;
   }
 
+  /** Whether nothing is read. */
+  get isPaused(): boolean {
+    return this.#webSocket.isPaused;
+  }
+
   /** Writes events; the hub sees to it that they do not pile up. */
   write(frames: Buffer): boolean {
     return !this.#closing && this.#writer.write(frames);
@@ -87,17 +98,17 @@ export class Peer {
   /** Writes an answer. A peer that asks and does not read is closed at the bound. */
   answer(frames: Buffer): boolean {
     if (this.#closing) return false;
-    if (!this.keepsUp) this.#waitingAnswerBytes += frames.length;
-    if (this.#waitingAnswerBytes > this.#limits.maxBufferedBytes) {
-      this.#events.overflowed();
+    if (!this.keepsUp) this.#unreadAnswerBytes += frames.length;
+    if (this.#unreadAnswerBytes > this.#limits.maxUnreadAnswerBytes) {
+      this.#events.unread();
       return false;
     }
-    return this.#writer.write(frames);
+    return this.#writeTimed(frames);
   }
 
   /** Asks for a sign of life, unless something else waits for the peer already. */
   ping(): void {
-    if (this.keepsUp) this.write(PING_FRAME);
+    if (!this.#closing && this.keepsUp) this.#writeTimed(PING_FRAME);
   }
 
   /** Stops reading. What was read already may still be received. */
@@ -109,10 +120,19 @@ export class Peer {
     this.#webSocket.resume();
   }
 
-  /** Begins the end: a close frame behind what is being written, then the peer's answer, within a bound. */
-  close(reason: CloseReason, sentence: string): void {
-    if (this.#closing) return;
-    this.#beginEnd(closeFrame(CLOSE_CODES[reason], sentence));
+  /**
+   * Begins the end: a close frame behind what is being written, then the peer's answer, within a bound.
+   * An end that has begun only gets the bound, when it is a shorter one.
+   *
+   * @param maxWaitMs - what is left of the peer then is cut.
+   */
+  close(reason: CloseReason, sentence: string, maxWaitMs = Infinity): void {
+    const waitMs = Math.min(maxWaitMs, this.#limits.closeTimeoutMs);
+    if (this.#closing) {
+      if (waitMs < this.#limits.closeTimeoutMs) this.#cutAfter(waitMs);
+      return;
+    }
+    this.#beginEnd(closeFrame(CLOSE_CODES[reason], sentence), waitMs);
     // Its close frame is to be seen.
     this.#webSocket.resume();
   }
@@ -128,11 +148,17 @@ export class Peer {
     this.#endWhenWritten();
   }
 
-  #beginEnd(frame: Buffer | undefined): void {
+  #beginEnd(frame: Buffer | undefined, waitMs = this.#limits.closeTimeoutMs): void {
     this.#closing = true;
-    this.#closeTimer ??= setTimeout(() => this.cut(), this.#limits.closeTimeoutMs);
+    clearTimeout(this.#unreadTimer);
+    this.#cutAfter(waitMs);
     if (frame !== undefined) this.#writer.write(frame);
     this.#events.closing();
+  }
+
+  #cutAfter(milliseconds: number): void {
+    clearTimeout(this.#closeTimer);
+    this.#closeTimer = setTimeout(() => this.cut(), milliseconds);
   }
 
   #endWhenWritten(): void {
@@ -149,6 +175,7 @@ export class Peer {
 
   #closed(): void {
     clearTimeout(this.#closeTimer);
+    clearTimeout(this.#unreadTimer);
     if (!this.#closing) {
       this.#closing = true;
       this.#events.closing();
@@ -158,7 +185,9 @@ export class Peer {
 
   #drained(): void {
     this.#takenParts += 1;
-    this.#waitingAnswerBytes = 0;
+    this.#unreadAnswerBytes = 0;
+    clearTimeout(this.#unreadTimer);
+    this.#unreadTimer = undefined;
     if (this.#closing) {
       this.#endWhenWritten();
       return;
@@ -169,8 +198,12 @@ export class Peer {
 
   #progressed(): void {
     this.#takenParts += 1;
-    if (this.#closing) this.#endWhenWritten();
-    else this.#events.progressed();
+    if (this.#closing) {
+      this.#endWhenWritten();
+      return;
+    }
+    this.#unreadTimer?.refresh();
+    this.#events.progressed();
   }
 
   /** Of many pings in one packet, or while the peer does not read, the last one is answered. */
@@ -186,6 +219,13 @@ export class Peer {
     if (this.#unansweredPing === undefined || !this.keepsUp) return;
     const frame = pongFrame(this.#unansweredPing);
     this.#unansweredPing = undefined;
-    this.write(frame);
+    if (!this.#closing) this.#writeTimed(frame);
+  }
+
+  /** Writes what no subscription waits for, so that the hub does not see whether it is taken. */
+  #writeTimed(frames: Buffer): boolean {
+    const keepsUp = this.#writer.write(frames);
+    if (!keepsUp) this.#unreadTimer ??= setTimeout(() => this.#events.unread(), this.#limits.writeTimeoutMs);
+    return keepsUp;
   }
 }

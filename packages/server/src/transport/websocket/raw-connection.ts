@@ -6,7 +6,7 @@ import { ChannelSubscription, type Channels } from "./channel-subscription.ts";
 import { ConnectionTarget } from "./connection-target.ts";
 import { WebSocketConnection, type ConnectionOptions } from "./connection.ts";
 import { RAW_EVENTS } from "./event-frames.ts";
-import { Inbox } from "./inbox.ts";
+import { Throttle } from "./throttle.ts";
 
 /** What a connection needs of the rest of the server. */
 export interface RawDependencies {
@@ -21,8 +21,7 @@ export interface RawDependencies {
 export class RawConnection extends WebSocketConnection {
   readonly #collections: readonly string[];
   readonly #subscriptions: readonly ChannelSubscription[];
-  /** Only counts: there are no messages. */
-  readonly #inbox: Inbox<never>;
+  readonly #throttle: Throttle;
 
   /** @throws {RealtimeError} `forbidden`, when the token grants no collection. */
   constructor({ channels, limits }: RawDependencies, options: ConnectionOptions) {
@@ -36,8 +35,7 @@ export class RawConnection extends WebSocketConnection {
     }
     super(options);
     this.#collections = collections;
-    const flow = { pause: () => this.pause(), resume: () => this.resume() };
-    this.#inbox = new Inbox(limits.maxMessagesPerSecond, flow, () => undefined);
+    this.#throttle = new Throttle(limits.maxMessagesPerSecond, this.flow);
     this.#subscriptions = collections.map(
       (collection) =>
         new ChannelSubscription(channels, {
@@ -62,7 +60,7 @@ export class RawConnection extends WebSocketConnection {
   }
 
   protected override release(): void {
-    this.#inbox.close();
+    this.#throttle.close();
     for (const subscription of this.#subscriptions) subscription.end();
   }
 
@@ -71,7 +69,7 @@ export class RawConnection extends WebSocketConnection {
   }
 
   override receivedControl(): void {
-    this.#inbox.count();
+    this.#throttle.take();
   }
 
   override drained(): void {

@@ -22,28 +22,28 @@ describe("the subscriptions of a connection", () => {
   it("have ids of their own", () => {
     const table = new SubscriptionTable(10);
     table.add("1", subscriptionTo(MESSAGES));
-    expect(() => table.requireRoom("1", { kind: "collection", collection: "other" })).toThrow(
-      expect.objectContaining({ code: "duplicate_subscription" }),
-    );
+    expect(table.whyTaken("1")).toMatchObject({ code: "duplicate_subscription" });
+    expect(table.whyTaken("2")).toBeUndefined();
+    expect(table.whyTaken(undefined)).toBeUndefined();
     table.end("1");
-    table.requireRoom("1", { kind: "collection", collection: "other" });
+    expect(table.whyTaken("1")).toBeUndefined();
   });
 
   it("differ in what they are to; a topic and a collection of one name do", () => {
     const table = new SubscriptionTable(10);
     table.add("1", subscriptionTo(MESSAGES));
-    expect(() => table.requireRoom("2", MESSAGES)).toThrow(
+    expect(() => table.requireRoom(MESSAGES)).toThrow(
       expect.objectContaining({ code: "duplicate_subscription", message: expect.stringContaining('"1"') }),
     );
-    table.requireRoom("2", { kind: "topic", pattern: "messages" });
+    table.requireRoom({ kind: "topic", pattern: "messages" });
     table.end("1");
-    table.requireRoom("2", MESSAGES);
+    table.requireRoom(MESSAGES);
   });
 
   it("are bounded in number", () => {
     const table = new SubscriptionTable(1);
     table.add("1", subscriptionTo(MESSAGES));
-    expect(() => table.requireRoom("2", { kind: "topic", pattern: "a" })).toThrow(
+    expect(() => table.requireRoom({ kind: "topic", pattern: "a" })).toThrow(
       expect.objectContaining({ code: "too_many_subscriptions" }),
     );
   });

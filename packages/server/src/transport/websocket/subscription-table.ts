@@ -34,14 +34,17 @@ export class SubscriptionTable {
     return { collections, topics };
   }
 
+  /** `duplicate_subscription` when the id is in use: whatever else is wrong, that subscription goes on. */
+  whyTaken(id: string | undefined): RealtimeError | undefined {
+    if (id === undefined || !this.#byId.has(id)) return undefined;
+    return new RealtimeError(
+      "duplicate_subscription",
+      `The id "${id}" is in use on this connection: unsubscribe it first, or choose another.`,
+    );
+  }
+
   /** @throws {RealtimeError} `duplicate_subscription`, `too_many_subscriptions`. */
-  requireRoom(id: string, subject: Subject): void {
-    if (this.#byId.has(id)) {
-      throw new RealtimeError(
-        "duplicate_subscription",
-        `The id "${id}" is in use on this connection: unsubscribe it first, or choose another.`,
-      );
-    }
+  requireRoom(subject: Subject): void {
     const other = this.#idBySubject.get(subjectKey(subject));
     if (other !== undefined) {
       const isFiltered = subject.kind === "collection" && subject.where !== undefined;

@@ -15,11 +15,6 @@ const VERSION = "13";
 const KEY = /^[+/0-9A-Za-z]{22}==$/;
 const TOKEN_ADVICE = "mint a realtime token with POST /realtime/token, in your backend";
 
-/** Whether there are WebSockets on the request's path. */
-export function isWebSocketPath({ url = "" }: IncomingMessage): boolean {
-  return PATHS.has(splitOnce(url, "?")[0] ?? "");
-}
-
 /**
  * Reads the request of a handshake (RFC 6455, section 4.2.1).
  *
@@ -28,14 +23,14 @@ export function isWebSocketPath({ url = "" }: IncomingMessage): boolean {
  */
 export function readUpgradeRequest(request: IncomingMessage, origins: readonly string[]): UpgradeRequest {
   const { headers, method, url = "" } = request;
-  const [, query = ""] = splitOnce(url, "?");
-  if (!isWebSocketPath(request)) {
+  const [path = "", query = ""] = splitOnce(url, "?");
+  if (!PATHS.has(path)) {
     throw new RealtimeError(
       "not_found",
       'There is no WebSocket on this path: connect to "/" or "/realtime".',
     );
   }
-  if (method !== "GET" || headers.upgrade?.toLowerCase() !== "websocket") throw upgradeRequired();
+  if (method !== "GET") throw upgradeRequired();
   if (headers["sec-websocket-version"] !== VERSION) {
     throw new RealtimeError("upgrade_required", `"Sec-WebSocket-Version" must be ${VERSION}.`);
   }
@@ -84,7 +79,9 @@ function readToken({ headers }: IncomingMessage, query: URLSearchParams): string
     );
   }
   const { kind, text } = extractCredential({ headers, queryKey, queryToken, allowQuery: true });
-  if (kind === "token" && !isKeyText(text)) return text;
+  // A bearer that is neither key nor token is checked, and called, as a token.
+  const isToken = kind === "token" || text === readBearer(headers);
+  if (isToken && !isKeyText(text)) return text;
   throw new RealtimeError("unauthorized", `A WebSocket takes a token, not a key: ${TOKEN_ADVICE}.`);
 }
 

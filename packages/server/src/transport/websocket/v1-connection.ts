@@ -12,6 +12,7 @@ import { Inbox } from "./inbox.ts";
 import { EMPTY_HEARTBEAT, errorFrame, greetingFrames } from "./server-frames.ts";
 import { requireSubject, scopeOf, subjectOf } from "./subject.ts";
 import { SubscriptionTable } from "./subscription-table.ts";
+import { Throttle } from "./throttle.ts";
 
 /** Bounds on one client. */
 interface V1Limits {
@@ -34,6 +35,7 @@ export interface V1Dependencies {
 /** A WebSocket of subprotocol `paperdb.v1`. */
 export class V1Connection extends WebSocketConnection {
   readonly #dependencies: V1Dependencies;
+  readonly #throttle: Throttle;
   readonly #inbox: Inbox<ReceivedMessage>;
   readonly #subscriptions: SubscriptionTable;
   /** Those that were unsubscribed meanwhile included. */
@@ -42,9 +44,9 @@ export class V1Connection extends WebSocketConnection {
   constructor(dependencies: V1Dependencies, options: ConnectionOptions) {
     super(options);
     const { maxMessagesPerSecond, maxSubscriptions } = dependencies.limits;
-    const flow = { pause: () => this.pause(), resume: () => this.resume() };
     this.#dependencies = dependencies;
-    this.#inbox = new Inbox(maxMessagesPerSecond, flow, (received) => this.#handle(received));
+    this.#throttle = new Throttle(maxMessagesPerSecond, this.flow);
+    this.#inbox = new Inbox(this.#throttle, (received) => this.#handle(received));
     this.#subscriptions = new SubscriptionTable(maxSubscriptions);
   }
 
@@ -61,7 +63,8 @@ export class V1Connection extends WebSocketConnection {
   }
 
   protected override release(): void {
-    this.#inbox.close();
+    this.#throttle.close();
+    this.#inbox.clear();
     this.#subscriptions.endAll();
   }
 
@@ -70,11 +73,19 @@ export class V1Connection extends WebSocketConnection {
   }
 
   override receivedControl(): void {
-    this.#inbox.count();
+    this.#throttle.take();
+  }
+
+  /** Nothing more is asked of us until the answers are read. */
+  override answer(frames: Buffer): boolean {
+    const keepsUp = super.answer(frames);
+    if (!keepsUp) this.#throttle.hold("unread");
+    return keepsUp;
   }
 
   override drained(): void {
     this.#subscriptions.resume();
+    this.#throttle.release("unread");
   }
 
   override progressed(): void {
@@ -92,7 +103,7 @@ export class V1Connection extends WebSocketConnection {
       case "message":
         return this.#handleMessage(received.message);
       case "refused":
-        this.answer(errorFrame(received.error, received.id));
+        this.answer(errorFrame(this.#subscriptions.whyTaken(received.id) ?? received.error, received.id));
         return undefined;
       case "violation":
         this.answer(errorFrame(received.error));
@@ -118,9 +129,11 @@ export class V1Connection extends WebSocketConnection {
     const { channels, limits, filterLimits } = this.#dependencies;
     let subscription: ChannelSubscription;
     try {
+      const taken = this.#subscriptions.whyTaken(id);
+      if (taken !== undefined) throw taken;
       const subject = subjectOf(message, filterLimits);
       requireSubject(this.grant, subject);
-      this.#subscriptions.requireRoom(id, subject);
+      this.#subscriptions.requireRoom(subject);
       const { tenant } = this.grant;
       const scope = scopeOf(this.grant, subject);
       subscription = new ChannelSubscription(channels, { tenant, subject, scope, cursor });

@@ -12,10 +12,10 @@ import type { ConnectionOptions, WebSocketConnection } from "./connection.ts";
 import { Handshake, refuseUpgrade } from "./handshake.ts";
 import { ignoreUpgrade, wantsOtherProtocol } from "./ignored-upgrade.ts";
 import { Liveness } from "./liveness.ts";
-import { Peer } from "./peer.ts";
+import { Peer, type PeerLimits } from "./peer.ts";
 import { PendingRequests } from "./pending-requests.ts";
 import { RawConnection } from "./raw-connection.ts";
-import { isWebSocketPath, readUpgradeRequest, upgradeRequired } from "./upgrade-request.ts";
+import { readUpgradeRequest, upgradeRequired } from "./upgrade-request.ts";
 import { UpgradedWebSocket } from "./upgraded-web-socket.ts";
 import { V1Connection } from "./v1-connection.ts";
 
@@ -28,7 +28,8 @@ interface WebSocketSettings {
   readonly closeTimeoutMs: number;
   readonly peerTimeoutMs: number;
   readonly heartbeatIntervalMs: number;
-  readonly maxBufferedBytes: number;
+  readonly maxUnreadAnswerBytes: number;
+  readonly writeTimeoutMs: number;
 }
 
 /** What WebSockets need of the rest of the server. */
@@ -49,6 +50,9 @@ export interface WebSocketDependencies {
   /** Connections that the grant's plan allows. */
   maxConnections(grant: Grant): number;
 }
+
+/** Of an answer, `ready` with its cursor: after a reset all subscriptions get one at once. */
+const MAX_READY_BYTES = 2048;
 
 /** A message may always come in so many fragments and packets, and in more where they have this size. */
 const MIN_PARTS = 1024;
@@ -89,10 +93,13 @@ export class WebSocketEndpoint {
         socket.destroy();
         return;
       }
+      if (wantsOtherProtocol(request)) {
+        ignoreUpgrade(app.server, request, socket, head);
+        return;
+      }
       this.#sockets.add(socket);
       socket.once("close", () => this.#sockets.delete(socket));
-      if (isIgnored(request)) ignoreUpgrade(app.server, request, socket);
-      else void this.#upgrade(new Handshake(request, socket, head, dependencies.settings.handshakeTimeoutMs));
+      void this.#upgrade(new Handshake(request, socket, head, dependencies.settings.handshakeTimeoutMs));
     });
     const description = renderAsyncApi();
     app.get("/asyncapi.json", { schema: { hide: true } }, (_request, reply) => reply.send(description));
@@ -157,7 +164,14 @@ export class WebSocketEndpoint {
     }
     this.#dependencies.onOpened();
     this.#liveness.add(connection);
-    connection.start(new Peer(webSocket, socket, this.#dependencies.settings, connection));
+    connection.start(new Peer(webSocket, socket, this.#peerLimits(), connection));
+  }
+
+  #peerLimits(): PeerLimits {
+    const { settings } = this.#dependencies;
+    const minAnswerBytes = settings.maxSubscriptions * MAX_READY_BYTES;
+    const maxUnreadAnswerBytes = Math.max(settings.maxUnreadAnswerBytes, minAnswerBytes);
+    return { ...settings, maxUnreadAnswerBytes };
   }
 
   #forget(connection: WebSocketConnection): void {
@@ -174,9 +188,4 @@ export class WebSocketEndpoint {
   #logFailure(error: unknown): void {
     this.#log.error({ err: error }, "a WebSocket request failed");
   }
-}
-
-/** Where there are no WebSockets, other upgrades are nobody's business. */
-function isIgnored(request: IncomingMessage): boolean {
-  return wantsOtherProtocol(request) && !isWebSocketPath(request);
 }

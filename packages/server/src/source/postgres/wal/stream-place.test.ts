@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { StreamPlace } from "./stream-place.ts";
+import { isStreamPosition, StreamPlace } from "./stream-place.ts";
 
 /** One transaction: how many changes it has. */
 const transactions = fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 8 });
@@ -67,7 +67,7 @@ describe("the place of a stream", () => {
     const all = [start, first, second, after, next, end];
     expect(all).toEqual(all.toSorted());
     expect(new Set(all).size).toBe(all.length);
-    for (const position of all) expect(position).toMatch(/^[0-9a-z]+$/);
+    for (const position of all) expect(position).toSatisfy(isStreamPosition);
   });
 
   it("is not moved by a keepalive within a transaction", () => {
@@ -93,5 +93,16 @@ describe("the place of a stream", () => {
   it("counts nothing outside of transactions", () => {
     const place = new StreamPlace();
     expect(place.next()).toBe(false);
+  });
+
+  it("is told from texts that are no positions, which would compare with them", () => {
+    const place = new StreamPlace();
+    place.restart(36 ** 4 - 1);
+    place.advance(2n ** 64n - 1n);
+    expect(isStreamPosition(place.position)).toBe(true);
+    expect(isStreamPosition(place.positionBefore(0n))).toBe(true);
+    const position = place.position;
+    const wrong = ["", "0", "~", position.slice(1), `${position}0`, `${position}\n`, position.toUpperCase()];
+    for (const text of [...wrong, "z".repeat(position.length)]) expect(isStreamPosition(text)).toBe(false);
   });
 });

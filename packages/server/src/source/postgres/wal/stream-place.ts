@@ -5,6 +5,9 @@ import type { Lsn } from "./lsn.ts";
 const GENERATION_DIGITS = 4;
 const LSN_DIGITS = 16;
 const PLACE_DIGITS = 8;
+const POSITION = new RegExp(
+  `^[0-9a-z]{${String(GENERATION_DIGITS)}}[0-9a-f]{${String(LSN_DIGITS)}}[0-9a-z]{${String(PLACE_DIGITS)}}$`,
+);
 
 /** Each change has so many places: its event or two, and what comes after them. */
 const PLACES_PER_CHANGE = 4;
@@ -107,6 +110,11 @@ export class StreamPlace {
 /** The LSN in a position. */
 export function lsnOf(position: Position): Lsn {
   return BigInt(`0x${position.slice(GENERATION_DIGITS, GENERATION_DIGITS + LSN_DIGITS)}`);
+}
+
+/** Whether a client's text can be a position of a stream. */
+export function isStreamPosition(text: string): boolean {
+  return POSITION.test(text);
 }
 
 function prefixOf(generation: number, lsn: Lsn): string {

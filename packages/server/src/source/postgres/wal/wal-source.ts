@@ -28,6 +28,7 @@ import { WAL_MIGRATIONS, WAL_PUBLISH, WAL_SCHEMA_SET } from "./schema.ts";
 import { WAL_DEFAULTS } from "./settings.ts";
 import type { WalSettings } from "./settings.ts";
 import { fetchDefaultSlotName } from "./slot.ts";
+import { isStreamPosition } from "./stream-place.ts";
 import { emptyWalStats } from "./stats.ts";
 import type { WalStats } from "./stats.ts";
 import type { CapturedTable } from "../table.ts";
@@ -139,6 +140,10 @@ export class PostgresWalSource implements ChangeSource {
   async whyNotCollection(name: string): Promise<string | undefined> {
     if (this.state().live) await this.#catalog.recent(UNKNOWN_NAME_MAX_AGE_MS);
     return this.#catalog.current.unusable.get(name);
+  }
+
+  isPosition(text: string): boolean {
+    return isStreamPosition(text);
   }
 
   async watch(key: ChannelKey): Promise<Position> {
