@@ -12,7 +12,6 @@ export class AcknowledgementRecord {
   readonly #slots: Pick<SlotKeeper, "recordConfirmedAtMost">;
   readonly #log: Logger;
   #recordedLsn: Lsn;
-  #told: Lsn;
   #recording = false;
 
   /** @param confirmedLsn - where the slot stands. */
@@ -26,7 +25,6 @@ export class AcknowledgementRecord {
     this.#slots = slots;
     this.#log = log;
     this.#recordedLsn = confirmedLsn;
-    this.#told = confirmedLsn;
   }
 
   /** See {@link Acknowledgement.processed}. */
@@ -41,9 +39,10 @@ export class AcknowledgementRecord {
    */
   due(historyLsn: Lsn): Lsn {
     const due = this.#acknowledgement.due(historyLsn);
-    if (due <= this.#recordedLsn) this.#told = due;
-    else void this.#record();
-    return this.#told;
+    if (due <= this.#recordedLsn) return due;
+    void this.#record();
+    // Recording is written to the log as well: what is due may always be a little further.
+    return this.#recordedLsn;
   }
 
   /** As far as was processed, which is a window further: so it is done once in a window. */
