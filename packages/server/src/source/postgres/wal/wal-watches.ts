@@ -12,6 +12,8 @@ export class WatchedCollection {
   since: Position;
   /** The channels that are watched. */
   readonly keys = new Map<string, ChannelKey>();
+  /** Partitions that the table, as it was read last, does not have yet. */
+  readonly #latePartitions = new Set<number>();
   /** What documents are made with; made anew when the table changes. */
   #encoders = new WeakMap<Relation, RowEncoder>();
   readonly #types = new Set<number>();
@@ -40,6 +42,16 @@ export class WatchedCollection {
     this.#table = table;
     this.#encoders = new WeakMap();
     this.#types.clear();
+    this.#latePartitions.clear();
+  }
+
+  addPartition(relationOid: number): void {
+    this.#latePartitions.add(relationOid);
+  }
+
+  /** All that its rows may be in. */
+  get relations(): readonly number[] {
+    return [this.#table.oid, ...this.#table.partitions, ...this.#latePartitions];
   }
 
   encoder(relation: Relation): RowEncoder | undefined {
@@ -159,6 +171,7 @@ export class WalWatches {
   /** A partition that the catalog was not yet read with. */
   addPartition(rootOid: number, partitionOid: number): void {
     const collections = this.on(rootOid);
+    for (const collection of collections) collection.addPartition(partitionOid);
     if (collections.length > 0) this.#byRelation.set(partitionOid, [...collections]);
   }
 
@@ -171,7 +184,7 @@ export class WalWatches {
   #index(): void {
     this.#byRelation = new Map();
     for (const collection of this.#byName.values()) {
-      for (const oid of [collection.table.oid, ...collection.table.partitions]) {
+      for (const oid of new Set(collection.relations)) {
         const others = this.#byRelation.get(oid);
         if (others === undefined) this.#byRelation.set(oid, [collection]);
         else others.push(collection);
