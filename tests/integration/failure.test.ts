@@ -1,8 +1,8 @@
-import { Client, Pool } from "pg";
+import { Client } from "pg";
 import { expect, onTestFinished, test } from "vitest";
 import { isAlive } from "../../packages/server/src/embedded/postmaster-file.ts";
 import { queryOnce } from "../support/embedded-folder.ts";
-import { startPostgres, type TestDatabase } from "../support/postgres.ts";
+import { openDatabase, startPostgres } from "../support/postgres.ts";
 import { RawSocket } from "../support/raw-socket.ts";
 import { startTestServer } from "../support/realtime-server.ts";
 import { createServerHome, fetchDescendantPids, type ServerProcess } from "../support/server-process.ts";
@@ -57,15 +57,7 @@ function idsSinceReady(client: SseClient): number[] {
 test("PostgreSQL killed under load: readiness says so, and after a reset every change arrives again", async () => {
   const postgres = await startPostgres();
   onTestFinished(() => postgres.stop());
-  const pool = new Pool({ connectionString: postgres.url });
-  pool.on("error", () => undefined);
-  const database: TestDatabase = {
-    url: postgres.url,
-    name: "of the test",
-    pool,
-    query: (sql, params) => pool.query(sql, params === undefined ? undefined : [...params]),
-    drop: () => pool.end(),
-  };
+  const database = openDatabase(postgres.url);
   await database.query(TODOS_SQL);
   const server = await startTestServer({}, database);
   onTestFinished(async () => {

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { fetchUsedBytes } from "../support/memory.ts";
 import { RawSocket } from "../support/raw-socket.ts";
 import { startTestServer, type TestServer, type TestTenant } from "../support/realtime-server.ts";
+import { countResources, untilResourcesAreBack } from "../support/resources.ts";
 import { until } from "../support/until.ts";
 
 const MEBIBYTE = 1024 * 1024;
@@ -141,25 +142,12 @@ describe("connections that are opened and dropped", () => {
     await waitForNoConnections();
   }
 
-  function resources(): Record<string, number> {
-    const counts: Record<string, number> = {};
-    for (const name of process.getActiveResourcesInfo()) counts[name] = (counts[name] ?? 0) + 1;
-    return counts;
-  }
-
   it("leave nothing behind", async () => {
     await openAndDropMany(200);
     const bytesBefore = fetchUsedBytes();
-    const before = resources();
+    const before = countResources();
     await openAndDropMany(1000);
-    for (const [name, atMost] of [
-      ["TCPSocketWrap", (before["TCPSocketWrap"] ?? 0) + 5],
-      ["Timeout", (before["Timeout"] ?? 0) + 5],
-    ] as const) {
-      await until(() => (resources()[name] ?? 0) <= atMost, {
-        describe: () => `${name}: ${atMost} at most, got ${JSON.stringify(resources())}`,
-      });
-    }
+    await untilResourcesAreBack(before);
     expect((fetchUsedBytes() - bytesBefore) / 1000).toBeLessThan(3000);
     const { rows } = await server.database.query<{ query: string }>(
       `select query from pg_stat_activity

@@ -4,6 +4,7 @@ import { clientFrame, OPCODES } from "../support/client-frame.ts";
 import { fetchUsedBytes } from "../support/memory.ts";
 import { MessagesServer } from "../support/messages-server.ts";
 import { RawSocket } from "../support/raw-socket.ts";
+import { countResources, untilResourcesAreBack } from "../support/resources.ts";
 import { until } from "../support/until.ts";
 import type { WebSocketClient } from "../support/websocket-client.ts";
 
@@ -431,25 +432,12 @@ describe("connections that are opened and dropped", () => {
     await messages.waitForNoConnections();
   }
 
-  function resources(): Record<string, number> {
-    const counts: Record<string, number> = {};
-    for (const name of process.getActiveResourcesInfo()) counts[name] = (counts[name] ?? 0) + 1;
-    return counts;
-  }
-
   it("leave nothing behind", async () => {
     await openAndDropMany(200);
     const bytesBefore = fetchUsedBytes();
-    const before = resources();
+    const before = countResources();
     await openAndDropMany(1000);
-    for (const [name, atMost] of [
-      ["TCPSocketWrap", (before["TCPSocketWrap"] ?? 0) + 5],
-      ["Timeout", (before["Timeout"] ?? 0) + 5],
-    ] as const) {
-      await until(() => (resources()[name] ?? 0) <= atMost, {
-        describe: () => `${name}: ${atMost} at most, got ${JSON.stringify(resources())}`,
-      });
-    }
+    await untilResourcesAreBack(before);
     await waitForNoChannels();
     // That is 16 KiB each: less than a socket with its buffers.
     await expectUsed(bytesBefore, 16);

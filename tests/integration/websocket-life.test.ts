@@ -1,8 +1,7 @@
-import { Pool } from "pg";
 import { afterEach, describe, expect, it } from "vitest";
 import { clientFrame, OPCODES } from "../support/client-frame.ts";
 import { MessagesServer } from "../support/messages-server.ts";
-import { startPostgres, type TestDatabase } from "../support/postgres.ts";
+import { openDatabase, startPostgres } from "../support/postgres.ts";
 import { RawSocket } from "../support/raw-socket.ts";
 import { until } from "../support/until.ts";
 import { WebSocketClient } from "../support/websocket-client.ts";
@@ -229,16 +228,8 @@ describe("an outage of the database", () => {
   it("is a retryable error for new subscriptions and tokens; those there are go on, and are reset", async () => {
     const postgres = await startPostgres();
     closers.push(() => postgres.stop());
-    const pool = new Pool({ connectionString: postgres.url });
-    pool.on("error", () => undefined);
-    const database: TestDatabase = {
-      url: postgres.url,
-      name: "of the test",
-      pool,
-      query: (sql, params) => pool.query(sql, params === undefined ? undefined : [...params]),
-      drop: () => pool.end(),
-    };
-    closers.push(() => pool.end());
+    const database = openDatabase(postgres.url);
+    closers.push(() => database.drop());
     const messages = await start({ keyCacheMs: 0 }, database);
     const client = await messages.open();
     const { channel } = await client.subscribe("a", { collection: "messages" });

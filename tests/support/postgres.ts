@@ -27,18 +27,27 @@ export async function createDatabase(): Promise<TestDatabase> {
   await runOnServer(serverUrl, `create database ${name}`);
   const url = new URL(serverUrl);
   url.pathname = `/${name}`;
-  const pool = new Pool({ connectionString: url.href, max: 10 });
+  const database = openDatabase(url.href);
+  return {
+    ...database,
+    async drop() {
+      await database.drop();
+      await runOnServer(serverUrl, `drop database if exists ${name} with (force)`);
+    },
+  };
+}
+
+/** A database that somebody else made, and removes. */
+export function openDatabase(url: string): TestDatabase {
+  const pool = new Pool({ connectionString: url, max: 10 });
   // Connections that a test's kill takes away; queries on them fail by themselves.
   pool.on("error", () => undefined);
   return {
-    url: url.href,
-    name,
+    url,
+    name: new URL(url).pathname.slice(1),
     pool,
     query: (sql, params) => pool.query(sql, params === undefined ? undefined : [...params]),
-    async drop() {
-      await pool.end();
-      await runOnServer(serverUrl, `drop database if exists ${name} with (force)`);
-    },
+    drop: () => pool.end(),
   };
 }
 
