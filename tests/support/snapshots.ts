@@ -46,6 +46,15 @@ export class StrictState {
   }
 }
 
+/** What a subscriber holds who takes each change as it comes. */
+export class PatientState extends StrictState {
+  override apply({ body }: SourceEvent): void {
+    if (!("documentId" in body)) throw new Error("This is no change.");
+    if (body.type === "delete") this.documents.delete(body.documentId);
+    else this.documents.set(body.documentId, parseObject(body.document));
+  }
+}
+
 /** Takes a snapshot, which the source must have. */
 export async function takeSnapshot(
   source: ChangeSource,

@@ -22,6 +22,8 @@ export interface SnapshotRequest {
   /** Of the collection; it has the tenant. */
   readonly stream: CollectionStream;
   readonly tenant: string;
+  /** Whether the server reads at the time that it is asked for, see {@link pinsReads}. */
+  readonly isPinned: boolean;
   readonly narrowing: SnapshotNarrowing | undefined;
   readonly settings: SnapshotSettings;
   /** A larger document fails the reading, as it would reset the channel. */
@@ -31,29 +33,43 @@ export interface SnapshotRequest {
 }
 
 /**
- * Reads a tenant's documents at one cluster time. Every event up to it is in them, and none after it, so the seam needs
- * nothing but a stream that has come so far.
+ * Reads a tenant's documents at one cluster time: they have the effect of every event up to it, and of none after it.
+ *
+ * A server that only speaks MongoDB's protocol may read as of now instead. Of what is written meanwhile its documents
+ * may have the effect already, so all of it follows: the client ends with the right documents, but may be told of a
+ * change that it has.
  */
 export async function takeSnapshot(request: SnapshotRequest): Promise<Snapshot> {
-  const { client, db, clock, stream, tenant, narrowing, settings, signal, log } = request;
+  const { client, db, clock, stream, tenant, narrowing, settings, signal, log, isPinned } = request;
+  const { name } = stream.collection;
+  // What was received before is visible.
+  const received = await stream.join({ tenant, collection: name });
+  const time = await clock.fetchNow();
+  signal.throwIfAborted();
   const query = {
     collection: stream.collection.collection,
     filter: queryOf(stream.collection, tenant, narrowing),
     projection: Object.fromEntries(hiddenFields(stream.collection).map((path) => [path, 0])),
-    notBefore: await clock.fetchNow(),
+    time,
     batchRows: settings.batchRows,
     timeoutMs: settings.timeoutMs,
   };
-  signal.throwIfAborted();
   const cursor = await SnapshotCursor.open(client, db, query, log);
-  const { time } = cursor;
+  const batches = batchesOf(cursor, request);
+  if (!isPinned) {
+    return {
+      since: received,
+      batches,
+      seam: () => Promise.resolve({ position: received, saw: () => false }),
+    };
+  }
   const position = barrierPosition(time);
   // Begun now, since the stream may take a moment when it has nothing to send.
   const reached = stream.reached(time, signal);
   reached.catch(() => undefined);
   return {
     since: position,
-    batches: batchesOf(cursor, request),
+    batches,
     seam: async () => {
       await reached;
       return { position, saw: (event) => timeOf(event.position) <= time };
