@@ -38,7 +38,7 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorDefinition>> = {
   invalid_filter: { status: 400, retryable: false, title: "The filter is not valid" },
   filter_too_large: { status: 400, retryable: false, title: "The filter is too large" },
   filter_not_supported: { status: 400, retryable: false, title: "Filters are not available yet" },
-  snapshot_not_supported: { status: 400, retryable: false, title: "Snapshots are not available yet" },
+  snapshot_not_supported: { status: 400, retryable: false, title: "There is no snapshot of this" },
   collection_not_usable: { status: 400, retryable: false, title: "The table cannot be a collection" },
   unauthorized: { status: 401, retryable: false, title: "A valid key is required" },
   key_malformed: { status: 401, retryable: false, title: "The key is malformed" },

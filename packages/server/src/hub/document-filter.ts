@@ -1,5 +1,5 @@
 import type { EventDocuments, EventFilter, FilterTerm, Sight } from "./delivery.ts";
-import type { SourceEvent } from "../source/change-source.ts";
+import type { SnapshotNarrowing, SourceEvent } from "../source/change-source.ts";
 
 /** A condition on documents. */
 export interface DocumentCondition {
@@ -8,6 +8,8 @@ export interface DocumentCondition {
   matches(document: unknown): boolean;
   /** Necessary conditions, the most selective one first. */
   readonly terms: readonly FilterTerm[];
+  /** The condition as databases understand it. */
+  readonly narrowing?: SnapshotNarrowing | undefined;
 }
 
 /**
@@ -18,6 +20,7 @@ export function documentFilter(condition: DocumentCondition): EventFilter {
   return {
     id: condition.id,
     term: condition.terms[0],
+    documents: condition,
     sees: (event, documents) => sightOf(condition, event, documents),
   };
 }

@@ -8,6 +8,7 @@ import { topicFilter } from "../../hub/topic-filter.ts";
 import type { Channel } from "../../hub/channel.ts";
 import type { EventFilter } from "../../hub/delivery.ts";
 import type { Hub } from "../../hub/hub.ts";
+import type { OpenSnapshot } from "../../hub/snapshot-feed.ts";
 import type { Subscription } from "../../hub/subscription.ts";
 import { problemSchema } from "../../http/problem.ts";
 import { TOPICS, type ChangeSource } from "../../source/change-source.ts";
@@ -45,7 +46,7 @@ export function subscribeRoute(app: FastifyInstance, dependencies: SubscribeRout
     schema: {
       summary: "Subscribe to a collection or a topic",
       description:
-        "Server-Sent Events: `ready` first, then each change as a plain message `{type, documentId, document}` (on a topic `{topic, data}`) whose id is its cursor; `reset` when changes may have been missed.",
+        "Server-Sent Events: `ready` first (after the documents, where asked for), then each change as a plain message `{type, documentId, document}` (on a topic `{topic, data}`) whose id is its cursor; `reset` when changes may have been missed.",
       tags: ["events"],
       security: [{ apikey: [] }, { bearer: [] }],
       querystring: subscribeQuerySchema,
@@ -69,9 +70,17 @@ export function subscribeRoute(app: FastifyInstance, dependencies: SubscribeRout
       refuseBody(request);
       const subject = subjectOf(request.query);
       const cursor = request.headers["last-event-id"] || request.query.cursor;
-      await new SseSession(dependencies, request, reply).open(grant, subject, cursor);
+      const snapshot = request.query.snapshot === "true";
+      await new SseSession(dependencies, request, reply).open(grant, { subject, cursor, snapshot });
     },
   });
+}
+
+/** What a client asks for. */
+interface Wish {
+  readonly subject: SubscribeSubject;
+  readonly cursor: string | undefined;
+  readonly snapshot: boolean;
 }
 
 /** One connection, from the request to its end. */
@@ -91,8 +100,9 @@ class SseSession {
     this.#reply = reply;
   }
 
-  async open(grant: Grant, subject: SubscribeSubject, cursor: string | undefined): Promise<void> {
+  async open(grant: Grant, wish: Wish): Promise<void> {
     const { connections, hub } = this.#dependencies;
+    const { subject } = wish;
     if ("collection" in subject) requireCollection(grant, subject.collection);
     else requireTopics(grant);
     // Registered before the first wait: a revocation meanwhile is not missed.
@@ -100,32 +110,53 @@ class SseSession {
       { info: this.#info(grant, subject), end: (reason) => this.#end(reason) },
       this.#dependencies.maxConnections(grant),
     );
-    let channel: Channel;
+    let channel: Channel | undefined;
+    let opened: OpenSnapshot | undefined;
     try {
-      channel = await this.#openChannel(grant, subject, cursor);
+      channel = await this.#openChannel(grant, wish);
+      opened = wish.snapshot ? await this.#openSnapshot(channel, wish) : undefined;
     } catch (error) {
+      if (channel !== undefined) hub.release(channel);
       connections.delete(this.#id);
       throw error;
     }
     // The turn of a pipelined request may never come, and its stream must not enter another answer.
     if (this.#reply.raw.socket === null) this.#request.raw.socket.destroy();
     if (this.#endedEarly !== undefined || this.#request.raw.socket.destroyed) {
+      opened?.reading.close();
       hub.release(channel);
       connections.delete(this.#id);
       throw endedError(this.#endedEarly);
     }
-    const filter = "topic" in subject ? topicFilter(subject.topic) : undefined;
-    this.#start(channel, filter, cursor);
+    this.#start(channel, wish, opened);
   }
 
-  async #openChannel(grant: Grant, subject: SubscribeSubject, cursor: string | undefined): Promise<Channel> {
+  async #openChannel(grant: Grant, { subject, cursor }: Wish): Promise<Channel> {
     const { bus, directory, hub } = this.#dependencies;
     if ("topic" in subject) return hub.open(bus, { tenant: grant.tenant, collection: TOPICS });
     const source = await directory.find(subject.collection);
     return hub.open(source, { tenant: grant.tenant, collection: subject.collection }, cursor);
   }
 
-  #start(channel: Channel, filter: EventFilter | undefined, cursor: string | undefined): void {
+  /** Before the answer begins, so that it can say why there is none. A client that leaves meanwhile gives it up. */
+  async #openSnapshot(channel: Channel, { subject, cursor }: Wish): Promise<OpenSnapshot | undefined> {
+    const left = new AbortController();
+    const abandon = (): void => left.abort(endedError(this.#endedEarly));
+    const { socket } = this.#request.raw;
+    socket.once("close", abandon);
+    if (socket.destroyed) abandon();
+    try {
+      return await this.#dependencies.hub.openSnapshot(
+        channel,
+        { filter: filterOf(subject), cursor },
+        left.signal,
+      );
+    } finally {
+      socket.off("close", abandon);
+    }
+  }
+
+  #start(channel: Channel, { subject, cursor, snapshot }: Wish, opened: OpenSnapshot | undefined): void {
     const { hub, connections } = this.#dependencies;
     this.#reply.hijack();
     const connection = new SseConnection(this.#request.raw, this.#reply.getHeaders(), {
@@ -142,7 +173,14 @@ class SseSession {
     });
     this.#connection = connection;
     this.#dependencies.onOpened();
-    this.#subscription = hub.subscribe(channel, { target: connection, format: SSE_FRAMES, filter, cursor });
+    this.#subscription = hub.subscribe(channel, {
+      target: connection,
+      format: SSE_FRAMES,
+      filter: filterOf(subject),
+      cursor,
+      snapshot,
+      opened,
+    });
   }
 
   #end(reason: DisconnectReason): void {
@@ -163,6 +201,10 @@ class SseSession {
       openedAt: new Date().toISOString(),
     };
   }
+}
+
+function filterOf(subject: SubscribeSubject): EventFilter | undefined {
+  return "topic" in subject ? topicFilter(subject.topic) : undefined;
 }
 
 /** A body that nobody reads stops the socket, and the end of its peer would go unnoticed. */
