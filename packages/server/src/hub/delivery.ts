@@ -120,7 +120,7 @@ export interface EventFilter {
 }
 
 /** Which documents a subscription sees. */
-export interface DocumentQuery {
+interface DocumentQuery {
   matches(document: unknown): boolean;
   /** What the database can leave out already. */
   readonly narrowing?: SnapshotNarrowing | undefined;

@@ -29,7 +29,7 @@ export interface SnapshotFeedOptions {
 }
 
 /** What a {@link SnapshotFeed} tells about its work. */
-export interface SnapshotFeedObserver {
+interface SnapshotFeedObserver {
   /** `count` events were written. */
   delivered(count: number): void;
   /** The peer does not keep up any more. */
@@ -88,7 +88,9 @@ export class SnapshotFeed {
           isPassing || error instanceof VoidSnapshotError || error instanceof SnapshotOverrunError;
         if (!isAgain || attempt >= MAX_ATTEMPTS) return observer.failed(failureOf(error));
         alone ||= error instanceof SnapshotOverrunError;
-        this.#reset(error instanceof VoidSnapshotError ? error.message : "snapshot_interrupted");
+        const reason = error instanceof VoidSnapshotError ? error.message : "snapshot_interrupted";
+        // Only the end of the subscription ends the waiting for its peer.
+        await this.#reset(reason).catch(() => undefined);
       }
       await sleep(backoffMs(attempt, PAUSE_LIMITS), undefined, { signal }).catch(() => undefined);
     }
@@ -145,6 +147,7 @@ export class SnapshotFeed {
     this.#requireCurrent(generation);
     let place = placeAfter(channel.history, reading.since);
     for (;;) {
+      await this.#drained(reading.signal);
       this.#requireCurrent(generation);
       if (place === undefined || place < channel.history.firstIndex) {
         throw new VoidSnapshotError("history_too_short");
@@ -199,23 +202,23 @@ export class SnapshotFeed {
 
   /** Writes, and waits until the peer has taken it, so that no more is read than it takes. */
   async #write(write: () => boolean, reading: SnapshotReading): Promise<void> {
-    const { target } = this.#options.subscription;
-    if (!target.keepsUp) await this.#drained(reading);
+    await this.#drained(reading.signal);
     this.#hasSent = true;
-    if (!write()) await this.#drained(reading);
+    if (!write()) await this.#drained(reading.signal);
   }
 
-  async #drained(reading: SnapshotReading): Promise<void> {
+  /** Resolves once the peer keeps up: at once, or as soon as it does. */
+  async #drained(signal: AbortSignal): Promise<void> {
     const { subscription, observer } = this.#options;
-    this.#closing.signal.throwIfAborted();
-    observer.blocked();
-    while (subscription.blockedSinceMs !== undefined) {
+    while (!subscription.target.keepsUp) {
+      this.#closing.signal.throwIfAborted();
+      signal.throwIfAborted();
+      if (subscription.blockedSinceMs === undefined) observer.blocked();
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
-      this.#closing.signal.throwIfAborted();
-      reading.signal.throwIfAborted();
     }
+    this.#closing.signal.throwIfAborted();
   }
 
   #requireCurrent(generation: number): void {
@@ -224,11 +227,11 @@ export class SnapshotFeed {
     if (history.generation !== generation) throw new VoidSnapshotError(history.resetReason);
   }
 
-  #reset(reason: string): void {
+  async #reset(reason: string): Promise<void> {
     if (!this.#hasSent) return;
+    await this.#drained(this.#closing.signal);
     this.#hasSent = false;
     this.#options.observer.reset(reason);
-    // A peer that does not keep up now is noticed at the next write.
     this.#options.output.reset(reason);
   }
 }
