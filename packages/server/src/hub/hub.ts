@@ -259,9 +259,9 @@ export class Hub implements LogListener {
         "Topics have no documents, so there is no snapshot of them.",
       );
     }
-    const { generation } = history;
+    const { generation, completeSince: notBefore } = history;
     const narrowing = filter?.documents?.narrowing;
-    const reading = await this.#snapshots.open({ source, key, narrowing, alone }, signal);
+    const reading = await this.#snapshots.open({ source, key, narrowing, notBefore, alone }, signal);
     return { reading, generation };
   }
 

@@ -25,8 +25,8 @@ interface Stored {
 }
 
 /**
- * One snapshot for several readers, each at its own pace within a window: a batch is let go when all have taken it. One
- * that holds up the others has to leave them.
+ * One snapshot for several readers, each at its own pace within a window. A batch that all have taken is let go, as long
+ * as others may join only when there is no room for it. One that holds up the others has to leave them.
  */
 export class SharedRead {
   readonly #take: (signal: AbortSignal) => Promise<Snapshot>;
@@ -42,15 +42,20 @@ export class SharedRead {
   #first = 0;
   #isComplete = false;
   #isDone = false;
+  #isOpen: boolean;
+  #since: Position | undefined;
   #timer: NodeJS.Timeout | undefined;
   #lagTimer: NodeJS.Timeout | undefined;
   #onRoom: () => void = () => undefined;
 
+  /** @param isOpen - whether others may join, until {@link closeToOthers}. */
   constructor(
     take: (signal: AbortSignal) => Promise<Snapshot>,
     limits: SharedReadLimits,
     events: SharedReadEvents,
+    isOpen: boolean,
   ) {
+    this.#isOpen = isOpen;
     this.#take = take;
     this.#limits = limits;
     this.#events = events;
@@ -58,7 +63,12 @@ export class SharedRead {
 
   /** Whether one who joins misses nothing. */
   get isWhole(): boolean {
-    return this.#first === 0 && !this.#aborting.signal.aborted;
+    return this.#isOpen && this.#first === 0 && !this.#aborting.signal.aborted;
+  }
+
+  /** See `Snapshot.since`; undefined until it was taken. */
+  get since(): Position | undefined {
+    return this.#since;
   }
 
   /** Takes the snapshot, and begins to read. */
@@ -86,8 +96,16 @@ export class SharedRead {
     return reader;
   }
 
+  /** Nobody joins any more. */
+  closeToOthers(): void {
+    this.#isOpen = false;
+    if (this.#readers.size > 0) this.#moved();
+    else this.#fail(new Error("Nobody reads the snapshot any more."));
+  }
+
   async #read(taken: Promise<Snapshot>): Promise<void> {
-    const { batches } = await taken;
+    const { batches, since } = await taken;
+    this.#since = since;
     for await (const batch of batches) {
       const bytes = batch.reduce((sum, { document }) => sum + document.length, 0);
       this.#window.push({ batch, bytes });
@@ -119,7 +137,7 @@ export class SharedRead {
   /** A reader has taken a batch, or has left. */
   #moved(): void {
     const needed = Math.min(...[...this.#readers].map(({ number }) => number));
-    while (this.#first < needed && this.#window.length > 0) {
+    while (this.#first < needed && this.#window.length > 0 && !this.#canKeep) {
       this.#buffer(-(this.#window.shift()?.bytes ?? 0));
       this.#first += 1;
     }
@@ -128,6 +146,10 @@ export class SharedRead {
       this.#lagTimer = undefined;
       this.#onRoom();
     } else this.#watchLag();
+  }
+
+  get #canKeep(): boolean {
+    return this.#isOpen && this.#windowBytes < this.#limits.windowBytes;
   }
 
   /** While somebody waits for what cannot be read for the sake of others, their time runs. */
@@ -153,7 +175,7 @@ export class SharedRead {
   #left(reader: Reader): void {
     this.#readers.delete(reader);
     if (this.#readers.size > 0) this.#moved();
-    else this.#fail(new Error("Nobody reads the snapshot any more."));
+    else if (!this.#isOpen || !this.#isComplete) this.#fail(new Error("Nobody reads the snapshot any more."));
   }
 
   #fail(reason: unknown): void {

@@ -40,7 +40,7 @@ function setUp(batches: number, settings: Partial<SnapshotReadsSettings> = {}) {
       return { since: String(taken.length), batches: give(), seam: () => Promise.resolve(seam) };
     },
   };
-  const reads = new SnapshotReads({ maxBufferedBytes: 8_000, maxConcurrent: 4, ...settings });
+  const reads = new SnapshotReads({ maxBufferedBytes: 8_000, maxConcurrent: 4, shareMs: 0, ...settings });
   const open = (tenant = "a", alone = false): Promise<SnapshotReading> =>
     reads.open({ source, key: { tenant, collection: "c" }, narrowing: undefined, alone });
   return {
@@ -71,26 +71,36 @@ const numbers = (count: number): readonly string[] =>
 
 describe("SnapshotReads", () => {
   it("gives all who share a snapshot all of it, however they read", async () => {
-    const { reads, taken, open } = setUp(50);
+    const { reads, taken, open } = setUp(50, { shareMs: 20 });
     const readings = await Promise.all([open(), open(), open()]);
     expect(taken).toHaveLength(1);
     expect(await Promise.all(readings.map(readAll))).toEqual([numbers(50), numbers(50), numbers(50)]);
+    while (reads.bufferedBytes > 0) await sleep(1);
     expect({ size: reads.size, bytes: reads.bufferedBytes }).toEqual({ size: 0, bytes: 0 });
   });
 
-  it("is joined later as long as nothing of it is let go", async () => {
-    const { taken, open } = setUp(3, { shareMs: 60_000 });
+  it("is joined for a while, from its first document on, unless it is too old", async () => {
+    const { taken, open, reads, source } = setUp(3, { shareMs: 60_000 });
+    expect(await readAll(await open())).toEqual(numbers(3));
+    expect(await readAll(await open())).toEqual(numbers(3));
+    expect(taken).toHaveLength(1);
+    const request = { source, key: { tenant: "a", collection: "c" }, narrowing: undefined };
+    const same = await reads.open({ ...request, notBefore: "1" });
+    const newer = await reads.open({ ...request, notBefore: "2" });
+    const newest = await reads.open({ ...request, notBefore: "2" });
+    expect(taken).toHaveLength(2);
+    for (const reading of [same, newer, newest]) expect(await readAll(reading)).toEqual(numbers(3));
+  });
+
+  it("is not joined once something of it had to be let go", async () => {
+    const { taken, open, reads } = setUp(50, { shareMs: 60_000 });
     const first = await open();
+    while (reads.bufferedBytes < 8_000 / 8) await sleep(1);
     await first.next();
     const second = await open();
     expect(taken).toHaveLength(2);
-    const third = await open();
-    expect(taken).toHaveLength(2);
-    expect(await Promise.all([first, second, third].map(readAll))).toEqual([
-      ["2", "3"],
-      numbers(3),
-      numbers(3),
-    ]);
+    expect(await readAll(first)).toHaveLength(49);
+    expect(await readAll(second)).toEqual(numbers(50));
   });
 
   it("is not joined any more after a while", async () => {
@@ -114,9 +124,8 @@ describe("SnapshotReads", () => {
   });
 
   it("lets one go that holds up the others, who get all", async () => {
-    const { open, taken } = setUp(200, { lagMs: 20 });
-    const slow = await open();
-    const fast = await open();
+    const { open, taken } = setUp(200, { lagMs: 20, shareMs: 20 });
+    const [slow, fast] = await Promise.all([open(), open()]);
     expect(await readAll(fast)).toEqual(numbers(200));
     await expect(slow.next()).rejects.toBeInstanceOf(SnapshotOverrunError);
     const alone = await open("a", true);
@@ -127,7 +136,7 @@ describe("SnapshotReads", () => {
   });
 
   it("does not let one go that nobody waits for", async () => {
-    const { open } = setUp(200, { lagMs: 10 });
+    const { open } = setUp(200, { lagMs: 10, shareMs: 20 });
     const [one, two] = await Promise.all([open(), open()]);
     await sleep(100);
     expect(await Promise.all([one, two].map((reading) => readAll(reading)))).toEqual([

@@ -1,3 +1,4 @@
+import type { Position } from "@paperdb/protocol";
 import { channelId } from "../source/change-source.ts";
 import type { ChangeSource, ChannelKey, SnapshotNarrowing } from "../source/change-source.ts";
 import { SharedRead } from "./shared-read.ts";
@@ -10,6 +11,8 @@ export interface SnapshotReadRequest {
   readonly source: ChangeSource;
   readonly key: ChannelKey;
   readonly narrowing: SnapshotNarrowing | undefined;
+  /** One that was taken, and whose `since` is before this, is of no use any more. */
+  readonly notBefore?: Position | undefined;
   /** Not to be shared: the one who asks has held up others before. */
   readonly alone?: boolean;
 }
@@ -60,11 +63,12 @@ export class SnapshotReads {
   }
 
   #find(request: SnapshotReadRequest): SharedRead {
-    const { source, key, narrowing, alone = false } = request;
+    const { source, key, narrowing, notBefore = "", alone = false } = request;
     if (alone) return this.#create(request, undefined);
     const id = `${source.name}\0${channelId(key)}\0${narrowing?.id ?? ""}`;
     const existing = this.#shareable.get(id);
-    if (existing?.isWhole === true) return existing;
+    if (existing?.isWhole === true && (existing.since ?? notBefore) >= notBefore) return existing;
+    if (existing !== undefined) this.#unshare(id, existing);
     const read = this.#create(request, id);
     this.#shareable.set(id, read);
     return read;
@@ -76,7 +80,7 @@ export class SnapshotReads {
     const read: SharedRead = new SharedRead(
       async (signal) => {
         // It is as of now: those that ask within a moment can have it.
-        setTimeout(() => this.#unshare(id, read), this.#settings.shareMs).unref();
+        if (id !== undefined) this.#unshareLater(id, read);
         const snapshot = await source.snapshot?.(key, narrowing, signal);
         if (snapshot === undefined) throw new Error(`The source "${source.name}" has no snapshots.`);
         return snapshot;
@@ -88,20 +92,28 @@ export class SnapshotReads {
           if (bytes < 0) this.#beginNext();
         },
         done: () => {
-          if (!read.isWhole) this.#unshare(id, read);
+          if (id !== undefined && !read.isWhole) this.#unshare(id, read);
           this.#running.delete(running);
           this.#waiting = this.#waiting.filter((waiting) => waiting !== running);
           this.#beginNext();
         },
       },
+      id !== undefined,
     );
     const running: Running = { source, tenant: key.tenant, read };
     this.#waiting.push(running);
     return read;
   }
 
-  #unshare(id: string | undefined, read: SharedRead): void {
-    if (id !== undefined && this.#shareable.get(id) === read) this.#shareable.delete(id);
+  #unshareLater(id: string, read: SharedRead): void {
+    const { shareMs } = this.#settings;
+    if (shareMs === 0) this.#unshare(id, read);
+    else setTimeout(() => this.#unshare(id, read), shareMs).unref();
+  }
+
+  #unshare(id: string, read: SharedRead): void {
+    if (this.#shareable.get(id) === read) this.#shareable.delete(id);
+    read.closeToOthers();
   }
 
   #beginNext(): void {
