@@ -259,7 +259,9 @@ export class Hub implements LogListener {
         "Topics have no documents, so there is no snapshot of them.",
       );
     }
-    const { generation, completeSince: notBefore } = history;
+    const { generation } = history;
+    // Where something has changed since, the documents are read anew.
+    const notBefore = history.positionAt(history.headIndex);
     const narrowing = filter?.documents?.narrowing;
     const reading = await this.#snapshots.open({ source, key, narrowing, notBefore, alone }, signal);
     return { reading, generation };

@@ -35,7 +35,9 @@ export class SharedRead {
   readonly #aborting = new AbortController();
   readonly #readers = new Set<Reader>();
   #snapshot: Promise<Snapshot> | undefined;
-  #seam: Promise<SnapshotSeam> | undefined;
+  #seam: { readonly taken: Promise<SnapshotSeam>; readonly order: number } | undefined;
+  /** Counts joins and seams. */
+  #order = 0;
   #window: Stored[] = [];
   #windowBytes = 0;
   /** The number of the window's first batch. */
@@ -85,10 +87,12 @@ export class SharedRead {
 
   /** @returns a reader from the first batch on. */
   join(): Reader {
+    this.#order += 1;
+    const joined = this.#order;
     const reader = new Reader({
       batchAt: (number) => this.#batchAt(number),
       moved: () => this.#moved(),
-      seam: () => this.#takeSeam(),
+      seam: () => this.#takeSeam(joined),
       left: (left) => this.#left(left),
     });
     this.#readers.add(reader);
@@ -164,12 +168,19 @@ export class SharedRead {
     }, this.#limits.lagMs);
   }
 
-  #takeSeam(): Promise<SnapshotSeam> {
-    this.#seam ??= Promise.resolve(this.#snapshot).then((snapshot) => {
-      if (snapshot === undefined) throw new Error("The snapshot was not taken.");
-      return snapshot.seam();
-    });
-    return this.#seam;
+  /** One that was taken after the reader joined: what had committed by then comes before it. */
+  #takeSeam(joined: number): Promise<SnapshotSeam> {
+    if (this.#seam === undefined || this.#seam.order < joined) {
+      this.#order += 1;
+      this.#seam = { taken: this.#takeNewSeam(), order: this.#order };
+    }
+    return this.#seam.taken;
+  }
+
+  async #takeNewSeam(): Promise<SnapshotSeam> {
+    const snapshot = await this.#snapshot;
+    if (snapshot === undefined) throw new Error("The snapshot was not taken.");
+    return snapshot.seam();
   }
 
   #left(reader: Reader): void {

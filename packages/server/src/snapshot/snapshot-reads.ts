@@ -11,7 +11,7 @@ export interface SnapshotReadRequest {
   readonly source: ChangeSource;
   readonly key: ChannelKey;
   readonly narrowing: SnapshotNarrowing | undefined;
-  /** One that was taken, and whose `since` is before this, is of no use any more. */
+  /** One that was taken, and whose `since` is before this, is too old to be shared. */
   readonly notBefore?: Position | undefined;
   /** Not to be shared: the one who asks has held up others before. */
   readonly alone?: boolean;
