@@ -181,7 +181,7 @@ describe("bad subscribe requests", () => {
       400,
       "filter_too_large",
     ],
-    ["snapshot", query("collection=todos&snapshot=true"), "anon", 400, "snapshot_not_supported"],
+    ["snapshot", query("topic=a&snapshot=true"), "anon", 400, "snapshot_not_supported"],
     ["a wrong snapshot", query("collection=todos&snapshot=1"), "anon", 400, "invalid_request"],
     ["a long name", query(`collection=${"x".repeat(10_000)}`), "anon", 404, "collection_not_found"],
   ])("%s", async (_name, text, key, status, code) => {

@@ -48,7 +48,7 @@ describe("a quiet connection", () => {
     const two = await client.subscribe("b", { topic: "x" });
     await messages.add("notifications", "acme", "moves the source on");
     await messages.add("messages", "acme", "an event");
-    const { cursor } = await client.waitFor("event");
+    const { cursor = "" } = await client.waitFor("event");
     const beats = (): Record<string, string>[] => client.ofType("heartbeat").map(({ cursors }) => cursors);
     await until(() => beats().some((cursors) => (cursors[one.channel] ?? "") >= cursor));
     await until(() => beats().some((cursors) => cursors[two.channel] !== undefined));

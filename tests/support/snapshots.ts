@@ -1,10 +1,10 @@
+import type { Filter } from "../../packages/server/src/filter/filter.ts";
 import { channelId } from "../../packages/server/src/source/change-source.ts";
 import type {
   ChangeSource,
   ChannelKey,
   Snapshot,
   SnapshotDocument,
-  SnapshotNarrowing,
   SnapshotSeam,
   SourceEvent,
 } from "../../packages/server/src/source/change-source.ts";
@@ -46,13 +46,23 @@ export class StrictState {
   }
 }
 
-/** Takes a snapshot, which the source must have. */
+/** What a subscriber holds who takes each change as it comes. */
+export class PatientState extends StrictState {
+  override apply({ body }: SourceEvent): void {
+    if (!("documentId" in body)) throw new Error("This is no change.");
+    if (body.type === "delete") this.documents.delete(body.documentId);
+    else this.documents.set(body.documentId, parseObject(body.document));
+  }
+}
+
+/** Takes a snapshot, which the source must have. @param wanted - a client's filter. */
 export async function takeSnapshot(
   source: ChangeSource,
   key: ChannelKey,
   signal: AbortSignal = new AbortController().signal,
-  narrowing?: SnapshotNarrowing,
+  wanted?: Filter,
 ): Promise<Snapshot> {
+  const narrowing = wanted === undefined ? undefined : { id: wanted.id, wanted, granted: undefined };
   const snapshot = await source.snapshot?.(key, narrowing, signal);
   if (snapshot === undefined) throw new Error("The source has no snapshots.");
   return snapshot;

@@ -55,7 +55,8 @@ export class Session {
         known.ready(message.channel, message.cursor, message.resumed);
         break;
       case "event":
-        this.#byChannel.get(message.channel)?.take(message.event, message.cursor);
+        if (message.cursor !== undefined)
+          this.#byChannel.get(message.channel)?.take(message.event, message.cursor);
         break;
       case "reset":
         known?.reset(message.reason);

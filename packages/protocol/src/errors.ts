@@ -48,7 +48,7 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorDefinition>> = {
     retryable: false,
     title: "Filters need the collection's pre-images",
   },
-  snapshot_not_supported: { status: 400, retryable: false, title: "Snapshots are not available yet" },
+  snapshot_not_supported: { status: 400, retryable: false, title: "There is no snapshot of this" },
   collection_not_usable: { status: 400, retryable: false, title: "The table cannot be a collection" },
   unauthorized: { status: 401, retryable: false, title: "A valid key is required" },
   key_malformed: { status: 401, retryable: false, title: "The key is malformed" },

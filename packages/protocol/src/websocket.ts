@@ -29,7 +29,7 @@ export interface SubscribeMessage {
   readonly where?: unknown;
   /** Where to go on. */
   readonly cursor?: string;
-  /** Whether the documents come first; not available yet. */
+  /** Whether the documents come first, as {@link SnapshotMessage}s. A usable cursor wins. */
   readonly snapshot?: boolean;
 }
 
@@ -46,7 +46,8 @@ export interface AuthMessage {
 }
 
 /** What a `paperdb.v1` server sends: JSON objects as text messages. */
-export type ServerMessage = ReadyMessage | EventMessage | ResetMessage | ErrorMessage | HeartbeatMessage;
+export type ServerMessage =
+  ReadyMessage | SnapshotMessage | EventMessage | ResetMessage | ErrorMessage | HeartbeatMessage;
 
 /** A subscription is live. What a resumed one has missed follows as events. */
 export interface ReadyMessage {
@@ -58,11 +59,26 @@ export interface ReadyMessage {
   readonly resumed: boolean;
 }
 
+/**
+ * Some of the documents, before `ready`; at least one such message comes. Changes that the documents do not have
+ * yet come between the last one and `ready`.
+ */
+export interface SnapshotMessage {
+  readonly type: "snapshot";
+  readonly id: string;
+  /** As in {@link ReadyMessage}. */
+  readonly channel: string;
+  readonly documents: readonly unknown[];
+  /** Of each document, in the same order. */
+  readonly documentIds: readonly string[];
+}
+
 /** One change of a collection, or one event of a topic. */
 export interface EventMessage {
   readonly type: "event";
   readonly channel: string;
-  readonly cursor: string;
+  /** Absent before `ready`, within a snapshot: nobody can go on from there. */
+  readonly cursor?: string;
   readonly event: CollectionEvent | PublishedEvent;
 }
 

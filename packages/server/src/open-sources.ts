@@ -60,7 +60,9 @@ export async function openSources(context: SourceContext): Promise<readonly Runn
 
 function createSource(context: SourceContext, config: SourceConfig, url: string): OpenableSource {
   const { name } = config;
-  const common = { name, url, sink: context.sinkFor(name), log: context.log.child({ source: name }) };
+  const snapshots = { ...context.config.snapshots, timeoutMs: context.config.snapshotTimeoutMs };
+  const log = context.log.child({ source: name });
+  const common = { name, url, sink: context.sinkFor(name), log, snapshots };
   if (config.kind === "mongodb") {
     const { database, collections } = config;
     const { mongodb, history } = context.config;
@@ -86,7 +88,7 @@ function createSource(context: SourceContext, config: SourceConfig, url: string)
     : createNotifySource(context, config, common);
 }
 
-type CommonOptions = Pick<PostgresNotifySourceOptions, "name" | "url" | "sink" | "log">;
+type CommonOptions = Pick<PostgresNotifySourceOptions, "name" | "url" | "sink" | "log" | "snapshots">;
 
 function createNotifySource(
   { topics, config: { notify } }: SourceContext,

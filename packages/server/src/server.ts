@@ -18,6 +18,7 @@ import { MemoryLog } from "./log/memory/memory-log.ts";
 import { openAccess, type Access } from "./open-access.ts";
 import { openSources, type RunningSource } from "./open-sources.ts";
 import type { ChangeSink } from "./source/change-source.ts";
+import { SnapshotReads } from "./snapshot/snapshot-reads.ts";
 import { SourceDirectory } from "./source/source-directory.ts";
 import { countingSink } from "./telemetry/counting-sink.ts";
 import { createLogger } from "./telemetry/logger.ts";
@@ -93,7 +94,12 @@ class Composition {
     this.#changeLog = new MemoryLog(config.history);
     this.#connections = new ConnectionRegistry(config.connections.maxTotal);
     this.#metrics = this.#createMetrics();
-    this.#hub = new Hub(this.#changeLog, { ...config.connections, ...config.history }, this.#metrics);
+    this.#hub = new Hub(
+      this.#changeLog,
+      { ...config.connections, ...config.history },
+      this.#metrics,
+      new SnapshotReads({ ...config.snapshots, timeoutMs: config.snapshotTimeoutMs }),
+    );
     this.#bus = new EventBus(this.#sinkFor(EVENT_BUS));
     closers.add(() => {
       this.#hub.close();

@@ -201,6 +201,24 @@ export const configSchema = z.strictObject({
   keyCacheMs: milliseconds(30_000, 0).describe(
     "How long a checked key is trusted without asking the database again, in ms. Revocations arrive at once nevertheless.",
   ),
+  snapshotTimeoutMs: milliseconds(60_000, 100).describe(
+    "How long a snapshot may take to be read and sent, in ms. A client that is slower is disconnected, so that the database can clean up.",
+  ),
+  snapshots: z
+    .strictObject({
+      batchRows: count(500).describe("Documents read and sent at a time."),
+      batchBytes: bytes(262_144).describe(
+        "Bytes of documents read and sent at a time, unless one is larger.",
+      ),
+      maxConcurrent: count(4).describe(
+        "Snapshots read at a time from each source, of one tenant half of them. Each holds a connection.",
+      ),
+      maxBufferedBytes: bytes(64 * MEBIBYTE).describe(
+        "Bytes read for clients that have not taken them yet; beyond it no further snapshot is begun.",
+      ),
+    })
+    .prefault({})
+    .describe("Snapshots: the documents that a client asks for before their changes."),
   maxCachedKeys: count(10_000).describe("Checked keys kept in memory; those not used for longest go first."),
   notify: z
     .strictObject({

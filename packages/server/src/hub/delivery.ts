@@ -1,4 +1,5 @@
-import type { SourceEvent } from "../source/change-source.ts";
+import type { RealtimeError } from "@paperdb/protocol";
+import type { SnapshotDocument, SnapshotNarrowing, SourceEvent } from "../source/change-source.ts";
 
 /** How a transport writes events. One instance per wire format: frames are cached by it. */
 export interface FrameFormat {
@@ -8,6 +9,16 @@ export interface FrameFormat {
   event(event: SourceEvent, cursor: string, channel: string): Buffer;
   /** Carries the cursor of a quiet subscription. A format without such frames leaves it out. */
   heartbeat?(cursor: string, channel: string): Buffer;
+  /** What comes before `ready` where documents are asked for. A format without it has no snapshots. */
+  readonly snapshots?: SnapshotFrames;
+}
+
+/** How a transport writes a snapshot. Nobody can go on from within one, so nothing in it has a cursor. */
+export interface SnapshotFrames {
+  /** Some of the documents, or none; what it makes goes to {@link SnapshotTarget.write}. */
+  documents(documents: readonly SnapshotDocument[]): Buffer;
+  /** A change that the documents do not have yet. */
+  event(event: SourceEvent, channel: string): Buffer;
 }
 
 /** What a subscriber is told before its events. */
@@ -24,7 +35,28 @@ export interface Greeting {
 
 /** Why the hub ends a subscription. */
 export type EndReason =
-  { readonly kind: "slow_consumer" } | { readonly kind: "dropped"; readonly detail: string };
+  | { readonly kind: "slow_consumer" }
+  | { readonly kind: "dropped"; readonly detail: string }
+  /** Documents were asked for, and cannot be had. */
+  | { readonly kind: "failed"; readonly error: RealtimeError };
+
+/** The receiving side of a snapshot. */
+export interface SnapshotTarget {
+  /**
+   * Writes documents, at least once, before the subscription is greeted.
+   *
+   * @param documents - as {@link SnapshotFrames} made them.
+   * @param channel - the hub's short name for the channel and the subscription's filter.
+   * @returns {@link DeliveryTarget.keepsUp} after it.
+   */
+  write(documents: Buffer, channel: string): boolean;
+  /**
+   * What the client holds is void, and a snapshot follows.
+   *
+   * @returns {@link DeliveryTarget.keepsUp} after it.
+   */
+  reset(reason: string): boolean;
+}
 
 /** The receiving side of a subscription: a transport's connection, or one of its several subscriptions. */
 export interface DeliveryTarget {
@@ -39,6 +71,8 @@ export interface DeliveryTarget {
    * @returns {@link keepsUp} after it.
    */
   write(frames: Buffer): boolean;
+  /** How it gets documents. One without it cannot ask for them. */
+  readonly snapshots?: SnapshotTarget;
   /**
    * The subscription is live, at its start and after each reset.
    *
@@ -87,4 +121,13 @@ export interface EventFilter {
   sees(event: SourceEvent, documents: EventDocuments): Sight;
   /** Of whatever the filter sees this is true: it costs nothing on all other events. Without it, each event is tried. */
   readonly term?: FilterTerm | undefined;
+  /** Of a filter on documents: which ones a snapshot has. */
+  readonly documents?: DocumentQuery | undefined;
+}
+
+/** Which documents a subscription sees. */
+interface DocumentQuery {
+  matches(document: SnapshotDocument): boolean;
+  /** What the database can leave out already. */
+  readonly narrowing?: SnapshotNarrowing | undefined;
 }

@@ -13,6 +13,8 @@ export interface DispatchObserver {
   blocked(subscription: Subscription): void;
   /** What comes next in the history is forgotten, so the subscription cannot go on. */
   fellBehind(subscription: Subscription): void;
+  /** The subscription is reset, and its client wants documents first. */
+  wantsSnapshot(subscription: Subscription): void;
   /** A reset was sent. */
   reset(subscription: Subscription, reason: string): void;
 }
@@ -66,7 +68,8 @@ export class Dispatcher {
    */
   deliver(subscription: Subscription): boolean {
     const { history } = subscription.channel;
-    if (subscription.closed || subscription.blockedSinceMs !== undefined) return false;
+    if (subscription.closed || subscription.feed !== undefined || subscription.blockedSinceMs !== undefined)
+      return false;
     // Another subscription of its connection may have filled the socket.
     if (!subscription.target.keepsUp) return this.#block(subscription);
     if (subscription.generation !== history.generation) return this.#reset(subscription);
@@ -106,6 +109,10 @@ export class Dispatcher {
     const place = history.firstIndex;
     subscription.moveTo(place);
     this.#observer.reset(subscription, history.resetReason);
+    if (subscription.hasSnapshots) {
+      this.#observer.wantsSnapshot(subscription);
+      return false;
+    }
     const keepsUp = subscription.target.greet({
       channel: view.name,
       cursor: view.cursorAt(place),

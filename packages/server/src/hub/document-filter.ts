@@ -1,6 +1,7 @@
 import { compareTerms } from "../filter/equality-terms.ts";
+import { withHidden } from "./event-documents.ts";
 import type { EventDocuments, EventFilter, FilterTerm, Sight } from "./delivery.ts";
-import type { SourceEvent } from "../source/change-source.ts";
+import type { SnapshotDocument, SnapshotNarrowing, SourceEvent } from "../source/change-source.ts";
 
 /** A condition on documents. */
 export interface DocumentCondition {
@@ -17,21 +18,28 @@ export interface DocumentCondition {
  *
  * @param wanted - the client's condition: it knows what the client may see, and nothing else.
  * @param granted - what the client is granted: it knows hidden fields as well.
+ * @param narrowing - both, as databases understand them.
  */
 export function documentFilter(
   wanted: DocumentCondition | undefined,
   granted?: DocumentCondition,
+  narrowing?: Omit<SnapshotNarrowing, "id">,
 ): EventFilter {
   const terms = [
     ...(granted?.terms ?? []).map((term) => ({ ...term, withHidden: true })),
     ...(wanted?.terms ?? []),
   ];
   const conditions = { wanted, granted };
+  // The ids of conditions are JSON, on one line.
+  const id = granted === undefined ? (wanted?.id ?? "") : `${wanted?.id ?? ""}\n${granted.id}`;
   return {
-    // The ids of conditions are JSON, on one line.
-    id: granted === undefined ? (wanted?.id ?? "") : `${wanted?.id ?? ""}\n${granted.id}`,
+    id,
     term: terms.toSorted(compareTerms)[0],
     sees: (event, documents) => sightOf(conditions, event, documents),
+    documents: {
+      matches: (document) => hasDocument(conditions, document),
+      narrowing: narrowing === undefined ? undefined : { ...narrowing, id },
+    },
   };
 }
 
@@ -61,6 +69,12 @@ function matchesNow({ wanted, granted }: Conditions, documents: EventDocuments):
 function matchedBefore({ wanted, granted }: Conditions, documents: EventDocuments): boolean {
   if (wanted?.matches(documents.prior) === false) return false;
   return granted === undefined || granted.matches(documents.priorWithHidden);
+}
+
+function hasDocument({ wanted, granted }: Conditions, { document, hidden }: SnapshotDocument): boolean {
+  const visible: unknown = JSON.parse(document);
+  if (wanted?.matches(visible) === false) return false;
+  return granted === undefined || granted.matches(withHidden(visible, hidden));
 }
 
 /** Of what is none, such as the null of a source that does not know it, no condition is true: not even that a field is missing. */

@@ -31,8 +31,8 @@ export class ParsedDocuments implements EventDocuments {
     this.#current = new Lazy(() => currentOf(body));
     this.#prior = new Lazy(() => priorOf(body));
     const { hidden, priorHidden } = "topic" in body ? {} : body;
-    this.#currentWithHidden = withHidden(this.#current, hidden);
-    this.#priorWithHidden = withHidden(this.#prior, priorHidden);
+    this.#currentWithHidden = lazyWithHidden(this.#current, hidden);
+    this.#priorWithHidden = lazyWithHidden(this.#prior, priorHidden);
   }
 
   get current(): unknown {
@@ -63,15 +63,16 @@ function priorOf(body: SourceEvent["body"]): unknown {
   return prior === undefined ? undefined : JSON.parse(prior);
 }
 
-function withHidden(document: Lazy, hidden: string | undefined): Lazy {
-  if (hidden === undefined) return document;
-  return new Lazy(() => {
-    const { value } = document;
-    if (!isObject(value)) return value;
-    const added: unknown = JSON.parse(hidden);
-    // A spread makes own members of all names, whatever they are.
-    return isObject(added) ? { ...value, ...added } : value;
-  });
+function lazyWithHidden(document: Lazy, hidden: string | undefined): Lazy {
+  return hidden === undefined ? document : new Lazy(() => withHidden(document.value, hidden));
+}
+
+/** A document with its hidden members, a JSON object, for grants to judge. */
+export function withHidden(document: unknown, hidden: string | undefined): unknown {
+  if (hidden === undefined || !isObject(document)) return document;
+  const added: unknown = JSON.parse(hidden);
+  // A spread makes own members of all names, whatever they are.
+  return isObject(added) ? { ...document, ...added } : document;
 }
 
 function isObject(value: unknown): value is object {

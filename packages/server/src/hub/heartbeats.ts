@@ -41,8 +41,8 @@ export class Heartbeats {
 function beat(subscription: Subscription, frames: Map<View, Buffer>): void {
   const { channel, view, generation, target, isAtHead } = subscription;
   if (view.format.heartbeat === undefined || !target.keepsUp) return;
-  if (subscription.blockedSinceMs !== undefined || generation !== channel.history.generation) return;
-  if (!isAtHead) return;
+  if (subscription.feed !== undefined || subscription.blockedSinceMs !== undefined) return;
+  if (generation !== channel.history.generation || !isAtHead) return;
   let frame = frames.get(view);
   if (frame === undefined) {
     channel.reach();

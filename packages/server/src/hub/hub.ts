@@ -1,12 +1,15 @@
 import { RealtimeError } from "@paperdb/protocol";
 import type { ChangeLog, ChannelHistory, LogListener } from "../log/change-log.ts";
 import { channelId, type ChangeSource, type ChannelKey } from "../source/change-source.ts";
+import { SnapshotReads } from "../snapshot/snapshot-reads.ts";
 import { Channel } from "./channel.ts";
 import type { DeliveryTarget, EndReason, EventFilter, FrameFormat } from "./delivery.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import type { HubObserver } from "./hub-observer.ts";
 import { reachBack } from "./reach-back.ts";
+import { SnapshotFeed } from "./snapshot-feed.ts";
+import type { OpenSnapshot } from "./snapshot-feed.ts";
 import { SlowConsumers } from "./slow-consumers.ts";
 import { Subscription } from "./subscription.ts";
 
@@ -34,6 +37,10 @@ export interface SubscribeRequest {
   readonly cursor: string | undefined;
   /** Why what the client holds is void, whatever its cursor; undefined when it is not known to be. */
   readonly resetReason?: string | undefined;
+  /** Whether documents come before `ready`. A usable cursor wins. */
+  readonly snapshot?: boolean | undefined;
+  /** What {@link Hub.openSnapshot} has given. */
+  readonly opened?: OpenSnapshot | undefined;
 }
 
 /**
@@ -53,13 +60,20 @@ export class Hub implements LogListener {
   readonly #dispatcher: Dispatcher;
   readonly #heartbeats: Heartbeats;
   readonly #slowConsumers: SlowConsumers;
+  readonly #snapshots: SnapshotReads;
   readonly #housekeeping: NodeJS.Timeout;
   #subscriptions = 0;
   /** Since the start: channels are named by it. */
   #openedChannels = 0;
 
-  constructor(log: ChangeLog, settings: HubSettings, observer: HubObserver) {
+  constructor(
+    log: ChangeLog,
+    settings: HubSettings,
+    observer: HubObserver,
+    snapshots: SnapshotReads = new SnapshotReads(),
+  ) {
     this.#log = log;
+    this.#snapshots = snapshots;
     this.#settings = settings;
     this.#observer = observer;
     this.#heartbeats = new Heartbeats(settings.heartbeatIntervalMs);
@@ -69,6 +83,9 @@ export class Hub implements LogListener {
       offered: (event) => observer.offered(event),
       blocked: (subscription) => this.#slowConsumers.add(subscription),
       fellBehind: (subscription) => this.#endSlow(subscription),
+      wantsSnapshot: (subscription) => {
+        this.#feed(subscription, { resetReason: subscription.channel.history.resetReason });
+      },
       reset: (_subscription, reason) => observer.reset(reason),
     });
     this.#housekeeping = setInterval(() => {
@@ -110,20 +127,41 @@ export class Hub implements LogListener {
     this.#idle.add(channel);
   }
 
+  /**
+   * Takes a snapshot for a client that is about to {@link subscribe}, which tells early when it cannot be had. One that
+   * is not used in the end must be closed.
+   *
+   * @returns undefined for a client that goes on from its cursor.
+   * @throws {RealtimeError} what {@link ChangeSource.snapshot} throws.
+   */
+  async openSnapshot(
+    channel: Channel,
+    { filter, cursor }: Pick<SubscribeRequest, "filter" | "cursor">,
+    signal?: AbortSignal,
+  ): Promise<OpenSnapshot | undefined> {
+    if (cursor !== undefined && channel.placeOf(cursor) !== undefined) return undefined;
+    return this.#openSnapshot(channel, filter, false, signal);
+  }
+
   /** Subscribes on an open channel: the target is greeted, and what the client missed follows. */
   subscribe(channel: Channel, request: SubscribeRequest): Subscription {
-    const { target, format, filter } = request;
+    const { target, format, filter, snapshot = false, opened } = request;
     const cursor = request.resetReason === undefined ? request.cursor : undefined;
     const view = channel.view(format, filter, this.#settings.maxSliceBytes);
     const resumedAt = cursor === undefined ? undefined : channel.placeOf(cursor);
     const place = resumedAt ?? channel.history.headIndex;
     const isUnusable = cursor !== undefined && resumedAt === undefined;
     const resetReason = request.resetReason ?? (isUnusable ? "cursor_not_usable" : undefined);
-    const subscription = new Subscription(target, channel, view, place);
+    const subscription = new Subscription(target, channel, view, place, snapshot);
     this.#subscriptions += 1;
     view.subscriptions.add(subscription);
     this.#heartbeats.add(subscription);
     if (resetReason !== undefined) this.#observer.reset(resetReason);
+    if (snapshot && resumedAt === undefined) {
+      this.#feed(subscription, { resetReason, opened });
+      return subscription;
+    }
+    opened?.reading.close();
     const keepsUp = target.greet({
       channel: view.name,
       cursor: resumedAt === undefined || cursor === undefined ? view.cursorAt(place) : cursor,
@@ -139,7 +177,8 @@ export class Hub implements LogListener {
   resume(subscription: Subscription): void {
     if (subscription.closed || subscription.blockedSinceMs === undefined) return;
     this.#slowConsumers.delete(subscription);
-    this.#dispatcher.scheduleSubscription(subscription);
+    if (subscription.feed !== undefined) subscription.feed.wake();
+    else this.#dispatcher.scheduleSubscription(subscription);
   }
 
   /** The peer reads, but does not keep up yet. */
@@ -153,6 +192,7 @@ export class Hub implements LogListener {
     subscription.closed = true;
     this.#subscriptions -= 1;
     const { view, channel } = subscription;
+    subscription.feed?.close();
     this.#heartbeats.delete(subscription);
     this.#slowConsumers.delete(subscription);
     view.subscriptions.delete(subscription);
@@ -190,7 +230,10 @@ export class Hub implements LogListener {
   close(): void {
     clearInterval(this.#housekeeping);
     this.#heartbeats.close();
-    for (const channel of this.#channels.values()) this.#forget(channel);
+    for (const channel of this.#channels.values()) {
+      for (const { feed } of channel.subscriptions()) feed?.close();
+      this.#forget(channel);
+    }
   }
 
   #hold(source: ChangeSource, key: ChannelKey): Channel {
@@ -207,6 +250,59 @@ export class Hub implements LogListener {
     channel.idleSinceMs = undefined;
     this.#idle.delete(channel);
     return channel;
+  }
+
+  async #openSnapshot(
+    { source, key, history }: Channel,
+    filter: EventFilter | undefined,
+    alone: boolean,
+    signal?: AbortSignal,
+  ): Promise<OpenSnapshot> {
+    if (source.snapshot === undefined) {
+      throw new RealtimeError(
+        "snapshot_not_supported",
+        "Topics have no documents, so there is no snapshot of them.",
+      );
+    }
+    const { generation } = history;
+    // Where something has changed since, the documents are read anew.
+    const notBefore = history.positionAt(history.headIndex);
+    const narrowing = filter?.documents?.narrowing;
+    const reading = await this.#snapshots.open({ source, key, narrowing, notBefore, alone }, signal);
+    return { reading, generation };
+  }
+
+  /** Sends documents before the subscription gets a place. */
+  #feed(
+    subscription: Subscription,
+    { resetReason, opened }: { resetReason: string | undefined; opened?: OpenSnapshot | undefined },
+  ): void {
+    const { channel, view, target } = subscription;
+    const { snapshots: frames } = view.format;
+    const { snapshots: output } = target;
+    if (frames === undefined || output === undefined) throw new Error("This transport has no snapshots.");
+    const feed = new SnapshotFeed({
+      subscription,
+      frames,
+      output,
+      maxSliceBytes: this.#settings.maxSliceBytes,
+      open: (alone, signal) => this.#openSnapshot(channel, view.filter, alone, signal),
+      observer: {
+        delivered: (count) => this.#observer.delivered(channel.source.name, channel.key.collection, count),
+        blocked: () => this.#slowConsumers.add(subscription),
+        reset: (reason) => this.#observer.reset(reason),
+        live: (keepsUp) => {
+          subscription.feed = undefined;
+          if (keepsUp) this.#dispatcher.scheduleSubscription(subscription);
+          else if (!subscription.closed) this.#slowConsumers.add(subscription);
+        },
+        slow: () => this.#endSlow(subscription),
+        failed: (error) => this.#end(subscription, { kind: "failed", error }),
+      },
+    });
+    subscription.feed = feed;
+    if (resetReason !== undefined && !output.reset(resetReason)) this.#slowConsumers.add(subscription);
+    void feed.run(opened);
   }
 
   #isKnown(channel: Channel): boolean {

@@ -45,8 +45,8 @@ export class SlowConsumers {
   }
 
   /** The next event is not counted, so that one large event never ends a client that reads. */
-  #isTooFar({ channel: { history }, view, place, generation, isAtHead }: Subscription): boolean {
-    if (generation !== history.generation || isAtHead) return false;
+  #isTooFar({ channel: { history }, view, place, generation, isAtHead, feed }: Subscription): boolean {
+    if (feed !== undefined || generation !== history.generation || isAtHead) return false;
     if (place < history.firstIndex) return true;
     return view.bytesBehind(place) > this.#limits.maxBufferedBytes;
   }

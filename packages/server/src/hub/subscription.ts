@@ -1,4 +1,5 @@
 import type { DeliveryTarget } from "./delivery.ts";
+import type { SnapshotFeed } from "./snapshot-feed.ts";
 import type { Channel } from "./channel.ts";
 import type { View } from "./view.ts";
 
@@ -20,8 +21,13 @@ export class Subscription {
   /** Since when the peer has taken nothing while it does not keep up; undefined while it does. */
   blockedSinceMs: number | undefined;
   closed = false;
+  /** Whether documents come before `ready`, at the start and after each reset. */
+  readonly hasSnapshots: boolean;
+  /** Set while documents are being sent: until then it has no place. */
+  feed: SnapshotFeed | undefined;
 
-  constructor(target: DeliveryTarget, channel: Channel, view: View, place: number) {
+  constructor(target: DeliveryTarget, channel: Channel, view: View, place: number, hasSnapshots = false) {
+    this.hasSnapshots = hasSnapshots;
     this.target = target;
     this.channel = channel;
     this.view = view;

@@ -1,6 +1,7 @@
 import type { ChannelHistory } from "../log/change-log.ts";
 import type { Channel } from "./channel.ts";
-import type { EventDocuments, EventFilter, FrameFormat } from "./delivery.ts";
+import type { SnapshotBatch } from "../snapshot/snapshot-reading.ts";
+import type { EventDocuments, EventFilter, FrameFormat, SnapshotFrames } from "./delivery.ts";
 import type { Round } from "./round.ts";
 import { frameKey, seenEvent, type Variant } from "./seen-event.ts";
 import { Sightings } from "./sightings.ts";
@@ -18,6 +19,12 @@ export interface ViewOptions {
   readonly format: FrameFormat;
   readonly filter: EventFilter | undefined;
   readonly maxSliceBytes: number;
+}
+
+/** Some documents, as one write. */
+export interface SnapshotFrame {
+  readonly frame: Buffer;
+  readonly count: number;
 }
 
 /** Some events of a history, as one write. */
@@ -50,6 +57,7 @@ export class View {
   #hasWaiting = false;
   #slices: Map<number, Slice> | undefined;
   #slicesHead = -1;
+  #snapshotFrames: WeakMap<SnapshotBatch, SnapshotFrame> | undefined;
 
   constructor({ channel, name, format, filter, maxSliceBytes }: ViewOptions) {
     this.#channel = channel;
@@ -122,6 +130,26 @@ export class View {
     this.#slicesHead = this.#history.headIndex;
   }
 
+  /** The documents of a batch that are to be seen, and how many they are. Shared by all that get the batch. */
+  snapshotFrame(batch: SnapshotBatch, frames: SnapshotFrames): SnapshotFrame {
+    let made = this.#snapshotFrames?.get(batch);
+    if (made === undefined) {
+      const query = this.filter?.documents;
+      const documents = query === undefined ? batch : batch.filter((document) => query.matches(document));
+      made = { frame: frames.documents(documents), count: documents.length };
+      this.#snapshotFrames ??= new WeakMap();
+      this.#snapshotFrames.set(batch, made);
+    }
+    return made;
+  }
+
+  /** The event at a place as it is seen within a snapshot: undefined when it is not. */
+  snapshotEvent(index: number, round: Round, frames: SnapshotFrames): Buffer | undefined {
+    const variant = this.#variantAt(index, round);
+    if (variant === undefined) return undefined;
+    return frames.event(seenEvent(this.#history.entryAt(index).event, variant), this.name);
+  }
+
   /** The cursor of a subscription that stands at this place. */
   cursorAt(index: number): string {
     return this.#channel.cursorPrefix + this.#history.positionAt(index);
@@ -164,7 +192,7 @@ export class View {
   }
 
   #frameAt(index: number, round: Round): Buffer | undefined {
-    const variant = this.#sightings === undefined ? "as_is" : this.#sightings.at(index, round);
+    const variant = this.#variantAt(index, round);
     if (variant === undefined) return undefined;
     // Filters are for clients to invent: their own frames are not kept with the history.
     if (this.#hasOwnFrames) return this.#encode(index, variant);
@@ -176,6 +204,10 @@ export class View {
       frames.set(key, frame);
     }
     return frame;
+  }
+
+  #variantAt(index: number, round: Round): Variant | undefined {
+    return this.#sightings === undefined ? "as_is" : this.#sightings.at(index, round);
   }
 
   #encode(index: number, variant: Variant): Buffer {

@@ -32,10 +32,19 @@ export interface SourceEvent {
 export interface SnapshotDocument {
   readonly documentId: string;
   readonly document: JsonText;
+  /** A JSON object with the members that hide something, for the filters of grants; where one may ask for them. */
+  readonly hidden?: JsonText;
 }
 
 /** What the caller needs of a snapshot. It is pushed down as far as it can be: the snapshot may have other documents as well. */
-export type SnapshotNarrowing = Filter;
+export interface SnapshotNarrowing {
+  /** The same for narrowings to the same documents. */
+  readonly id: string;
+  /** What the client wants: of documents as clients see them. */
+  readonly wanted: Filter | undefined;
+  /** What the client is granted: it knows hidden fields, so the documents come with them. */
+  readonly granted: Filter | undefined;
+}
 
 /** A channel's documents as of one moment. */
 export interface Snapshot {

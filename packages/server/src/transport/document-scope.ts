@@ -26,6 +26,6 @@ export function documentScope(
 ): DocumentScope | undefined {
   const granted = filters?.get(collection);
   if (granted === undefined && wanted === undefined) return undefined;
-  const filter = documentFilter(wanted, granted);
+  const filter = documentFilter(wanted, granted, { wanted, granted });
   return { id: filter.id, filter, grantedFields: granted?.fields ?? NO_FIELDS };
 }

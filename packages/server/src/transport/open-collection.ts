@@ -1,5 +1,6 @@
 import type { Channel } from "../hub/channel.ts";
 import type { Hub } from "../hub/hub.ts";
+import type { OpenSnapshot } from "../hub/snapshot-feed.ts";
 import type { ChannelKey } from "../source/change-source.ts";
 import type { SourceDirectory } from "../source/source-directory.ts";
 import type { DocumentScope } from "./document-scope.ts";
@@ -9,19 +10,37 @@ export interface CollectionRequest {
   readonly channel: ChannelKey;
   readonly scope: DocumentScope | undefined;
   readonly cursor: string | undefined;
+  /** Whether the documents are wanted before their changes. */
+  readonly snapshot: boolean;
+}
+
+/** What a subscription begins with. */
+export interface OpenCollection {
+  readonly channel: Channel;
+  /** Undefined where none is asked for, and for a client that goes on from its cursor. */
+  readonly opened: OpenSnapshot | undefined;
 }
 
 /**
- * Makes a tenant's collection live, and all known that the scope has to know of each change.
+ * Makes a tenant's collection live, and all known that the scope has to know of each change; then takes the snapshot.
  *
+ * @param signal - the client is gone.
  * @throws {RealtimeError} `collection_not_found`, `source_unavailable`, `prior_images_required` and what else the source says.
  */
 export async function openCollection(
   { hub, directory }: { readonly hub: Hub; readonly directory: SourceDirectory },
-  { channel, scope, cursor }: CollectionRequest,
-): Promise<Channel> {
-  const source = await directory.find(channel.collection);
+  { channel: key, scope, cursor, snapshot }: CollectionRequest,
+  signal?: AbortSignal,
+): Promise<OpenCollection> {
+  const source = await directory.find(key.collection);
   // First of all: from then on no update is in the history that a filter cannot judge.
-  if (scope !== undefined) await source.needPrior?.(channel.collection, scope.grantedFields);
-  return hub.open(source, channel, cursor);
+  if (scope !== undefined) await source.needPrior?.(key.collection, scope.grantedFields);
+  const channel = await hub.open(source, key, cursor);
+  if (!snapshot) return { channel, opened: undefined };
+  try {
+    return { channel, opened: await hub.openSnapshot(channel, { filter: scope?.filter, cursor }, signal) };
+  } catch (error) {
+    hub.release(channel);
+    throw error;
+  }
 }

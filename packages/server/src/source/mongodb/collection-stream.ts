@@ -125,7 +125,7 @@ export class CollectionStream {
 
   /** Resolves once the log has all events up to this time. */
   async reached(time: ClusterTime, signal: AbortSignal): Promise<void> {
-    await this.#arrivals.reached(time, signal);
+    if (this.#reader?.hasRead(time) !== true) await this.#arrivals.reached(time, signal);
     await this.#options.buffer.drain();
   }
 

@@ -78,6 +78,7 @@ function hiddenOf(
   };
 }
 
-function membersJson(document: object, names: ReadonlySet<string>): string {
+/** Some members of a document, as a JSON object. */
+export function membersJson(document: object, names: ReadonlySet<string>): string {
   return bsonJson(Object.fromEntries(Object.entries(document).filter(([name]) => names.has(name))));
 }

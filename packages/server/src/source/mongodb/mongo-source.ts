@@ -21,6 +21,7 @@ import { contradicts, isPosition } from "./position.ts";
 import { replay } from "./replay.ts";
 import { ReplayQueue } from "./replay-queue.ts";
 import { MONGO_DEFAULTS, type MongoSettings } from "./settings.ts";
+import { pinsReads } from "./snapshot-cursor.ts";
 import { takeSnapshot } from "./snapshot.ts";
 import { emptyStats, type MongoStats } from "./stats.ts";
 import { Streams } from "./streams.ts";
@@ -66,6 +67,7 @@ export class MongoSource implements ChangeSource {
   #timer: NodeJS.Timeout | undefined;
   #polling: Promise<void> | undefined;
   #closed = false;
+  #pinsReads: boolean | undefined;
 
   constructor(options: MongoSourceOptions) {
     this.name = options.name;
@@ -203,7 +205,10 @@ export class MongoSource implements ChangeSource {
     const settings = { ...SNAPSHOT_DEFAULTS, ...this.#options.snapshots };
     const log = this.#log;
     try {
+      // Asked once: it is the server's way, whatever the collection.
+      this.#pinsReads ??= await pinsReads(db, stream.collection.collection);
       return await takeSnapshot({
+        isPinned: this.#pinsReads,
         client,
         db,
         clock,

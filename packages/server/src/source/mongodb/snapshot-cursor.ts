@@ -3,7 +3,7 @@ import { Long, Timestamp } from "mongodb";
 import type { ClientSession, Db, Document, MongoClient } from "mongodb";
 import type { Logger } from "pino";
 import { codeOf, reasonOf } from "./errors.ts";
-import { clusterTimeOf, toTimestamp } from "./position.ts";
+import { toTimestamp } from "./position.ts";
 import type { ClusterTime } from "./position.ts";
 
 /** What is read. */
@@ -11,8 +11,8 @@ export interface SnapshotQuery {
   readonly collection: string;
   readonly filter: Document;
   readonly projection: Document;
-  /** Not before this time. */
-  readonly notBefore: ClusterTime;
+  /** As of when. */
+  readonly time: ClusterTime;
   readonly batchRows: number;
   readonly timeoutMs: number;
 }
@@ -20,12 +20,13 @@ export interface SnapshotQuery {
 /** Of MongoDB before 5, which reads at a cluster time in transactions only. */
 const INVALID_OPTIONS = 72;
 
+const TIME_TO_COME_SECONDS = 86_400;
+
 /** As streams are read, so that documents have the same JSON. */
 const READ_OPTIONS = { promoteValues: false, bsonRegExp: true, enableUtf8Validation: false } as const;
 
 /** Documents at one cluster time. The driver's own cursors do not tell which. */
 export class SnapshotCursor {
-  readonly time: ClusterTime;
   readonly #db: Db;
   readonly #session: ClientSession;
   readonly #query: SnapshotQuery;
@@ -38,13 +39,12 @@ export class SnapshotCursor {
     session: ClientSession,
     query: SnapshotQuery,
     log: Logger,
-    first: { readonly time: ClusterTime; readonly id: Long; readonly batch: readonly unknown[] },
+    first: { readonly id: Long; readonly batch: readonly unknown[] },
   ) {
     this.#db = db;
     this.#session = session;
     this.#query = query;
     this.#log = log;
-    this.time = first.time;
     this.#id = first.id;
     this.#batch = first.batch;
   }
@@ -54,10 +54,7 @@ export class SnapshotCursor {
     const session = client.startSession({ causalConsistency: false });
     try {
       const reply = await find(db, session, query);
-      const time: unknown = reply["cursor"]?.atClusterTime;
-      if (!(time instanceof Timestamp)) throw notSupported();
-      const { id, batch } = parse(reply, "firstBatch");
-      return new SnapshotCursor(db, session, query, log, { time: clusterTimeOf(time), id, batch });
+      return new SnapshotCursor(db, session, query, log, parse(reply, "firstBatch"));
     } catch (error) {
       await session.endSession();
       throw error;
@@ -94,15 +91,30 @@ export class SnapshotCursor {
   }
 }
 
+/**
+ * Whether the server reads at the time that it is asked for. MongoDB refuses a time that has not come; a server that
+ * takes no notice of the time answers.
+ */
+export async function pinsReads(db: Db, collection: string): Promise<boolean> {
+  const atClusterTime = new Timestamp({ t: Math.floor(Date.now() / 1000) + TIME_TO_COME_SECONDS, i: 1 });
+  try {
+    await db.command({ find: collection, limit: 1, readConcern: { level: "snapshot", atClusterTime } });
+    return false;
+  } catch (error) {
+    if (codeOf(error) === INVALID_OPTIONS) return true;
+    throw error;
+  }
+}
+
 async function find(db: Db, session: ClientSession, query: SnapshotQuery): Promise<Document> {
-  const { collection, filter, projection, notBefore, batchRows, timeoutMs } = query;
+  const { collection, filter, projection, time, batchRows, timeoutMs } = query;
   const command = {
     find: collection,
     filter,
     projection,
     batchSize: batchRows,
     maxTimeMS: timeoutMs,
-    readConcern: { level: "snapshot", atClusterTime: toTimestamp(notBefore) },
+    readConcern: { level: "snapshot", atClusterTime: toTimestamp(time) },
   };
   try {
     return await db.command(command, { ...READ_OPTIONS, session });

@@ -39,6 +39,8 @@ export class StreamReader {
   /** Asked for when the stream was opened. */
   #first: Promise<RawChange | null> | undefined;
   #readTo: ClusterTime;
+  /** Up to which the server had nothing more to send. */
+  #idleAt: ClusterTime | undefined;
   #closed = false;
 
   private constructor(stream: ChangeStream, first: Promise<RawChange | null>, request: StreamRequest) {
@@ -95,7 +97,8 @@ export class StreamReader {
       const change = await asked;
       if (change === null) {
         if (this.#stream.closed && !this.#closed) throw new Error("The change stream has ended.");
-        this.#advance(this.#readToByToken());
+        this.#idleAt = this.#readToByToken() ?? this.#idleAt;
+        this.#advance(this.#idleAt);
         return "idle";
       }
       const whole = this.#fragments.add(change);
@@ -110,6 +113,11 @@ export class StreamReader {
   /** Whether everything up to this time has been read, as far as the server tells. */
   hasReached(time: ClusterTime): boolean {
     return this.#readTo >= time || this.#readToByToken() === undefined;
+  }
+
+  /** Whether every event up to this time was read already. */
+  hasRead(time: ClusterTime): boolean {
+    return this.#readTo > time || (this.#idleAt !== undefined && this.#idleAt >= time);
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
-import type { DeliveryTarget, EndReason, Greeting } from "../../hub/delivery.ts";
+import type { DeliveryTarget, EndReason, Greeting, SnapshotTarget } from "../../hub/delivery.ts";
 import { SocketWriter, type SocketWriterEvents } from "../socket-writer.ts";
 import { readyFrame, resetFrame } from "./sse-frames.ts";
 
@@ -21,6 +21,10 @@ const KEEP_ALIVE_PROBE_MS = 30_000;
  * chunks: frames of the hub go to the socket as they are, for all the same.
  */
 export class SseConnection implements DeliveryTarget {
+  readonly snapshots: SnapshotTarget = {
+    write: (documents) => this.#writer.write(documents),
+    reset: (reason) => this.#writer.write(Buffer.from(resetFrame(reason))),
+  };
   readonly #socket: Socket;
   readonly #writer: SocketWriter;
 
@@ -54,6 +58,8 @@ export class SseConnection implements DeliveryTarget {
 
   end(reason: EndReason): void {
     if (reason.kind === "slow_consumer") this.#socket.destroy();
+    // The client comes back, and is answered then.
+    else if (reason.kind === "failed") this.close();
     else this.close(resetFrame(reason.detail));
   }
 

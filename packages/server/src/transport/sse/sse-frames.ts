@@ -10,6 +10,14 @@ export const SSE_FRAMES: FrameFormat = {
   event: (event, cursor) => Buffer.from(`id: ${cursor}\ndata: ${dataOf(event)}\n\n`),
   // Without data no event is dispatched, but EventSource remembers the id.
   heartbeat: (cursor) => Buffer.from(`id: ${cursor}\n\n`),
+  snapshots: {
+    documents: (documents) => {
+      const ids = documents.map(({ documentId }) => JSON.stringify(documentId)).join();
+      const texts = documents.map(({ document }) => document).join();
+      return Buffer.from(`event: snapshot\ndata: {"documents":[${texts}],"documentIds":[${ids}]}\n\n`);
+    },
+    event: (event) => Buffer.from(`data: ${dataOf(event)}\n\n`),
+  },
 };
 
 /** The stream is live at `cursor`. */

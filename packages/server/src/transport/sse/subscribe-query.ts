@@ -22,7 +22,7 @@ export const subscribeQuerySchema = z.object({
   snapshot: z
     .enum(["true", "false"], { error: 'must be "true" or "false", once' })
     .optional()
-    .describe("Not available yet"),
+    .describe("`true`: the documents come first, as `snapshot` events, and `ready` after them"),
 });
 
 /** What is subscribed to. */
@@ -35,10 +35,10 @@ export function subjectOf(
   filterLimits: FilterLimits,
 ): SubscribeSubject {
   const { collection, topic } = query;
-  if (query.snapshot === "true") {
+  if (query.snapshot === "true" && topic !== undefined) {
     throw new RealtimeError(
       "snapshot_not_supported",
-      '"snapshot" is not available in this version. Fetch the documents after "ready".',
+      'A topic has no documents: leave "snapshot" out, or subscribe to a collection.',
     );
   }
   if (collection !== undefined && topic !== undefined) {

@@ -8,7 +8,6 @@ import { tokenExpired } from "../../auth/realtime-token.ts";
 import { onTokenExpiry } from "../../auth/token-expiry.ts";
 import type { FilterLimits } from "../../filter/filter-limits.ts";
 import { topicFilter } from "../../hub/topic-filter.ts";
-import type { Channel } from "../../hub/channel.ts";
 import type { EventFilter } from "../../hub/delivery.ts";
 import type { Hub } from "../../hub/hub.ts";
 import type { Subscription } from "../../hub/subscription.ts";
@@ -17,7 +16,7 @@ import { TOPICS, type ChangeSource } from "../../source/change-source.ts";
 import type { SourceDirectory } from "../../source/source-directory.ts";
 import type { ConnectionInfo, ConnectionRegistry, DisconnectReason } from "../connection-registry.ts";
 import { documentScope, type DocumentScope } from "../document-scope.ts";
-import { openCollection } from "../open-collection.ts";
+import { openCollection, type OpenCollection } from "../open-collection.ts";
 import { SseConnection } from "./sse-connection.ts";
 import { retryFrame, SSE_FRAMES } from "./sse-frames.ts";
 import { subjectOf, subscribeQuerySchema, type SubscribeSubject } from "./subscribe-query.ts";
@@ -55,7 +54,7 @@ export function subscribeRoute(app: FastifyInstance, dependencies: SubscribeRout
     schema: {
       summary: "Subscribe to a collection or a topic",
       description:
-        "Server-Sent Events: `ready` first, then each change as a plain message `{type, documentId, document}` (on a topic `{topic, data}`) whose id is its cursor; `reset` when changes may have been missed.",
+        "Server-Sent Events: `ready` first (after the documents, where asked for), then each change as a plain message `{type, documentId, document}` (on a topic `{topic, data}`) whose id is its cursor; `reset` when changes may have been missed.",
       tags: ["events"],
       security: [{ apikey: [] }, { bearer: [] }],
       querystring: subscribeQuerySchema,
@@ -79,9 +78,17 @@ export function subscribeRoute(app: FastifyInstance, dependencies: SubscribeRout
       refuseBody(request);
       const subject = subjectOf(request.query, dependencies.filterLimits);
       const cursor = request.headers["last-event-id"] || request.query.cursor;
-      await new SseSession(dependencies, request, reply).open(grant, subject, cursor);
+      const snapshot = request.query.snapshot === "true";
+      await new SseSession(dependencies, request, reply).open(grant, { subject, cursor, snapshot });
     },
   });
+}
+
+/** What a client asks for. */
+interface Wish {
+  readonly subject: SubscribeSubject;
+  readonly cursor: string | undefined;
+  readonly snapshot: boolean;
 }
 
 /** One connection, from the request to its end. */
@@ -102,8 +109,9 @@ class SseSession {
     this.#reply = reply;
   }
 
-  async open(grant: Grant, subject: SubscribeSubject, cursor: string | undefined): Promise<void> {
+  async open(grant: Grant, wish: Wish): Promise<void> {
     const { connections, hub } = this.#dependencies;
+    const { subject } = wish;
     if ("collection" in subject) requireCollection(grant, subject.collection);
     else requireTopic(grant, subject.topic);
     // Registered before the first wait: a revocation meanwhile is not missed.
@@ -118,9 +126,9 @@ class SseSession {
     );
     this.#cancelExpiry = onTokenExpiry(grant, () => this.#end("expired"));
     const scope = "topic" in subject ? undefined : documentScope(grant, subject.collection, subject.where);
-    let channel: Channel;
+    let open: OpenCollection;
     try {
-      channel = await this.#openChannel(grant, subject, scope, cursor);
+      open = await this.#openChannel(grant, wish, scope);
     } catch (error) {
       this.#leave();
       throw error;
@@ -128,27 +136,43 @@ class SseSession {
     // The turn of a pipelined request may never come, and its stream must not enter another answer.
     if (this.#reply.raw.socket === null) this.#request.raw.socket.destroy();
     if (this.#endedEarly !== undefined || this.#request.raw.socket.destroyed) {
-      hub.release(channel);
+      open.opened?.reading.close();
+      hub.release(open.channel);
       this.#leave();
       throw endedError(this.#endedEarly);
     }
     const filter = "topic" in subject ? topicFilter(subject.topic) : scope?.filter;
-    this.#start(channel, filter, cursor);
+    this.#start(open, filter, wish);
   }
 
-  #openChannel(
+  /** Before the answer begins, so that it can say why there is none. A client that leaves meanwhile gives its snapshot up. */
+  async #openChannel(
     { tenant }: Grant,
-    subject: SubscribeSubject,
+    { subject, cursor, snapshot }: Wish,
     scope: DocumentScope | undefined,
-    cursor: string | undefined,
-  ): Promise<Channel> {
+  ): Promise<OpenCollection> {
     const { bus, hub } = this.#dependencies;
-    if ("topic" in subject) return hub.open(bus, { tenant, collection: TOPICS });
-    const channel = { tenant, collection: subject.collection };
-    return openCollection(this.#dependencies, { channel, scope, cursor });
+    if ("topic" in subject) {
+      return { channel: await hub.open(bus, { tenant, collection: TOPICS }), opened: undefined };
+    }
+    const left = new AbortController();
+    const abandon = (): void => left.abort(endedError(this.#endedEarly));
+    const { socket } = this.#request.raw;
+    socket.once("close", abandon);
+    if (socket.destroyed) abandon();
+    try {
+      const channel = { tenant, collection: subject.collection };
+      return await openCollection(this.#dependencies, { channel, scope, cursor, snapshot }, left.signal);
+    } finally {
+      socket.off("close", abandon);
+    }
   }
 
-  #start(channel: Channel, filter: EventFilter | undefined, cursor: string | undefined): void {
+  #start(
+    { channel, opened }: OpenCollection,
+    filter: EventFilter | undefined,
+    { cursor, snapshot }: Wish,
+  ): void {
     const { hub } = this.#dependencies;
     this.#reply.hijack();
     const connection = new SseConnection(this.#request.raw, this.#reply.getHeaders(), {
@@ -165,7 +189,14 @@ class SseSession {
     });
     this.#connection = connection;
     this.#dependencies.onOpened();
-    this.#subscription = hub.subscribe(channel, { target: connection, format: SSE_FRAMES, filter, cursor });
+    this.#subscription = hub.subscribe(channel, {
+      target: connection,
+      format: SSE_FRAMES,
+      filter,
+      cursor,
+      snapshot,
+      opened,
+    });
   }
 
   #leave(): void {

@@ -9,6 +9,7 @@ import {
   rawMessageSchema,
   readyMessageSchema,
   resetMessageSchema,
+  snapshotMessageSchema,
 } from "./server-messages.ts";
 
 const RAW_MESSAGES = { change: rawMessageSchema };
@@ -19,6 +20,7 @@ const V1_CLIENT_MESSAGES = {
 };
 const V1_SERVER_MESSAGES = {
   ready: readyMessageSchema,
+  snapshot: snapshotMessageSchema,
   event: eventMessageSchema,
   reset: resetMessageSchema,
   error: errorMessageSchema,

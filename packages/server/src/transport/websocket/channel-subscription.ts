@@ -1,4 +1,3 @@
-import type { Channel } from "../../hub/channel.ts";
 import type { DeliveryTarget, FrameFormat } from "../../hub/delivery.ts";
 import type { Hub } from "../../hub/hub.ts";
 import type { Subscription } from "../../hub/subscription.ts";
@@ -6,7 +5,7 @@ import { topicFilter } from "../../hub/topic-filter.ts";
 import { TOPICS, type ChangeSource } from "../../source/change-source.ts";
 import type { SourceDirectory } from "../../source/source-directory.ts";
 import type { DocumentScope } from "../document-scope.ts";
-import { openCollection } from "../open-collection.ts";
+import { openCollection, type OpenCollection } from "../open-collection.ts";
 import type { Subject } from "./subject.ts";
 
 /** Where channels come from. */
@@ -24,6 +23,8 @@ export interface ChannelRequest {
   /** Which documents of the collection; undefined: all. */
   readonly scope?: DocumentScope | undefined;
   readonly cursor?: string | undefined;
+  /** Whether the documents are wanted first. */
+  readonly snapshot?: boolean | undefined;
   /** Why what the client holds is void, whatever its cursor. */
   readonly resetReason?: string | undefined;
 }
@@ -31,7 +32,7 @@ export interface ChannelRequest {
 /** Where a subscription is in its life; a hold on its channel is given back exactly once. */
 type State =
   | { readonly kind: "opening" }
-  | { readonly kind: "held"; readonly channel: Channel }
+  | { readonly kind: "held"; readonly open: OpenCollection }
   /** The hold is the hub's subscription now, which is being greeted. */
   | { readonly kind: "starting" }
   | { readonly kind: "live"; readonly subscription: Subscription }
@@ -46,6 +47,7 @@ export class ChannelSubscription {
   readonly #channels: Channels;
   #request: ChannelRequest;
   #state: State = { kind: "opening" };
+  readonly #ended = new AbortController();
 
   constructor(channels: Channels, request: ChannelRequest) {
     const { cursor } = request;
@@ -78,21 +80,22 @@ export class ChannelSubscription {
    * @throws {RealtimeError} `collection_not_found`, `source_unavailable` and what else the source says.
    */
   async open(): Promise<void> {
-    const channel = await this.#openChannel();
-    if (this.isOver) this.#channels.hub.release(channel);
-    else this.#state = { kind: "held", channel };
+    const open = await this.#open();
+    if (this.isOver) this.#giveBack(open);
+    else this.#state = { kind: "held", open };
   }
 
   /** Begins to deliver; after {@link open}. */
   start(target: DeliveryTarget, format: FrameFormat): void {
     if (this.#state.kind !== "held") return;
-    const { channel } = this.#state;
+    const { channel, opened } = this.#state.open;
     const { hub } = this.#channels;
-    const { subject, scope, cursor, resetReason } = this.#request;
+    const { subject, scope, cursor, snapshot, resetReason } = this.#request;
     const filter = subject.kind === "topic" ? topicFilter(subject.pattern) : scope?.filter;
     this.#forgetCursor();
     this.#state = { kind: "starting" };
-    const subscription = hub.subscribe(channel, { target, format, filter, cursor, resetReason });
+    const request = { target, format, filter, cursor, snapshot, opened, resetReason };
+    const subscription = hub.subscribe(channel, request);
     // The greeting may have ended the connection.
     if (this.isOver) hub.unsubscribe(subscription);
     else this.#state = { kind: "live", subscription };
@@ -114,7 +117,8 @@ export class ChannelSubscription {
     const { hub } = this.#channels;
     this.#state = { kind: "over" };
     this.#forgetCursor();
-    if (state.kind === "held") hub.release(state.channel);
+    this.#ended.abort(new Error("The subscription is over."));
+    if (state.kind === "held") this.#giveBack(state.open);
     else if (state.kind === "live") hub.unsubscribe(state.subscription);
   }
 
@@ -123,11 +127,19 @@ export class ChannelSubscription {
     if (this.#request.cursor !== undefined) this.#request = { ...this.#request, cursor: undefined };
   }
 
-  async #openChannel(): Promise<Channel> {
+  #giveBack({ channel, opened }: OpenCollection): void {
+    opened?.reading.close();
+    this.#channels.hub.release(channel);
+  }
+
+  async #open(): Promise<OpenCollection> {
     const { hub, bus } = this.#channels;
-    const { tenant, subject, scope, cursor } = this.#request;
-    if (subject.kind === "topic") return hub.open(bus, { tenant, collection: TOPICS }, cursor);
+    const { tenant, subject, scope, snapshot = false, resetReason } = this.#request;
+    const cursor = resetReason === undefined ? this.#request.cursor : undefined;
+    if (subject.kind === "topic") {
+      return { channel: await hub.open(bus, { tenant, collection: TOPICS }, cursor), opened: undefined };
+    }
     const channel = { tenant, collection: subject.collection };
-    return openCollection(this.#channels, { channel, scope, cursor });
+    return openCollection(this.#channels, { channel, scope, cursor, snapshot }, this.#ended.signal);
   }
 }

@@ -1,4 +1,5 @@
-import type { DeliveryTarget, EndReason, Greeting } from "../../hub/delivery.ts";
+import type { RealtimeError } from "@paperdb/protocol";
+import type { DeliveryTarget, EndReason, Greeting, SnapshotTarget } from "../../hub/delivery.ts";
 import type { WebSocketConnection } from "./connection.ts";
 
 /** What differs between the kinds of connection. */
@@ -7,14 +8,18 @@ export interface TargetEvents {
   greet(greeting: Greeting): boolean;
   /** The collection exists no more. */
   dropped(): void;
+  /** The documents cannot be had. Left out: they are never asked for. */
+  failed?(error: RealtimeError): void;
 }
 
 /** Where the hub delivers one subscription: all of a connection share its socket. */
 export class ConnectionTarget implements DeliveryTarget {
+  readonly snapshots?: SnapshotTarget;
   readonly #connection: WebSocketConnection;
   readonly #events: TargetEvents;
 
-  constructor(connection: WebSocketConnection, events: TargetEvents) {
+  constructor(connection: WebSocketConnection, events: TargetEvents, snapshots?: SnapshotTarget) {
+    if (snapshots !== undefined) this.snapshots = snapshots;
     this.#connection = connection;
     this.#events = events;
   }
@@ -33,6 +38,7 @@ export class ConnectionTarget implements DeliveryTarget {
 
   end(reason: EndReason): void {
     if (reason.kind === "dropped") this.#events.dropped();
+    else if (reason.kind === "failed") this.#events.failed?.(reason.error);
     else this.#connection.close("slow_consumer", "The events were not read fast enough.");
   }
 }

@@ -24,7 +24,22 @@ export const V1_EVENTS: FrameFormat = {
   event: (event, cursor, channel) =>
     textFrame(`{"type":"event","channel":"${channel}","cursor":"${cursor}","event":${eventJson(event)}}`),
   heartbeat: (cursor, channel) => serverFrame({ type: "heartbeat", cursors: { [channel]: cursor } }),
+  snapshots: {
+    documents: (documents) => {
+      const texts = documents.map(({ document }) => document).join();
+      const ids = documents.map(({ documentId }) => JSON.stringify(documentId)).join();
+      return Buffer.from(`"documents":[${texts}],"documentIds":[${ids}]}`);
+    },
+    event: (event, channel) =>
+      textFrame(`{"type":"event","channel":"${channel}","event":${eventJson(event)}}`),
+  },
 };
+
+/** @param documents - as `V1_EVENTS.snapshots` made them, the same for all that get them. */
+export function snapshotFrame(id: string, channel: string, documents: Buffer): Buffer {
+  const head = JSON.stringify({ type: "snapshot", id, channel });
+  return textFrame(`${head.slice(0, -1)},`, documents);
+}
 
 function eventJson({ body, channel }: SourceEvent): string {
   if ("topic" in body) return `{"topic":"${body.topic}","data":${body.data}}`;

@@ -7,6 +7,7 @@ import {
   type RawMessage,
   type ReadyMessage,
   type ResetMessage,
+  type SnapshotMessage,
 } from "@paperdb/protocol";
 import { z } from "zod";
 
@@ -36,12 +37,25 @@ export const readyMessageSchema: z.ZodType<ReadyMessage> = z
   })
   .describe("The subscription is live: every change that commits from now on arrives.");
 
+/** {@link SnapshotMessage} */
+export const snapshotMessageSchema: z.ZodType<SnapshotMessage> = z
+  .strictObject({
+    type: z.literal("snapshot"),
+    id: subscriptionId,
+    channel,
+    documents: z.array(z.unknown()),
+    documentIds: z.array(z.string()).describe("Of each document, in the same order"),
+  })
+  .describe(
+    "Some of the documents, before `ready`; the message comes at least once where they are asked for.",
+  );
+
 /** {@link EventMessage} */
 export const eventMessageSchema: z.ZodType<EventMessage> = z
   .strictObject({
     type: z.literal("event"),
     channel,
-    cursor,
+    cursor: cursor.exactOptional().describe("Absent before `ready`, within a snapshot"),
     event: z.union([
       z
         .strictObject({

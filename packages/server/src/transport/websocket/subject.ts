@@ -13,10 +13,10 @@ export type Subject =
 /** @throws {RealtimeError} naming the field that is wrong. */
 export function subjectOf(message: SubscribeMessage, filterLimits: FilterLimits): Subject {
   const { collection, topic, where } = message;
-  if (message.snapshot === true) {
+  if (message.snapshot === true && topic !== undefined) {
     throw new RealtimeError(
       "snapshot_not_supported",
-      '"snapshot" is not available in this version. Fetch the documents after "ready".',
+      'A topic has no documents: leave "snapshot" out, or subscribe to a collection.',
     );
   }
   if (collection !== undefined && topic !== undefined) {

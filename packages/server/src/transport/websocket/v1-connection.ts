@@ -5,11 +5,11 @@ import type { DeliveryTarget } from "../../hub/delivery.ts";
 import type { ConnectionInfo } from "../connection-registry.ts";
 import { ChannelSubscription, type Channels } from "./channel-subscription.ts";
 import { readClientMessage, type ReceivedMessage } from "./client-messages.ts";
-import { ConnectionTarget } from "./connection-target.ts";
+import { ConnectionTarget, type TargetEvents } from "./connection-target.ts";
 import { WebSocketConnection, type ConnectionOptions } from "./connection.ts";
-import { V1_EVENTS } from "./event-frames.ts";
+import { snapshotFrame, V1_EVENTS } from "./event-frames.ts";
 import { Inbox } from "./inbox.ts";
-import { EMPTY_HEARTBEAT, errorFrame, greetingFrames } from "./server-frames.ts";
+import { EMPTY_HEARTBEAT, errorFrame, greetingFrames, serverFrame } from "./server-frames.ts";
 import { requireSubject, scopeOf, subjectOf } from "./subject.ts";
 import { SubscriptionTable } from "./subscription-table.ts";
 import { Throttle } from "./throttle.ts";
@@ -125,7 +125,7 @@ export class V1Connection extends WebSocketConnection {
   }
 
   #subscribe(message: SubscribeMessage): Promise<void> | undefined {
-    const { id, cursor } = message;
+    const { id, cursor, snapshot } = message;
     const { channels, limits, filterLimits } = this.#dependencies;
     let subscription: ChannelSubscription;
     try {
@@ -136,7 +136,13 @@ export class V1Connection extends WebSocketConnection {
       this.#subscriptions.requireRoom(subject);
       const { tenant } = this.grant;
       const scope = scopeOf(this.grant, subject);
-      subscription = new ChannelSubscription(channels, { tenant, subject, scope, cursor });
+      subscription = new ChannelSubscription(channels, {
+        tenant,
+        subject,
+        scope,
+        cursor,
+        snapshot,
+      });
     } catch (error) {
       this.answer(errorFrame(this.#explain(error), id));
       return undefined;
@@ -161,13 +167,20 @@ export class V1Connection extends WebSocketConnection {
   }
 
   #target(id: string, subscription: ChannelSubscription): DeliveryTarget {
-    return new ConnectionTarget(this, {
+    const events: TargetEvents = {
       greet: (greeting) => this.answer(greetingFrames(id, greeting)),
       dropped: () => {
         if (subscription.isOver) return;
         const sentence = "The collection was dropped: subscribe again once it is there.";
         this.#endWith(id, new RealtimeError("collection_not_found", sentence));
       },
+      failed: (error) => {
+        if (!subscription.isOver) this.#endWith(id, error);
+      },
+    };
+    return new ConnectionTarget(this, events, {
+      write: (documents, channel) => this.write(snapshotFrame(id, channel, documents)),
+      reset: (reason) => this.answer(serverFrame({ type: "reset", id, reason })),
     });
   }
 

@@ -17,9 +17,12 @@ const EIGHT_BYTE_LENGTH = 127;
 /** A close frame's payload begins with the code. */
 const CODE_BYTES = 2;
 
-/** A text message, unfragmented. */
-export function textFrame(text: string): Buffer {
-  const byteLength = Buffer.byteLength(text);
+const NOTHING = Buffer.alloc(0);
+
+/** A text message, unfragmented. @param rest - its end, which was encoded already. */
+export function textFrame(text: string, rest: Buffer = NOTHING): Buffer {
+  const textBytes = Buffer.byteLength(text);
+  const byteLength = textBytes + rest.length;
   const headerBytes = byteLength <= MAX_SHORT_BYTES ? 2 : byteLength <= MAX_UINT16 ? 4 : 10;
   const frame = Buffer.allocUnsafe(headerBytes + byteLength);
   frame[0] = TEXT;
@@ -33,6 +36,7 @@ export function textFrame(text: string): Buffer {
     frame.writeBigUInt64BE(BigInt(byteLength), 2);
   }
   frame.write(text, headerBytes);
+  rest.copy(frame, headerBytes + textBytes);
   return frame;
 }
 

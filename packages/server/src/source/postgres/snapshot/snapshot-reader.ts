@@ -6,6 +6,7 @@ import { quoteQualifiedName } from "../../../postgres/identifier.ts";
 import type { SnapshotDocument, SnapshotNarrowing } from "../../change-source.ts";
 import { documentJson } from "../../document-json.ts";
 import type { SnapshotSettings } from "../../snapshot-settings.ts";
+import { allButHidden } from "../documents.ts";
 import { justChanged } from "../just-changed.ts";
 import type { CapturedTable } from "../table.ts";
 import { CopiedRows } from "./copied-rows.ts";
@@ -85,7 +86,7 @@ export class SnapshotReader {
       const { maxDocumentBytes, encoding, settings } = this.#options;
       const wanted = { tenant, narrowing, maxDocumentBytes, encoding: encoding() };
       const rows = new CopiedRows(copySql(table, facts, wanted), settings, (id, row) =>
-        this.#document(table, id, row),
+        this.#document(table, id, row, narrowing?.granted !== undefined),
       );
       client.query(rows);
       void reading.endAfter(rows.finished);
@@ -132,7 +133,12 @@ export class SnapshotReader {
     return facts;
   }
 
-  #document(table: CapturedTable, id: string, row: string | undefined): SnapshotDocument {
+  #document(
+    table: CapturedTable,
+    id: string,
+    row: string | undefined,
+    withHidden: boolean,
+  ): SnapshotDocument {
     if (row === undefined) {
       throw new RealtimeError(
         "collection_not_usable",
@@ -142,6 +148,7 @@ export class SnapshotReader {
     return {
       documentId: table.primaryKey.length > 1 ? documentJson(id) : id,
       document: documentJson(row, table.hidden),
+      ...(withHidden && table.hidden.size > 0 ? { hidden: documentJson(row, allButHidden(table)) } : {}),
     };
   }
 }

@@ -1,4 +1,6 @@
 import { escapeIdentifier, escapeLiteral } from "pg";
+import type { Filter } from "../../../filter/filter.ts";
+import type { SqlTable } from "../../../filter/sql-column.ts";
 import { toSqlText } from "../../../filter/to-sql.ts";
 import { quoteQualifiedName } from "../../../postgres/identifier.ts";
 import type { SnapshotNarrowing } from "../../change-source.ts";
@@ -76,7 +78,7 @@ export function selectSql(table: CapturedTable, facts: TableFacts, wanted: RowsW
   const row = escapeIdentifier(ROW);
   const conditions = [
     indexed(tenant, facts.types[table.tenantColumn] ?? "", wanted.tenant),
-    narrowed(table, facts, wanted),
+    ...narrowed(table, facts, wanted),
     `${tenant}::text COLLATE "C" = ${escapeLiteral(wanted.tenant)}`,
   ];
   return `
@@ -101,16 +103,26 @@ function reference(column: string): string {
   return `${escapeIdentifier(ROW)}.${escapeIdentifier(column)}`;
 }
 
-/** A condition that holds for every row that is wanted. */
+/** Conditions that hold for every row that is wanted and granted. */
 function narrowed(
   { hidden }: CapturedTable,
   { types }: TableFacts,
   { narrowing, encoding }: RowsWanted,
-): string | undefined {
-  if (narrowing === undefined) return undefined;
-  const visible = Object.entries(types).filter(([name]) => !hidden.has(name));
-  const columns = new Map(visible.map(([name, type]) => [name, { reference: reference(name), type }]));
-  return toSqlText(narrowing, { columns, encoding }, escapeLiteral);
+): readonly string[] {
+  const all = Object.entries(types).map(
+    ([name, type]) => [name, { reference: reference(name), type }] as const,
+  );
+  // To a client what is hidden is missing, whatever its value.
+  const visible = all.filter(([name]) => !hidden.has(name));
+  const conditions = [
+    sqlOf(narrowing?.wanted, { columns: new Map(visible), encoding }),
+    sqlOf(narrowing?.granted, { columns: new Map(all), encoding }),
+  ];
+  return conditions.filter((condition) => condition !== undefined);
+}
+
+function sqlOf(filter: Filter | undefined, table: SqlTable): string | undefined {
+  return filter === undefined ? undefined : toSqlText(filter, table, escapeLiteral);
 }
 
 /** A condition that holds for every row of the tenant, and that an index on its column serves. */

@@ -1,0 +1,243 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { RealtimeError } from "@paperdb/protocol";
+import type { SnapshotSeam } from "../source/change-source.ts";
+import type { SnapshotReading } from "../snapshot/snapshot-reading.ts";
+import { SnapshotOverrunError, SnapshotTimeoutError } from "../snapshot/snapshot-reading.ts";
+import { backoffMs } from "../timing/backoff.ts";
+import type { SnapshotFrames, SnapshotTarget } from "./delivery.ts";
+import { Round } from "./round.ts";
+import { placeAfter } from "./seam-place.ts";
+import type { Subscription } from "./subscription.ts";
+
+/** A snapshot that is about to be sent. */
+export interface OpenSnapshot {
+  readonly reading: SnapshotReading;
+  /** The history's, before it was taken: after a reset it is void. */
+  readonly generation: number;
+}
+
+/** What a {@link SnapshotFeed} works with. */
+export interface SnapshotFeedOptions {
+  readonly subscription: Subscription;
+  readonly frames: SnapshotFrames;
+  /** Of the subscription's target. */
+  readonly output: SnapshotTarget;
+  readonly maxSliceBytes: number;
+  /** @param alone - the one before held up others. */
+  readonly open: (alone: boolean, signal: AbortSignal) => Promise<OpenSnapshot>;
+  readonly observer: SnapshotFeedObserver;
+}
+
+/** What a {@link SnapshotFeed} tells about its work. */
+interface SnapshotFeedObserver {
+  /** `count` events were written. */
+  delivered(count: number): void;
+  /** The peer does not keep up any more. */
+  blocked(): void;
+  /** What was sent is void, and it begins again. */
+  reset(reason: string): void;
+  /** The subscription has its place, and was greeted. */
+  live(keepsUp: boolean): void;
+  /** The peer takes too long. */
+  slow(): void;
+  failed(error: RealtimeError): void;
+}
+
+/** Why a snapshot has to be taken again. */
+class VoidSnapshotError extends Error {
+  override readonly name = "VoidSnapshotError";
+}
+
+/** With the pauses between them, a source may be away for a quarter of a minute. */
+const MAX_ATTEMPTS = 20;
+const PAUSE_LIMITS = { minMs: 20, maxMs: 1_000 };
+
+/**
+ * Brings one subscription to its place: sends the documents of a snapshot as its peer takes them, then the changes that
+ * the snapshot did not see, and greets. What is lost meanwhile makes it begin again.
+ */
+export class SnapshotFeed {
+  readonly #options: SnapshotFeedOptions;
+  readonly #closing = new AbortController();
+  #wake: () => void = () => undefined;
+  /** Whether the client holds something that a further attempt would make void. */
+  #hasSent = false;
+
+  constructor(options: SnapshotFeedOptions) {
+    this.#options = options;
+  }
+
+  /** @param opened - what the first attempt sends. */
+  async run(opened?: OpenSnapshot): Promise<void> {
+    const { observer, subscription } = this.#options;
+    const { signal } = this.#closing;
+    let next = opened;
+    let alone = false;
+    for (let attempt = 1; !signal.aborted; attempt += 1) {
+      try {
+        const snapshot = next ?? (await this.#options.open(alone, signal));
+        next = undefined;
+        await this.#send(snapshot);
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error instanceof SnapshotTimeoutError && subscription.blockedSinceMs !== undefined)
+          return observer.slow();
+        const isPassing = error instanceof RealtimeError && error.retryable;
+        const isAgain =
+          isPassing || error instanceof VoidSnapshotError || error instanceof SnapshotOverrunError;
+        if (!isAgain || attempt >= MAX_ATTEMPTS) return observer.failed(failureOf(error));
+        alone ||= error instanceof SnapshotOverrunError;
+        const reason = error instanceof VoidSnapshotError ? error.message : "snapshot_interrupted";
+        // Only the end of the subscription ends the waiting for its peer.
+        await this.#reset(reason).catch(() => undefined);
+      }
+      await sleep(backoffMs(attempt, PAUSE_LIMITS), undefined, { signal }).catch(() => undefined);
+    }
+    next?.reading.close();
+  }
+
+  /** The peer keeps up again. */
+  wake(): void {
+    this.#wake();
+  }
+
+  /** The subscription is over. */
+  close(): void {
+    this.#closing.abort(new Error("The subscription is over."));
+    this.#wake();
+  }
+
+  async #send({ reading, generation }: OpenSnapshot): Promise<void> {
+    const close = (): void => reading.close();
+    this.#closing.signal.addEventListener("abort", close, { once: true });
+    reading.signal.addEventListener("abort", this.#wakeNow, { once: true });
+    try {
+      await this.#sendDocuments(reading, generation);
+      await this.#sendUnseen(reading, await reading.seam(), generation);
+    } finally {
+      this.#closing.signal.removeEventListener("abort", close);
+      reading.close();
+    }
+  }
+
+  readonly #wakeNow = (): void => {
+    this.#wake();
+  };
+
+  async #sendDocuments(reading: SnapshotReading, generation: number): Promise<void> {
+    const { frames, output } = this.#options;
+    const { view } = this.#options.subscription;
+    let isFirst = true;
+    for (;;) {
+      const batch = await reading.next();
+      this.#requireCurrent(generation);
+      if (batch === undefined) break;
+      const { frame, count } = view.snapshotFrame(batch, frames);
+      if (count === 0) continue;
+      isFirst = false;
+      await this.#write(() => output.write(frame, view.name), reading);
+    }
+    if (isFirst) await this.#write(() => output.write(frames.documents([]), view.name), reading);
+  }
+
+  async #sendUnseen(reading: SnapshotReading, seam: SnapshotSeam, generation: number): Promise<void> {
+    const { subscription, observer } = this.#options;
+    const { target, view, channel } = subscription;
+    this.#requireCurrent(generation);
+    let place = placeAfter(channel.history, reading.since);
+    for (;;) {
+      await this.#drained(reading.signal);
+      this.#requireCurrent(generation);
+      if (place === undefined || place < channel.history.firstIndex) {
+        throw new VoidSnapshotError("history_too_short");
+      }
+      const { written, count, nextIndex, isAll } = this.#unseenFrom(place, seam);
+      place = nextIndex;
+      if (written !== undefined) {
+        await this.#write(() => target.write(written), reading);
+        observer.delivered(count);
+      }
+      // Nothing may come in between once all is written, so the place is looked at again if something was.
+      if (isAll && written === undefined) break;
+    }
+    subscription.generation = generation;
+    subscription.moveTo(place);
+    const greeting = {
+      channel: view.name,
+      cursor: view.cursorAt(place),
+      resumed: false,
+      resetReason: undefined,
+    };
+    observer.live(target.greet(greeting));
+  }
+
+  /** The next of the events before the seam that the snapshot did not see, as one write. */
+  #unseenFrom(
+    from: number,
+    seam: SnapshotSeam,
+  ): { written: Buffer | undefined; count: number; nextIndex: number; isAll: boolean } {
+    const { subscription, frames, maxSliceBytes } = this.#options;
+    const { view, channel } = subscription;
+    const { history } = channel;
+    const round = new Round();
+    const events: Buffer[] = [];
+    let bytes = 0;
+    let index = from;
+    let isAll = false;
+    while (bytes < maxSliceBytes) {
+      const event = index < history.headIndex ? history.entryAt(index).event : undefined;
+      isAll = event === undefined || event.position > seam.position;
+      if (event === undefined || isAll) break;
+      const frame = seam.saw(event) ? undefined : view.snapshotEvent(index, round, frames);
+      if (frame !== undefined) {
+        events.push(frame);
+        bytes += frame.length;
+      }
+      index += 1;
+    }
+    const written = events.length === 0 ? undefined : Buffer.concat(events, bytes);
+    return { written, count: events.length, nextIndex: index, isAll };
+  }
+
+  /** Writes, and waits until the peer has taken it, so that no more is read than it takes. */
+  async #write(write: () => boolean, reading: SnapshotReading): Promise<void> {
+    await this.#drained(reading.signal);
+    this.#hasSent = true;
+    if (!write()) await this.#drained(reading.signal);
+  }
+
+  /** Resolves once the peer keeps up: at once, or as soon as it does. */
+  async #drained(signal: AbortSignal): Promise<void> {
+    const { subscription, observer } = this.#options;
+    while (!subscription.target.keepsUp) {
+      this.#closing.signal.throwIfAborted();
+      signal.throwIfAborted();
+      if (subscription.blockedSinceMs === undefined) observer.blocked();
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    this.#closing.signal.throwIfAborted();
+  }
+
+  #requireCurrent(generation: number): void {
+    this.#closing.signal.throwIfAborted();
+    const { history } = this.#options.subscription.channel;
+    if (history.generation !== generation) throw new VoidSnapshotError(history.resetReason);
+  }
+
+  async #reset(reason: string): Promise<void> {
+    if (!this.#hasSent) return;
+    await this.#drained(this.#closing.signal);
+    this.#hasSent = false;
+    this.#options.observer.reset(reason);
+    this.#options.output.reset(reason);
+  }
+}
+
+function failureOf(error: unknown): RealtimeError {
+  if (error instanceof RealtimeError) return error;
+  const detail = "A snapshot could not be completed: try again.";
+  return new RealtimeError("source_unavailable", detail, { cause: error, retryAfterSeconds: 1 });
+}

@@ -1,0 +1,207 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { describe, expect, it } from "vitest";
+import type { ChangeSource, Snapshot, SnapshotDocument } from "../source/change-source.ts";
+import { SnapshotReads } from "./snapshot-reads.ts";
+import type { SnapshotReadsSettings } from "./snapshot-reads-settings.ts";
+import { SnapshotOverrunError, SnapshotTimeoutError } from "./snapshot-reading.ts";
+import type { SnapshotReading } from "./snapshot-reading.ts";
+
+const BATCH_BYTES = 100;
+
+/** A source whose snapshots are batches of one document, given as they are taken. */
+function setUp(batches: number, settings: Partial<SnapshotReadsSettings> = {}) {
+  const taken: { tenant: string; signal: AbortSignal; given: number }[] = [];
+  const held: (() => void)[] = [];
+  let isHeld = false;
+  let failure: Error | undefined;
+  const source: ChangeSource = {
+    name: "test",
+    epoch: "e",
+    state: () => ({ live: true }),
+    collections: () => [],
+    whyNotCollection: () => Promise.resolve(undefined),
+    watch: () => Promise.resolve("0"),
+    unwatch: () => undefined,
+    close: () => Promise.resolve(),
+    async snapshot({ tenant }, _narrowing, signal): Promise<Snapshot> {
+      const record = { tenant, signal, given: 0 };
+      taken.push(record);
+      if (isHeld) await new Promise<void>((resolve) => held.push(resolve));
+      if (failure !== undefined) throw failure;
+      async function* give(): AsyncGenerator<readonly SnapshotDocument[]> {
+        for (; record.given < batches;) {
+          await sleep(0);
+          signal.throwIfAborted();
+          record.given += 1;
+          yield [{ documentId: String(record.given), document: "x".repeat(BATCH_BYTES) }];
+        }
+      }
+      const seam = { position: "9", saw: () => true };
+      return { since: String(taken.length), batches: give(), seam: () => Promise.resolve(seam) };
+    },
+  };
+  const reads = new SnapshotReads({ maxBufferedBytes: 8_000, maxConcurrent: 4, shareMs: 0, ...settings });
+  const open = (tenant = "a", alone = false): Promise<SnapshotReading> =>
+    reads.open({ source, key: { tenant, collection: "c" }, narrowing: undefined, alone });
+  return {
+    reads,
+    taken,
+    open,
+    source,
+    hold: () => (isHeld = true),
+    release: () => {
+      isHeld = false;
+      for (const resolve of held.splice(0)) resolve();
+    },
+    fail: (error: Error) => (failure = error),
+  };
+}
+
+async function readAll(reading: SnapshotReading): Promise<readonly string[]> {
+  const ids: string[] = [];
+  for (let batch = await reading.next(); batch !== undefined; batch = await reading.next())
+    ids.push(...batch.map(({ documentId }) => documentId));
+  await reading.seam();
+  reading.close();
+  return ids;
+}
+
+const numbers = (count: number): readonly string[] =>
+  Array.from({ length: count }, (_, index) => String(index + 1));
+
+describe("SnapshotReads", () => {
+  it("gives all who share a snapshot all of it, however they read", async () => {
+    const { reads, taken, open } = setUp(50, { shareMs: 20 });
+    const readings = await Promise.all([open(), open(), open()]);
+    expect(taken).toHaveLength(1);
+    expect(await Promise.all(readings.map(readAll))).toEqual([numbers(50), numbers(50), numbers(50)]);
+    while (reads.bufferedBytes > 0) await sleep(1);
+    expect({ size: reads.size, bytes: reads.bufferedBytes }).toEqual({ size: 0, bytes: 0 });
+  });
+
+  it("is joined for a while, from its first document on, unless it is too old", async () => {
+    const { taken, open, reads, source } = setUp(3, { shareMs: 60_000 });
+    expect(await readAll(await open())).toEqual(numbers(3));
+    expect(await readAll(await open())).toEqual(numbers(3));
+    expect(taken).toHaveLength(1);
+    const request = { source, key: { tenant: "a", collection: "c" }, narrowing: undefined };
+    const same = await reads.open({ ...request, notBefore: "1" });
+    const newer = await reads.open({ ...request, notBefore: "2" });
+    const newest = await reads.open({ ...request, notBefore: "2" });
+    expect(taken).toHaveLength(2);
+    for (const reading of [same, newer, newest]) expect(await readAll(reading)).toEqual(numbers(3));
+  });
+
+  it("is not joined once something of it had to be let go", async () => {
+    const { taken, open, reads } = setUp(50, { shareMs: 60_000 });
+    const first = await open();
+    while (reads.bufferedBytes < 8_000 / 8) await sleep(1);
+    await first.next();
+    const second = await open();
+    expect(taken).toHaveLength(2);
+    expect(await readAll(first)).toHaveLength(49);
+    expect(await readAll(second)).toEqual(numbers(50));
+  });
+
+  it("is not joined any more after a while", async () => {
+    const { taken, open } = setUp(3, { shareMs: 1, maxConcurrent: 1_000 });
+    const readings = [await open()];
+    while (taken.length < 2) {
+      await sleep(1);
+      readings.push(await open());
+    }
+    for (const reading of readings) expect(await readAll(reading)).toEqual(numbers(3));
+  });
+
+  it("reads no further ahead than the window, and goes on as it is taken", async () => {
+    const { reads, taken, open } = setUp(1_000);
+    const reading = await open();
+    while (reads.bufferedBytes < 8_000 / 8) await sleep(1);
+    await sleep(50);
+    expect(reads.bufferedBytes).toBe(8_000 / 8);
+    expect(taken[0]?.given).toBe(8_000 / 8 / BATCH_BYTES);
+    expect(await readAll(reading)).toEqual(numbers(1_000));
+  });
+
+  it("lets one go that holds up the others, who get all", async () => {
+    const { open, taken } = setUp(200, { lagMs: 20, shareMs: 20 });
+    const [slow, fast] = await Promise.all([open(), open()]);
+    expect(await readAll(fast)).toEqual(numbers(200));
+    await expect(slow.next()).rejects.toBeInstanceOf(SnapshotOverrunError);
+    const alone = await open("a", true);
+    const other = await open("a", true);
+    expect(taken).toHaveLength(3);
+    alone.close();
+    other.close();
+  });
+
+  it("does not let one go that nobody waits for", async () => {
+    const { open } = setUp(200, { lagMs: 10, shareMs: 20 });
+    const [one, two] = await Promise.all([open(), open()]);
+    await sleep(100);
+    expect(await Promise.all([one, two].map((reading) => readAll(reading)))).toEqual([
+      numbers(200),
+      numbers(200),
+    ]);
+  });
+
+  it("gives up what takes too long, and what nobody wants any more", async () => {
+    const { reads, open, taken } = setUp(200, { timeoutMs: 50 });
+    const slow = await open();
+    const left = await open("b");
+    left.close();
+    expect(taken[1]?.signal.aborted).toBe(true);
+    await new Promise((resolve) => slow.signal.addEventListener("abort", resolve));
+    await expect(slow.next()).rejects.toBeInstanceOf(SnapshotTimeoutError);
+    expect(taken[0]?.signal.aborted).toBe(true);
+    expect({ size: reads.size, bytes: reads.bufferedBytes }).toEqual({ size: 0, bytes: 0 });
+  });
+
+  it("reads a few at a time, and of one tenant half of them", async () => {
+    const { reads, open, taken, hold, release } = setUp(3);
+    hold();
+    const opening = [
+      open("a", true),
+      open("a", true),
+      open("a", true),
+      ...["b", "c", "d"].map((tenant) => open(tenant)),
+    ];
+    await sleep(0);
+    expect(taken.map(({ tenant }) => tenant)).toEqual(["a", "a", "b", "c"]);
+    expect(reads.size).toBe(6);
+    release();
+    const all = await Promise.all((await Promise.all(opening)).map(readAll));
+    expect(all).toEqual(Array.from({ length: 6 }, () => numbers(3)));
+    expect(taken.map(({ tenant }) => tenant).toSorted()).toEqual(["a", "a", "a", "b", "c", "d"]);
+  });
+
+  it("begins no further snapshot while too much is held for those who do not take it", async () => {
+    const { open, taken, reads } = setUp(5, { maxBufferedBytes: 500 });
+    const first = await open("a");
+    while (reads.bufferedBytes < 100) await sleep(1);
+    const others = ["b", "c", "d", "e", "f"].map((tenant) => open(tenant));
+    await sleep(50);
+    expect(reads.bufferedBytes).toBeLessThanOrEqual(500 + 4 * BATCH_BYTES);
+    expect(taken.length).toBeLessThan(6);
+    await readAll(first);
+    for (const opening of others) expect(await readAll(await opening)).toEqual(numbers(5));
+  });
+
+  it("tells all who wait why there is none, and can be given up while it waits", async () => {
+    const { open, fail, reads, hold, release, source } = setUp(3);
+    fail(new Error("no right"));
+    const results = await Promise.allSettled([open(), open()]);
+    expect(results.map((result) => result.status === "rejected" && String(result.reason))).toEqual([
+      "Error: no right",
+      "Error: no right",
+    ]);
+    hold();
+    const leaving = new AbortController();
+    const key = { tenant: "z", collection: "c" };
+    const opening = reads.open({ source, key, narrowing: undefined }, leaving.signal);
+    leaving.abort(new Error("left"));
+    await expect(opening).rejects.toThrow("left");
+    release();
+    expect({ size: reads.size, bytes: reads.bufferedBytes }).toEqual({ size: 0, bytes: 0 });
+  });
+});
