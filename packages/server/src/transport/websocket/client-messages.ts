@@ -34,7 +34,7 @@ export const subscribeMessageSchema = z
     snapshot: z
       .boolean({ error: "must be true or false" })
       .exactOptional()
-      .describe("Not available yet: false, or absent"),
+      .describe("Whether the documents of a collection come first; a usable cursor wins"),
   })
   .describe("Starts a subscription. Exactly one of `collection` and `topic` is given.");
 

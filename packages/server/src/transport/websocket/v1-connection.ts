@@ -201,25 +201,27 @@ export class V1Connection extends WebSocketConnection {
       return;
     }
     this.grant = grant;
-    for (const [id, subscription] of this.#subscriptions.entries()) this.#judge(id, subscription);
+    const reopened = this.#subscriptions.entries().map(([id, subscription]) => this.#judge(id, subscription));
+    // Nor does a client that sends ever other tokens get ahead of the channels that these open.
+    if (this.#openings > this.#dependencies.limits.maxSubscriptions) await Promise.all(reopened);
   }
 
   /** A subscription that the new grant does not allow ends; one that it shows other documents begins anew. */
-  #judge(id: string, { request, isLive }: ChannelSubscription): void {
+  #judge(id: string, { request, isLive }: ChannelSubscription): Promise<void> | undefined {
     const { subject } = request;
     try {
       requireSubject(this.grant, subject);
     } catch (error) {
       this.#endWith(id, this.#explain(error));
-      return;
+      return undefined;
     }
     const scope = scopeOf(this.grant, subject);
-    if (scope?.id === request.scope?.id) return;
+    if (scope?.id === request.scope?.id) return undefined;
     const cursor = isLive ? undefined : request.cursor;
     const resetReason = isLive ? "grant_changed" : request.resetReason;
     const { channels } = this.#dependencies;
     const subscription = new ChannelSubscription(channels, { ...request, scope, cursor, resetReason });
-    if (this.#subscriptions.replace(id, subscription)) void this.#open(id, subscription);
+    return this.#subscriptions.replace(id, subscription) ? this.#open(id, subscription) : undefined;
   }
 
   #endWith(id: string, reason: RealtimeError): void {
