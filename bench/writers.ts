@@ -1,7 +1,7 @@
 import { Client } from "pg";
 import type { Benchmark, BenchmarkContext, BenchmarkReport } from "./benchmark.ts";
 import { figure, ratioText } from "./support/markdown-table.ts";
-import { ServerProcess } from "./support/server-process.ts";
+import { ServerProcess, sourceConfig, type SourceMode } from "./support/server-process.ts";
 import { Rounds } from "./support/statistics.ts";
 import { Subscribers } from "./support/subscribers.ts";
 import { createTenant } from "./support/tenant.ts";
@@ -13,68 +13,122 @@ const TABLES_SQL = `
 create table watched (id bigint generated always as identity primary key, tenant_id text not null, ${COLUMNS});
 create table plain (id bigint generated always as identity primary key, org_id text not null, ${COLUMNS});`;
 
-type Variant = "none" | "unwatched" | "watched";
+/** Of a tenant that nobody, or one client, is subscribed to. */
+type Audience = "nobody" | "subscriber";
+type Variant = "none" | `${SourceMode} ${Audience}`;
 
-/** `plain` has no tenant column, so it is no collection and has no trigger. */
-const TARGETS: Record<Variant, WriterTarget> = {
-  none: { table: "plain", tenantColumn: "org_id", tenant: "watched" },
-  unwatched: { table: "watched", tenantColumn: "tenant_id", tenant: "unwatched" },
-  watched: { table: "watched", tenantColumn: "tenant_id", tenant: "watched" },
-};
-const VARIANTS: readonly Variant[] = ["none", "unwatched", "watched"];
+const VARIANTS: readonly Variant[] = [
+  "none",
+  "notify nobody",
+  "notify subscriber",
+  "wal nobody",
+  "wal subscriber",
+];
 const WRITERS = [1, 4, 16];
+const DURATION_MS = 1000;
+const ROUNDS = 5;
 
-/** What the trigger costs the application's writes. */
+/** What being a source costs the application's writes. */
 export const writers: Benchmark = { name: "writers", title: "Writers", run };
 
 async function run({ short, progress, profileDir }: BenchmarkContext): Promise<BenchmarkReport> {
-  const durationMs = short ? 500 : 1500;
-  const rounds = short ? 1 : 5;
-  const server = await ServerProcess.start({ profileDir });
-  const subscribers = new Subscribers();
-  const worker = new WorkerProcess<WriterCalls>(new URL("support/writer-worker.ts", import.meta.url));
+  const durationMs = short ? DURATION_MS / 2 : DURATION_MS;
+  const rounds = short ? 1 : ROUNDS;
+  const peers: WriterPeer[] = [];
   try {
-    await createTables(server.databaseUrl);
-    const { anonKey: key } = await createTenant(server, "watched");
-    await subscribers.open("one", server, { key, subject: { collection: "watched" }, connections: 1 });
+    for (const mode of ["notify", "wal"] as const) peers.push(await WriterPeer.start(mode, profileDir));
     const rows: string[][] = [];
     for (const count of WRITERS) {
-      progress(`${count} writers`);
       const rates = new Rounds<Variant>();
-      await worker.call("open", { url: server.databaseUrl, writers: count });
+      for (const peer of peers) await peer.open(count);
       for (let round = 0; round <= rounds; round += 1) {
+        progress(`${count} writers, round ${round}`);
         for (const variant of rotated(VARIANTS, round)) {
-          const rate = await writeRound(worker, subscribers, variant, durationMs);
-          // The first round warms plans, caches and the table's files up.
+          const rate = await writeRound(peers, variant, durationMs);
+          // The first round warms plans, caches and the tables' files up.
           if (round > 0) rates.add(variant, rate);
         }
       }
-      await worker.call("close", {});
+      for (const peer of peers) await peer.closeWriters();
       rows.push(rowOf(count, rates));
     }
     return { table: { head: HEAD, rows }, notes: notesOf(rounds, durationMs) };
   } finally {
-    await worker.close();
-    await subscribers.close();
-    await server.stop();
+    for (const peer of peers) await peer.stop();
   }
 }
 
 const HEAD = [
   "writers",
-  "without trigger",
-  "trigger, nobody subscribed",
+  "no source",
+  "`notify`, nobody subscribed",
   "ratio",
-  "trigger, one subscriber",
+  "`notify`, one subscriber",
+  "ratio",
+  "`wal`, nobody subscribed",
+  "ratio",
+  "`wal`, one subscriber",
   "ratio",
 ];
 
 function notesOf(rounds: number, durationMs: number): string[] {
   return [
     `Single-row INSERT transactions of about 200 bytes, synced to disk, each writer's next after its last, for ${durationMs / 1000} s; ` +
-      `variants in turn, medians of ${rounds} rounds and of the rounds' ratios to no trigger. All writes are to one table and one tenant. Writers (one ` +
-      "process), server, client and database share the machine. The subscriber got every row that was committed.",
+      `variants in turn, medians of ${rounds} rounds and of the rounds' ratios to no source. All writes are to one table and one tenant; each mode has a server and a database ` +
+      "of its own, of which the other ones are at rest meanwhile; *no source* is a table without a tenant column in the database without a replication slot. Writers (one process), " +
+      "server, client and database share the machine. The subscriber got every row that was committed.",
   ];
+}
+
+/** A server with its database, one subscriber, and a process of writers. */
+class WriterPeer {
+  readonly mode: SourceMode;
+  readonly #server: ServerProcess;
+  readonly #subscribers = new Subscribers();
+  readonly #worker = new WorkerProcess<WriterCalls>(new URL("support/writer-worker.ts", import.meta.url));
+
+  private constructor(mode: SourceMode, server: ServerProcess) {
+    this.mode = mode;
+    this.#server = server;
+  }
+
+  static async start(mode: SourceMode, profileDir: string | undefined): Promise<WriterPeer> {
+    const server = await ServerProcess.start({ profileDir, config: sourceConfig(mode) });
+    const peer = new WriterPeer(mode, server);
+    try {
+      await createTables(server.databaseUrl);
+      const { anonKey: key } = await createTenant(server, "watched");
+      const subject = { collection: "watched" };
+      await peer.#subscribers.open("one", server, { key, subject, connections: 1 });
+    } catch (error) {
+      await peer.stop();
+      throw error;
+    }
+    return peer;
+  }
+
+  open(count: number): Promise<void> {
+    return this.#worker.call("open", { url: this.#server.databaseUrl, writers: count });
+  }
+
+  closeWriters(): Promise<void> {
+    return this.#worker.call("close", {});
+  }
+
+  /** @returns how many were committed, once the subscriber has what it must have. */
+  async write(target: WriterTarget, durationMs: number, isDelivered: boolean): Promise<number> {
+    const { commits } = await this.#worker.call("write", { target, durationMs });
+    const expected = isDelivered ? commits : 0;
+    const { events } = await this.#subscribers.receive("one", expected);
+    if (events[0] !== expected) throw new Error(`The subscriber got ${events[0] ?? 0} rows of ${expected}.`);
+    return commits;
+  }
+
+  async stop(): Promise<void> {
+    await this.#worker.close();
+    await this.#subscribers.close();
+    await this.#server.stop();
+  }
 }
 
 async function createTables(url: string): Promise<void> {
@@ -89,16 +143,22 @@ async function createTables(url: string): Promise<void> {
 
 /** @returns commits per second. */
 async function writeRound(
-  worker: WorkerProcess<WriterCalls>,
-  subscribers: Subscribers,
+  peers: readonly WriterPeer[],
   variant: Variant,
   durationMs: number,
 ): Promise<number> {
-  const { commits } = await worker.call("write", { target: TARGETS[variant], durationMs });
-  const { events } = await subscribers.receive("one", variant === "watched" ? commits : 0);
-  const expected = variant === "watched" ? commits : 0;
-  if (events[0] !== expected) throw new Error(`The subscriber got ${events[0] ?? 0} rows of ${expected}.`);
+  const mode = variant.startsWith("wal") ? "wal" : "notify";
+  const peer = peers.find((candidate) => candidate.mode === mode);
+  if (peer === undefined) throw new Error(`There is no server of mode ${mode}.`);
+  const commits = await peer.write(targetOf(variant), durationMs, variant.endsWith("subscriber"));
   return commits / (durationMs / 1000);
+}
+
+/** `plain` has no tenant column, so it is no collection: it has no trigger, and is not published. */
+function targetOf(variant: Variant): WriterTarget {
+  if (variant === "none") return { table: "plain", tenantColumn: "org_id", tenant: "watched" };
+  const tenant = variant.endsWith("subscriber") ? "watched" : "unwatched";
+  return { table: "watched", tenantColumn: "tenant_id", tenant };
 }
 
 function rotated<T>(items: readonly T[], by: number): T[] {
@@ -107,12 +167,13 @@ function rotated<T>(items: readonly T[], by: number): T[] {
 }
 
 function rowOf(count: number, rates: Rounds<Variant>): string[] {
+  const [, ...sources] = VARIANTS;
   return [
     String(count),
     `${figure(rates.median("none"))}/s`,
-    `${figure(rates.median("unwatched"))}/s`,
-    ratioText(rates.ratio("unwatched", "none")),
-    `${figure(rates.median("watched"))}/s`,
-    ratioText(rates.ratio("watched", "none")),
+    ...sources.flatMap((variant) => [
+      `${figure(rates.median(variant))}/s`,
+      ratioText(rates.ratio(variant, "none")),
+    ]),
   ];
 }

@@ -24,6 +24,16 @@ export interface ServerProcessOptions {
   readonly dataDir?: string;
   /** Default: no profile. */
   readonly profileDir?: string | undefined;
+  /** Of the configuration file, besides what every benchmark has. */
+  readonly config?: Readonly<Record<string, unknown>>;
+}
+
+/** How the server receives the changes of its database. */
+export type SourceMode = "notify" | "wal";
+
+/** The configuration of a server whose embedded database is a source of this mode. */
+export function sourceConfig(mode: SourceMode): Readonly<Record<string, unknown>> {
+  return { sources: [{ kind: "postgres", url: "embedded", mode }] };
 }
 
 const running = new Set<ServerProcess>();
@@ -61,12 +71,13 @@ export class ServerProcess {
     command = "node",
     dataDir,
     profileDir,
+    config = {},
   }: ServerProcessOptions = {}): Promise<ServerProcess> {
     const ports = { http: await freePort(), postgres: await freePort() };
     const secrets = { adminKey: randomSecret(), pgPassword: randomSecret() };
     const folder = dataDir ?? (await createDataDir());
     const configFile = join(folder, "bench.config.json");
-    await writeFile(configFile, JSON.stringify({ logLevel: "warn" }));
+    await writeFile(configFile, JSON.stringify({ logLevel: "warn", ...config }));
     const profiling = profileDir === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profileDir}`];
     const [program, args] =
       command === "npm" ? ["npm", ["start"]] : [process.execPath, [...profiling, CLI, "start"]];
