@@ -65,7 +65,7 @@ export class Channel {
 
   /** Clients that have seen all stand where the source stands, so that those of a quiet channel do not fall behind. */
   reach(): void {
-    const position = this.source.position?.();
+    const position = this.source.position?.(this.key);
     if (position !== undefined) this.history.reach(position);
   }
 

@@ -39,15 +39,16 @@ export class Heartbeats {
 
 /** One that is behind gets its events instead. */
 function beat(subscription: Subscription, frames: Map<View, Buffer>): void {
-  const { channel, view, generation, target, isAtHead } = subscription;
-  if (view.format.heartbeat === undefined || !target.keepsUp) return;
+  const { channel, view, target } = subscription;
+  const { heartbeat } = view.format;
+  if (heartbeat === undefined || !target.keepsUp) return;
   if (subscription.feed !== undefined || subscription.blockedSinceMs !== undefined) return;
-  if (generation !== channel.history.generation || !isAtHead) return;
   let frame = frames.get(view);
   if (frame === undefined) {
     channel.reach();
-    frame = view.format.heartbeat(view.cursorAt(channel.history.headIndex), view.name);
+    frame = heartbeat(view.cursorAt(channel.history.headIndex), view.name);
     frames.set(view, frame);
   }
-  target.write(frame);
+  // The source may have handed over events when it was asked where it stands.
+  if (subscription.generation === channel.history.generation && subscription.isAtHead) target.write(frame);
 }

@@ -582,6 +582,26 @@ describe("clients of a quiet channel", () => {
     expect(future.lines.slice(0, 2)).toEqual(["reset cursor_not_usable", `ready ${cursorAt(81)} new`]);
     expect((await connect(cursorAt(0))).lines[0]).toBe(`ready ${cursorAt(0)} resumed`);
   });
+
+  it("are not told of a place that they have not come to, when the source hands over events only as it is asked", async () => {
+    const { connect, append, source } = setUp({}, { heartbeatIntervalMs: 30 });
+    let asked = 0;
+    const position = (): string => {
+      asked += 1;
+      if (asked === 2 || asked === 5) append(String(asked));
+      return sequencePosition(source.sequence);
+    };
+    Object.assign(source, { position });
+    const peer = await connect();
+    await expect.poll(() => asked, { timeout: 5000 }).toBeGreaterThan(8);
+    expect(peer.documents).toEqual(["2", "5"]);
+    const cursors = peer.lines.filter((line) => !line.startsWith("ready ")).map((line) => line.split(" "));
+    const told = cursors.map(([kind, first = "", second]) => [kind, second ?? first]);
+    for (const [index, [kind, cursor]] of told.entries()) {
+      if (kind !== "heartbeat" || index === 0) continue;
+      expect(cursor).toBe(told[index - 1]?.[1]);
+    }
+  });
 });
 
 describe("filtered subscriptions", () => {

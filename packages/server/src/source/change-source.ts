@@ -110,7 +110,7 @@ export interface ChangeSource {
    * Where a watched channel stands that has received everything until now: not below the events that were appended,
    * and below those that come. Undefined while that is not known; sources that do not know leave it out.
    */
-  position?(): Position | undefined;
+  position?(channel: ChannelKey): Position | undefined;
   /**
    * The channel's events after `since` up to `until`, from the database's own log;
    * undefined when they cannot be had completely. The channel is watched. Sources
