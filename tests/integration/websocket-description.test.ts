@@ -85,6 +85,9 @@ async function converse(): Promise<WebSocketClient[]> {
   await resumed.subscribe("n", { collection: "notifications" }, cursor);
   const lost = await messages.open();
   await lost.subscribe("n", { collection: "notifications" }, "rubbish");
+  lost.send({ type: "subscribe", id: "m", collection: "messages", snapshot: true });
+  await lost.waitFor("snapshot");
+  await lost.waitFor("ready", 2);
   lost.send("rubbish");
   expect((await lost.waitForClose()).code).toBe(4008);
   return [client, resumed, lost];
