@@ -40,13 +40,12 @@ export class Heartbeats {
 /** One that is behind gets its events instead. */
 function beat(subscription: Subscription, frames: Map<View, Buffer>): void {
   const { channel, view, target } = subscription;
-  const { heartbeat } = view.format;
-  if (heartbeat === undefined || !target.keepsUp) return;
+  if (view.format.heartbeat === undefined || !target.keepsUp) return;
   if (subscription.feed !== undefined || subscription.blockedSinceMs !== undefined) return;
   let frame = frames.get(view);
   if (frame === undefined) {
     channel.reach();
-    frame = heartbeat(view.cursorAt(channel.history.headIndex), view.name);
+    frame = view.format.heartbeat(view.cursorAt(channel.history.headIndex), view.name);
     frames.set(view, frame);
   }
   // The source may have handed over events when it was asked where it stands.
