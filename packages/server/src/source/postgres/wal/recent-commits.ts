@@ -35,18 +35,38 @@ export class RecentCommits {
     return undefined;
   }
 
-  /** Where the first transaction committed that was streamed, but is not seen; forgets all that are. */
-  firstUnseen(visibility: Visibility): Lsn | undefined {
-    let first: Lsn | undefined;
-    for (const [transaction, commitLsn] of this.#commits) {
-      if (visibility.sees(transaction)) this.#commits.delete(transaction);
-      else if (first === undefined || commitLsn < first) first = commitLsn;
-    }
-    return first;
+  /**
+   * A snapshot is about to be taken.
+   *
+   * @returns where the first transaction committed that was streamed until now, but is not seen by it. Others that are
+   *   taken meanwhile may see more, and be answered first: what they see is forgotten here, not for this one.
+   */
+  expect(): (visibility: Visibility) => Lsn | undefined {
+    const streamed = [...this.#commits];
+    return (visibility) => {
+      this.#forgetSeen(visibility);
+      let first: Lsn | undefined;
+      for (const [transaction, commitLsn] of streamed) {
+        if ((first === undefined || commitLsn < first) && !visibility.sees(transaction)) first = commitLsn;
+      }
+      return first;
+    };
+  }
+
+  /** The stream goes on in another history of the database, whose snapshots know nothing of these. */
+  clear(): void {
+    this.#commits.clear();
+    this.#forgetAt = FORGET_AT;
   }
 
   async #forget(): Promise<void> {
-    this.firstUnseen(await this.#fetchVisibility());
+    this.#forgetSeen(await this.#fetchVisibility());
     this.#forgetAt = this.#commits.size + FORGET_AT;
+  }
+
+  #forgetSeen(visibility: Visibility): void {
+    for (const transaction of this.#commits.keys()) {
+      if (visibility.sees(transaction)) this.#commits.delete(transaction);
+    }
   }
 }

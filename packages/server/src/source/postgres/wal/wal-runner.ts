@@ -245,7 +245,9 @@ export class WalRunner {
     place.advance(confirmedLsn);
     this.#acknowledgement.begin(confirmedLsn);
     if (!goesOn) this.#journal.restart(place.position);
-    this.#epoch = `${systemId}-${String(timeline)}-${String(generation)}`;
+    const history = `${systemId}-${String(timeline)}-`;
+    if (!this.#epoch.startsWith(history)) this.#commits.clear();
+    this.#epoch = `${history}${String(generation)}`;
     return !goesOn;
   }
 

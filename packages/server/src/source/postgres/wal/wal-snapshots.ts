@@ -27,8 +27,9 @@ export class WalSnapshots {
   async take(request: RowsRequest, signal: AbortSignal): Promise<Snapshot> {
     const { reader, place, commits } = this.#options;
     const { position } = place;
+    const firstUnseen = commits.expect();
     const { visibility, batches } = await reader.read(request, signal);
-    const unseenLsn = commits.firstUnseen(visibility);
+    const unseenLsn = firstUnseen(visibility);
     const unseen = unseenLsn === undefined ? position : place.positionBefore(unseenLsn);
     return {
       since: unseen < position ? unseen : position,
