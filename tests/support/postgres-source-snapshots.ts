@@ -306,6 +306,24 @@ export function describeSnapshots(openTestSource: Open): void {
       }
     });
 
+    it("is refused while a hidden column has another name than the catalog was read with", async () => {
+      await query("create table renamed (id int primary key, tenant_id text, secret text)");
+      await query("insert into renamed values (1, 'a', 'hush')");
+      const other = await openTestSource({
+        url: database.url,
+        collections: { renamed: { table: "renamed", hide: ["secret"] } },
+      });
+      try {
+        await other.watch("a", "renamed");
+        const taken = await snapshot("a", "renamed", undefined, other.source);
+        expect((await readAll(taken)).map(({ document }) => document)).toEqual(['{"id":1,"tenant_id":"a"}']);
+        await query("alter table renamed rename secret to shown");
+        await expect(snapshot("a", "renamed", undefined, other.source).then(readAll)).rejects.toMatchObject({ code: "source_unavailable" });
+      } finally {
+        await other.source.close();
+      }
+    });
+
     it("is not one of a collection that is not there", async () => {
       await expect(snapshot("a", "nowhere")).rejects.toMatchObject({ code: "source_unavailable" });
     });
@@ -337,6 +355,27 @@ export function describeSnapshots(openTestSource: Open): void {
         break;
       }
       await until(async () => (await fetchHeld()).length === 0, { describe: "the snapshot to be let go" });
+    });
+
+    it("makes the database end what it does for one that has gone, even while that waits for a lock", async () => {
+      await query("create table locked (id int primary key, tenant_id text)");
+      await test.watch("a", "locked");
+      const fetchWaiting = async (): Promise<number> =>
+        (await query("select 1 from pg_locks where relation = 'locked'::regclass and not granted"))
+          .rowCount ?? 0;
+      const writer = await database.pool.connect();
+      try {
+        await writer.query("begin; lock table locked in access exclusive mode");
+        const leave = new AbortController();
+        const taken = snapshot("a", "locked", leave.signal);
+        taken.catch(() => undefined);
+        await until(async () => (await fetchWaiting()) === 1, { describe: "the snapshot to wait" });
+        leave.abort(new Error("gone"));
+        await until(async () => (await fetchWaiting()) === 0, { describe: "the database to give up" });
+        await expect(taken).rejects.toThrow("gone");
+      } finally {
+        writer.release(true);
+      }
     });
 
     it("does not hold a snapshot that the database has sent", async () => {

@@ -1,5 +1,5 @@
 import { RealtimeError } from "@paperdb/protocol";
-import { Connection, DatabaseError, Pool } from "pg";
+import { DatabaseError, Pool } from "pg";
 import type { PoolClient } from "pg";
 import type { Logger } from "pino";
 import { quoteQualifiedName } from "../../../postgres/identifier.ts";
@@ -10,8 +10,9 @@ import { allButHidden } from "../documents.ts";
 import { justChanged } from "../just-changed.ts";
 import type { CapturedTable } from "../table.ts";
 import { CopiedRows } from "./copied-rows.ts";
-import { beginSql, copySql, TABLE_FACTS, takeSql } from "./snapshot-sql.ts";
-import type { TableFacts } from "./snapshot-sql.ts";
+import { endWithConnection, HeldConnection } from "./held-connection.ts";
+import { beginSql, copySql, takeSql } from "./snapshot-sql.ts";
+import type { SnapshotFacts, TableFacts } from "./snapshot-sql.ts";
 import { Visibility } from "./visibility.ts";
 
 /** What a {@link SnapshotReader} is made of. */
@@ -67,7 +68,15 @@ export class SnapshotReader {
       log.debug({ reason: error.message }, "An idle connection to the database was lost");
     });
     // Queries fail by themselves; without a listener a connection that is lost would end the process.
-    this.#pool.on("connect", (client) => client.on("error", () => undefined));
+    this.#pool.on("connect", (client) => {
+      client.on("error", () => undefined);
+      endWithConnection(client).catch((error: unknown) => {
+        log.debug(
+          { reason: String(error) },
+          "The database does not look whether its clients are still there",
+        );
+      });
+    });
   }
 
   /**
@@ -79,20 +88,24 @@ export class SnapshotReader {
     const given = AbortSignal.any([signal, this.#closing.signal]);
     given.throwIfAborted();
     const client = await this.explaining(this.#pool.connect());
-    const reading = new Reading(client, given);
+    if (given.aborted) client.release();
+    given.throwIfAborted();
+    const held = new HeldConnection(client, given, this.#closing.signal);
     try {
-      const facts = await this.#begin(client, table);
-      const visibility = await take(client, table);
+      await client.query(beginSql(table, this.#options.settings.timeoutMs));
+      const { visibility, facts } = await take(client, table);
       const { maxDocumentBytes, encoding, settings } = this.#options;
       const wanted = { tenant, narrowing, maxDocumentBytes, encoding: encoding() };
       const rows = new CopiedRows(copySql(table, facts, wanted), settings, (id, row) =>
         this.#document(table, id, row, narrowing?.granted !== undefined),
       );
       client.query(rows);
-      void reading.endAfter(rows.finished);
-      return { visibility, batches: reading.batches(rows, (error) => this.#explain(error, table)) };
+      void endAfter(rows.finished, held);
+      return { visibility, batches: this.#batches(table, rows, held, given) };
     } catch (error) {
-      reading.cut();
+      if (error instanceof DatabaseError || error instanceof RealtimeError) held.discard();
+      held.cut();
+      await held.over;
       given.throwIfAborted();
       throw this.#explain(error, table);
     }
@@ -125,12 +138,29 @@ export class SnapshotReader {
     );
   }
 
-  async #begin(client: PoolClient, table: CapturedTable): Promise<TableFacts> {
-    const result = await client.query<TableFacts>(TABLE_FACTS, [table.oid]);
-    const [facts] = result.rows;
-    if (facts === undefined) throw justChanged(table.collection);
-    await client.query(beginSql(table, facts, this.#options.settings.timeoutMs));
-    return facts;
+  /** Ends, however it does, once the database does nothing for it any more. */
+  async *#batches(
+    table: CapturedTable,
+    rows: CopiedRows,
+    held: HeldConnection,
+    signal: AbortSignal,
+  ): AsyncGenerator<readonly SnapshotDocument[]> {
+    let isDone = false;
+    try {
+      for (;;) {
+        const batch = await rows.next();
+        signal.throwIfAborted();
+        if (batch === undefined) break;
+        yield batch;
+      }
+      isDone = true;
+    } catch (error) {
+      signal.throwIfAborted();
+      throw this.#explain(error, table);
+    } finally {
+      if (!isDone) held.cut();
+      await held.over;
+    }
   }
 
   #document(
@@ -153,75 +183,32 @@ export class SnapshotReader {
   }
 }
 
-/** One reading's connection, which is given back or cut exactly once. */
-class Reading {
-  readonly #client: PoolClient;
-  readonly #signal: AbortSignal;
-  #isOver = false;
-
-  constructor(client: PoolClient, signal: AbortSignal) {
-    this.#client = client;
-    this.#signal = signal;
-    if (signal.aborted) this.cut();
-    else signal.addEventListener("abort", this.cut, { once: true });
-  }
-
-  /** At once, also while the database waits for us to read. */
-  readonly cut = (): void => {
-    if (this.#isOver) return;
-    this.#over();
-    const connection: unknown = Reflect.get(this.#client, "connection");
-    if (connection instanceof Connection) connection.stream.destroy();
-    this.#client.release(true);
-  };
-
-  /** The snapshot is let go as soon as the database has sent all, though some of it may not have been taken. */
-  async endAfter(finished: Promise<void>): Promise<void> {
-    try {
-      await finished;
-      await this.#client.query("COMMIT");
-    } catch {
-      this.cut(); // The iteration throws it.
-      return;
-    }
-    if (this.#isOver) return;
-    this.#over();
-    this.#client.release();
-  }
-
-  async *batches(
-    rows: CopiedRows,
-    explained: (error: unknown) => unknown,
-  ): AsyncGenerator<readonly SnapshotDocument[]> {
-    let isDone = false;
-    try {
-      for (;;) {
-        const batch = await rows.next();
-        this.#signal.throwIfAborted();
-        if (batch === undefined) break;
-        yield batch;
-      }
-      isDone = true;
-    } catch (error) {
-      this.#signal.throwIfAborted();
-      throw explained(error);
-    } finally {
-      if (!isDone) this.cut();
-    }
-  }
-
-  #over(): void {
-    this.#isOver = true;
-    this.#signal.removeEventListener("abort", this.cut);
+/** The snapshot is let go as soon as the database has sent all, though some of it may not have been taken. */
+async function endAfter(finished: Promise<void>, held: HeldConnection): Promise<void> {
+  try {
+    await finished;
+    await held.client.query("COMMIT");
+    held.giveBack();
+  } catch (error) {
+    // The iteration throws it.
+    if (error instanceof DatabaseError) held.discard();
+    held.cut();
   }
 }
 
-async function take(client: PoolClient, table: CapturedTable): Promise<Visibility> {
-  const result = await client.query<{ seen: string; oid: string | null }>(takeSql(table));
-  const { seen = "", oid = null } = result.rows[0] ?? {};
-  // The name may stand for another table by now, which would be read under this one's rules.
-  if (Number(oid) !== table.oid) throw justChanged(table.collection);
-  return new Visibility(seen);
+/** @returns what the snapshot sees, and of what kind the table is now that it is locked. */
+async function take(
+  client: PoolClient,
+  table: CapturedTable,
+): Promise<{ readonly visibility: Visibility; readonly facts: TableFacts }> {
+  const result = await client.query<SnapshotFacts>(takeSql(table), [table.oid]);
+  const [facts] = result.rows;
+  // The name may stand for another table by now, and a column that is to be hidden may have another name.
+  const isSame =
+    Number(facts?.oid) === table.oid &&
+    [...table.hidden].every((column) => Object.hasOwn(facts?.types ?? {}, column));
+  if (facts === undefined || !isSame) throw justChanged(table.collection);
+  return { visibility: new Visibility(facts.seen), facts };
 }
 
 function mayNotRead({ name }: CapturedTable, cause: unknown): RealtimeError {

@@ -7,7 +7,7 @@ import type { SnapshotNarrowing } from "../../change-source.ts";
 import type { CapturedTable } from "../table.ts";
 import { VALUE_SETTINGS } from "../wal/stream-settings.ts";
 
-/** What the catalog has to say before the snapshot is taken. */
+/** What the catalog has to say of a table. */
 export interface TableFacts {
   /** `r`, or `p` for a partitioned table. */
   readonly kind: string;
@@ -15,19 +15,13 @@ export interface TableFacts {
   readonly types: Readonly<Record<string, string>>;
 }
 
-/** Asks for {@link TableFacts}; `$1` is the table's oid. */
-export const TABLE_FACTS = `
-with recursive base(attname, oid) as (
-  select attname, atttypid from pg_catalog.pg_attribute
-  where attrelid = $1::pg_catalog.oid and attnum > 0 and not attisdropped
-  union all
-  select b.attname, t.typbasetype from base b join pg_catalog.pg_type t on t.oid = b.oid where t.typtype = 'd'
-)
-select c.relkind::pg_catalog.text as kind, (
-  select pg_catalog.json_object_agg(b.attname, case when t.typtype = 'e' then 'enum'
-    when t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace then t.typname else '' end)
-  from base b join pg_catalog.pg_type t on t.oid = b.oid where t.typtype <> 'd') as types
-from pg_catalog.pg_class c where c.oid = $1::pg_catalog.oid`;
+/** A row of {@link takeSql}. */
+export interface SnapshotFacts extends TableFacts {
+  /** What the snapshot sees. */
+  readonly seen: string;
+  /** The table that the name stands for. */
+  readonly oid: string | null;
+}
 
 /** Which rows of a table are read. */
 export interface RowsWanted {
@@ -43,7 +37,7 @@ export interface RowsWanted {
  * The first statement that needs a snapshot takes it for the whole transaction; the lock comes before, so that nobody
  * truncates or rewrites the table in between. Row-level security must not hide rows silently: it makes an error.
  */
-export function beginSql(table: CapturedTable, { kind }: TableFacts, timeoutMs: number): string {
+export function beginSql({ name }: CapturedTable, timeoutMs: number): string {
   const settings = {
     ...VALUE_SETTINGS,
     xmloption: "content",
@@ -54,15 +48,27 @@ export function beginSql(table: CapturedTable, { kind }: TableFacts, timeoutMs: 
   };
   return [
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-    ...Object.entries(settings).map(([name, value]) => `SET LOCAL ${name} = ${escapeLiteral(value)}`),
-    `LOCK TABLE ${relation(table, kind)} IN ACCESS SHARE MODE`,
+    ...Object.entries(settings).map(([key, value]) => `SET LOCAL ${key} = ${escapeLiteral(value)}`),
+    `LOCK TABLE ${quoteQualifiedName(name)} IN ACCESS SHARE MODE`,
   ].join("; ");
 }
 
-/** What the snapshot sees, and which table the name stands for now that it is locked. */
+/** Takes the snapshot of a table that is locked: asks for {@link SnapshotFacts}; `$1` is the table's oid. */
 export function takeSql({ name }: CapturedTable): string {
-  return `select pg_catalog.pg_current_snapshot()::pg_catalog.text as seen,
-    pg_catalog.to_regclass(${escapeLiteral(quoteQualifiedName(name))})::pg_catalog.oid::pg_catalog.int8 as oid`;
+  return `
+with recursive base(attname, oid) as (
+  select attname, atttypid from pg_catalog.pg_attribute
+  where attrelid = $1::pg_catalog.oid and attnum > 0 and not attisdropped
+  union all
+  select b.attname, t.typbasetype from base b join pg_catalog.pg_type t on t.oid = b.oid where t.typtype = 'd'
+)
+select pg_catalog.pg_current_snapshot()::pg_catalog.text as seen,
+  pg_catalog.to_regclass(${escapeLiteral(quoteQualifiedName(name))})::pg_catalog.oid::pg_catalog.int8 as oid,
+  c.relkind::pg_catalog.text as kind, (
+    select pg_catalog.json_object_agg(b.attname, case when t.typtype = 'e' then 'enum'
+      when t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace then t.typname else '' end)
+    from base b join pg_catalog.pg_type t on t.oid = b.oid where t.typtype <> 'd') as types
+from pg_catalog.pg_class c where c.oid = $1::pg_catalog.oid`;
 }
 
 /** Sends {@link selectSql} as a binary copy. */
