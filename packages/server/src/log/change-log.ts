@@ -1,5 +1,6 @@
 import type { Position } from "@paperdb/protocol";
 import type { ChangeSink, ChannelKey, SourceEvent } from "../source/change-source.ts";
+import type { EventFrames } from "./event-frames.ts";
 
 /** One event in a channel's history. */
 export interface HistoryEntry {
@@ -7,7 +8,7 @@ export interface HistoryEntry {
   /** Bytes appended to the channel up to and including this event. */
   readonly endOffset: number;
   /** The event as each wire format writes it: encoded once, by whoever needs it first. */
-  readonly frames: Map<object, Buffer>;
+  readonly frames: EventFrames;
 }
 
 /**

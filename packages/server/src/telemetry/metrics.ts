@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
 import type { HubObserver } from "../hub/hub-observer.ts";
 import { TOPICS, type SourceEvent } from "../source/change-source.ts";
+import { Tally } from "./tally.ts";
 
 /** What is read off the server at each scrape. */
 export interface Gauges {
@@ -44,8 +45,8 @@ export class Metrics implements HubObserver {
   readonly #slowConsumers: Counter;
   readonly #connectionsOpened: Counter;
   readonly #webSocketsClosed: Counter<"reason">;
-  /** Counted here on the hot path, and moved to the counter at each scrape. */
-  readonly #delivered = new Map<string, Map<string, number>>();
+  readonly #received = new Tally();
+  readonly #delivered = new Tally();
 
   constructor(gauges: Gauges) {
     const registers = [this.registry];
@@ -55,13 +56,14 @@ export class Metrics implements HubObserver {
       help: "Events received for channels that are in use, by source and collection",
       labelNames: ["source", "collection"],
       registers,
+      collect: () => this.#received.moveTo(this.#eventsIn, labelOf),
     });
     this.#eventsOut = new Counter({
       name: "paperdb_events_out_total",
       help: "Events written to subscriptions, by source and collection",
       labelNames: ["source", "collection"],
       registers,
-      collect: () => this.#flushDelivered(),
+      collect: () => this.#delivered.moveTo(this.#eventsOut, labelOf),
     });
     this.#latency = new Histogram({
       name: "paperdb_commit_to_send_seconds",
@@ -110,16 +112,11 @@ export class Metrics implements HubObserver {
 
   /** Events came in from a source. */
   received(source: string, collection: string, count: number): void {
-    this.#eventsIn.inc({ source, collection: labelOf(collection) }, count);
+    this.#received.add(source, collection, count);
   }
 
   delivered(source: string, collection: string, count: number): void {
-    let byCollection = this.#delivered.get(source);
-    if (byCollection === undefined) {
-      byCollection = new Map();
-      this.#delivered.set(source, byCollection);
-    }
-    byCollection.set(collection, (byCollection.get(collection) ?? 0) + count);
+    this.#delivered.add(source, collection, count);
   }
 
   offered({ committedAtMs }: SourceEvent): void {
@@ -133,15 +130,6 @@ export class Metrics implements HubObserver {
 
   slowConsumer(): void {
     this.#slowConsumers.inc();
-  }
-
-  #flushDelivered(): void {
-    for (const [source, byCollection] of this.#delivered) {
-      for (const [collection, count] of byCollection) {
-        this.#eventsOut.inc({ source, collection: labelOf(collection) }, count);
-      }
-    }
-    this.#delivered.clear();
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Position } from "@paperdb/protocol";
 import type { ChannelKey, SourceEvent } from "../../source/change-source.ts";
 import type { ChannelHistory, HistoryEntry } from "../change-log.ts";
+import { EventFrames } from "../event-frames.ts";
 
 /** An entry, and its neighbours in the order in which the whole log received its events. */
 export interface StoredEntry extends HistoryEntry {
@@ -167,7 +168,7 @@ export class ChannelEvents implements ChannelHistory {
     return {
       event,
       endOffset,
-      frames: new Map(),
+      frames: new EventFrames(),
       owner: this,
       bytes,
       appendedAtMs,

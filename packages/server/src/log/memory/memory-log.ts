@@ -139,8 +139,14 @@ export class MemoryLog implements ChangeLog {
 
   #append(channels: Channels, events: readonly SourceEvent[]): void | Promise<void> {
     const nowMs = this.#now();
+    let key: ChannelKey | undefined;
+    let channel: ChannelEvents | undefined;
     for (const event of events) {
-      const channel = channels.get(channelId(event.channel));
+      // A long transaction is of few channels, whose events share the key.
+      if (event.channel !== key) {
+        key = event.channel;
+        channel = channels.get(channelId(key));
+      }
       if (channel === undefined) continue;
       const bytes = weight(event);
       this.#link(channel.push(event, bytes, nowMs));
