@@ -43,6 +43,24 @@ export function documentFilter(
   };
 }
 
+/**
+ * The condition, of documents that have all of the fields it compares: of a table without the column, not even that
+ * it is not something is true.
+ */
+export function requireFields(condition: DocumentCondition, fields: ReadonlySet<string>): DocumentCondition {
+  return {
+    id: condition.id,
+    terms: condition.terms,
+    matches: (document) => hasAll(document, fields) && condition.matches(document),
+  };
+}
+
+function hasAll(document: unknown, fields: ReadonlySet<string>): boolean {
+  if (typeof document !== "object" || document === null) return false;
+  for (const field of fields) if (!Object.hasOwn(document, field)) return false;
+  return true;
+}
+
 interface Conditions {
   readonly wanted: DocumentCondition | undefined;
   readonly granted: DocumentCondition | undefined;

@@ -78,6 +78,12 @@ export type SourceState =
 export interface ChangeSource {
   /** Unique among the sources of a server; part of every cursor. */
   readonly name: string;
+  /**
+   * Whether every document of a collection has all the collection's fields, be they null; else one may lack any.
+   * Filters of grants name none that is missing: {@link needPrior} refuses them, and documents of when it was
+   * missing are not granted.
+   */
+  readonly hasColumns?: boolean;
   /** Changes whenever positions of before can no longer be compared; `[0-9A-Za-z_-]+`. */
   readonly epoch: string;
   state(): SourceState;
@@ -100,12 +106,13 @@ export interface ChangeSource {
    * reached the log without one is reset. It stays so. Calls for what is so already are cheap.
    * Sources without documents leave it out.
    *
-   * @param hiddenFields - hidden fields of documents that filters of grants name, outermost names. With
-   *   any of them, every change carries what is hidden as well. Names of no hidden field are ignored.
+   * @param grantedFields - fields of documents that filters of grants name, outermost names. With
+   *   a hidden one among them, every change carries what is hidden as well.
    * @throws {RealtimeError} `prior_images_required`, `source_unavailable`, `collection_not_found`, or
-   *   `collection_not_usable` when the value of one of the fields cannot be known.
+   *   `collection_not_usable` when the value of one of the fields cannot be known; `forbidden` when
+   *   {@link hasColumns}, and one of them is none.
    */
-  needPrior?(collection: string, hiddenFields: ReadonlySet<string>): Promise<void>;
+  needPrior?(collection: string, grantedFields: ReadonlySet<string>): Promise<void>;
   /**
    * Where a watched channel stands that has received everything until now: not below the events that were appended,
    * and below those that come. Undefined while that is not known; sources that do not know leave it out.

@@ -1,7 +1,8 @@
 import type { Grant } from "../auth/grant.ts";
 import type { Filter } from "../filter/filter.ts";
 import type { EventFilter } from "../hub/delivery.ts";
-import { documentFilter } from "../hub/document-filter.ts";
+import { documentFilter, requireFields } from "../hub/document-filter.ts";
+import type { ChangeSource } from "../source/change-source.ts";
 
 const NO_FIELDS: ReadonlySet<string> = new Set();
 
@@ -9,7 +10,8 @@ const NO_FIELDS: ReadonlySet<string> = new Set();
 export interface DocumentScope {
   /** The same for scopes of the same documents. */
   readonly id: string;
-  readonly filter: EventFilter;
+  /** @param source - that the collection is of. */
+  filterOf(source: Pick<ChangeSource, "hasColumns">): EventFilter;
   /** The outermost names of what the grant's filter compares: these may be hidden fields. */
   readonly grantedFields: ReadonlySet<string>;
 }
@@ -26,6 +28,13 @@ export function documentScope(
 ): DocumentScope | undefined {
   const granted = filters?.get(collection);
   if (granted === undefined && wanted === undefined) return undefined;
-  const filter = documentFilter(wanted, granted, { wanted, granted });
-  return { id: filter.id, filter, grantedFields: granted?.fields ?? NO_FIELDS };
+  const grantedFields = granted?.fields ?? NO_FIELDS;
+  return {
+    id: documentFilter(wanted, granted).id,
+    grantedFields,
+    filterOf: ({ hasColumns = false }) => {
+      const applied = hasColumns && granted !== undefined ? requireFields(granted, grantedFields) : granted;
+      return documentFilter(wanted, applied, { wanted, granted });
+    },
+  };
 }

@@ -1,4 +1,5 @@
 import type { Channel } from "../hub/channel.ts";
+import type { EventFilter } from "../hub/delivery.ts";
 import type { Hub } from "../hub/hub.ts";
 import type { OpenSnapshot } from "../hub/snapshot-feed.ts";
 import type { ChannelKey } from "../source/change-source.ts";
@@ -17,6 +18,8 @@ export interface CollectionRequest {
 /** What a subscription begins with. */
 export interface OpenCollection {
   readonly channel: Channel;
+  /** What of the channel is seen; undefined: everything. */
+  readonly filter: EventFilter | undefined;
   /** Undefined where none is asked for, and for a client that goes on from its cursor. */
   readonly opened: OpenSnapshot | undefined;
 }
@@ -36,9 +39,10 @@ export async function openCollection(
   // First of all: from then on no update is in the history that a filter cannot judge.
   if (scope !== undefined) await source.needPrior?.(key.collection, scope.grantedFields);
   const channel = await hub.open(source, key, cursor);
-  if (!snapshot) return { channel, opened: undefined };
+  const filter = scope?.filterOf(source);
+  if (!snapshot) return { channel, filter, opened: undefined };
   try {
-    return { channel, opened: await hub.openSnapshot(channel, { filter: scope?.filter, cursor }, signal) };
+    return { channel, filter, opened: await hub.openSnapshot(channel, { filter, cursor }, signal) };
   } catch (error) {
     hub.release(channel);
     throw error;

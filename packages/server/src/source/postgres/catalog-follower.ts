@@ -5,6 +5,7 @@ import type { ChannelKey } from "../change-source.ts";
 import type { Capturer } from "./capturer.ts";
 import type { Catalog } from "./catalog.ts";
 import type { SourceDatabase } from "./database.ts";
+import type { GrantedColumns } from "./granted-columns.ts";
 import type { NotifySettings } from "./settings.ts";
 import type { SourceStats } from "./stats.ts";
 import { isSameHistory } from "./table.ts";
@@ -17,6 +18,7 @@ export interface CatalogFollowerOptions {
   readonly database: SourceDatabase;
   readonly catalog: Catalog;
   readonly capturer: Capturer;
+  readonly grantedColumns: GrantedColumns;
   readonly watches: Watches;
   readonly settings: NotifySettings;
   readonly stats: SourceStats;
@@ -102,6 +104,10 @@ export class CatalogFollower {
   async #reconcile(reason: string, tell: boolean): Promise<void> {
     const collections = await this.#options.catalog.refresh();
     this.#options.capturer.forgetChanged(collections);
+    const changed = await this.#options.grantedColumns.fetchChanged();
+    for (const { name, table } of this.#options.watches.collections()) {
+      if (changed.has(table.oid)) this.#toReset.add(name);
+    }
     for (const watched of this.#options.watches.collections()) {
       const table = collections.tables.get(watched.name);
       if (table === undefined || !isNamedAs(table, watched.table)) this.#drop(watched);

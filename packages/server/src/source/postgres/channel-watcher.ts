@@ -6,6 +6,7 @@ import type { QualifiedName } from "../../postgres/identifier.ts";
 import type { PgListener } from "../../postgres/listener.ts";
 import type { ChannelKey } from "../change-source.ts";
 import type { Capturer } from "./capturer.ts";
+import type { GrantedColumns } from "./granted-columns.ts";
 import { justChanged } from "./just-changed.ts";
 import type { NotifySettings } from "./settings.ts";
 import type { CapturedTable } from "./table.ts";
@@ -16,6 +17,7 @@ export interface ChannelWatcherOptions {
   /** The source's name, for sentences. */
   readonly source: string;
   readonly capturer: Capturer;
+  readonly grantedColumns: GrantedColumns;
   readonly listener: PgListener;
   readonly watches: Watches;
   readonly settings: NotifySettings;
@@ -61,13 +63,15 @@ export class ChannelWatcher {
   /**
    * Resolves once every later change of the collection comes with what filters need.
    *
-   * @throws {RealtimeError} `collection_not_found`, `collection_not_usable`, `source_unavailable`.
+   * @throws {RealtimeError} `collection_not_found`, `collection_not_usable`, `source_unavailable`, `forbidden`.
    */
-  async filter(collection: string, hiddenFields: ReadonlySet<string>): Promise<void> {
-    const { capturer, watches } = this.#options;
+  async filter(collection: string, grantedFields: ReadonlySet<string>): Promise<void> {
+    const { capturer, grantedColumns, watches } = this.#options;
     try {
-      const { name, hidden, virtualColumns } = await capturer.captureWithPrior(collection);
-      const columns = [...hiddenFields].filter((field) => hidden.has(field));
+      const table = await capturer.captureWithPrior(collection);
+      await grantedColumns.require(table, grantedFields);
+      const { name, hidden, virtualColumns } = table;
+      const columns = [...grantedFields].filter((field) => hidden.has(field));
       const unknown = columns.find((column) => virtualColumns.includes(column));
       if (unknown !== undefined) throw unknownColumn(name, unknown);
       const known = watches.filteredColumns(collection);

@@ -22,6 +22,7 @@ import { ChannelWatcher } from "./channel-watcher.ts";
 import { CONTROL_CHANNEL, PUBLISH_CHANNEL } from "./channels.ts";
 import type { CollectionsConfig } from "./collections.ts";
 import { SourceDatabase } from "./database.ts";
+import { GrantedColumns } from "./granted-columns.ts";
 import { justChanged } from "./just-changed.ts";
 import { NotifyBarriers } from "./notify-barriers.ts";
 import { openError } from "./open-error.ts";
@@ -66,6 +67,7 @@ export const LISTENER_APPLICATION_NAME: string = `${APPLICATION_NAME} listener`;
  */
 export class PostgresNotifySource implements ChangeSource {
   readonly name: string;
+  readonly hasColumns = true;
   readonly epoch: string = randomBytes(9).toString("base64url");
   readonly #options: PostgresNotifySourceOptions;
   readonly #settings: NotifySettings;
@@ -79,6 +81,7 @@ export class PostgresNotifySource implements ChangeSource {
   readonly #watcher: ChannelWatcher;
   readonly #follower: CatalogFollower;
   readonly #barriers: NotifyBarriers;
+  readonly #grantedColumns: GrantedColumns;
   readonly #snapshots: SnapshotReader;
   #state: SourceState = { live: false, reason: "The source is starting.", retryAfterMs: 1_000 };
   #opened = false;
@@ -100,6 +103,7 @@ export class PostgresNotifySource implements ChangeSource {
     this.#database = database;
     this.#catalog = catalog;
     this.#capturer = capturer;
+    this.#grantedColumns = new GrantedColumns(database);
     this.#barriers = new NotifyBarriers((channel, payload) =>
       database.pool.query("select pg_catalog.pg_notify($1, $2)", [channel, payload]),
     );
@@ -119,6 +123,7 @@ export class PostgresNotifySource implements ChangeSource {
       ...shared,
       source: options.name,
       capturer,
+      grantedColumns: this.#grantedColumns,
       listener: this.#listener,
       began: () => {
         this.#receiver.advance();
@@ -133,6 +138,7 @@ export class PostgresNotifySource implements ChangeSource {
       database,
       catalog,
       capturer,
+      grantedColumns: this.#grantedColumns,
       isLive: () => this.#state.live,
       lost: (keys, reason) => {
         this.#receiver.lost(keys, reason);
@@ -201,9 +207,9 @@ export class PostgresNotifySource implements ChangeSource {
     this.#watcher.unwatch(key);
   }
 
-  async needPrior(collection: string, hiddenFields: ReadonlySet<string>): Promise<void> {
+  async needPrior(collection: string, grantedFields: ReadonlySet<string>): Promise<void> {
     this.#requireLive();
-    await this.#watcher.filter(collection, hiddenFields);
+    await this.#watcher.filter(collection, grantedFields);
     this.#requireLive();
   }
 
@@ -215,6 +221,8 @@ export class PostgresNotifySource implements ChangeSource {
     this.#requireLive();
     const table = this.#catalog.current.tables.get(collection);
     if (table === undefined) throw justChanged(collection);
+    const granted = narrowing?.granted?.fields ?? [];
+    await this.#snapshots.explaining(this.#grantedColumns.require(table, granted));
     // PostgreSQL notifies of what is visible to all, so the snapshot sees whatever was received before.
     const since = this.#receiver.position;
     const { visibility, batches } = await this.#snapshots.read({ table, tenant, narrowing }, signal);

@@ -8,7 +8,6 @@ import { tokenExpired } from "../../auth/realtime-token.ts";
 import { onTokenExpiry } from "../../auth/token-expiry.ts";
 import type { FilterLimits } from "../../filter/filter-limits.ts";
 import { topicFilter } from "../../hub/topic-filter.ts";
-import type { EventFilter } from "../../hub/delivery.ts";
 import type { Hub } from "../../hub/hub.ts";
 import type { Subscription } from "../../hub/subscription.ts";
 import { problemSchema } from "../../http/problem.ts";
@@ -141,8 +140,7 @@ class SseSession {
       this.#leave();
       throw endedError(this.#endedEarly);
     }
-    const filter = "topic" in subject ? topicFilter(subject.topic) : scope?.filter;
-    this.#start(open, filter, wish);
+    this.#start(open, wish);
   }
 
   /** Before the answer begins, so that it can say why there is none. A client that leaves meanwhile gives its snapshot up. */
@@ -153,7 +151,8 @@ class SseSession {
   ): Promise<OpenCollection> {
     const { bus, hub } = this.#dependencies;
     if ("topic" in subject) {
-      return { channel: await hub.open(bus, { tenant, collection: TOPICS }), opened: undefined };
+      const channel = await hub.open(bus, { tenant, collection: TOPICS });
+      return { channel, filter: topicFilter(subject.topic), opened: undefined };
     }
     const left = new AbortController();
     const abandon = (): void => left.abort(endedError(this.#endedEarly));
@@ -168,11 +167,7 @@ class SseSession {
     }
   }
 
-  #start(
-    { channel, opened }: OpenCollection,
-    filter: EventFilter | undefined,
-    { cursor, snapshot }: Wish,
-  ): void {
+  #start({ channel, filter, opened }: OpenCollection, { cursor, snapshot }: Wish): void {
     const { hub } = this.#dependencies;
     this.#reply.hijack();
     const connection = new SseConnection(this.#request.raw, this.#reply.getHeaders(), {

@@ -88,10 +88,9 @@ export class ChannelSubscription {
   /** Begins to deliver; after {@link open}. */
   start(target: DeliveryTarget, format: FrameFormat): void {
     if (this.#state.kind !== "held") return;
-    const { channel, opened } = this.#state.open;
+    const { channel, filter, opened } = this.#state.open;
     const { hub } = this.#channels;
-    const { subject, scope, cursor, snapshot, resetReason } = this.#request;
-    const filter = subject.kind === "topic" ? topicFilter(subject.pattern) : scope?.filter;
+    const { cursor, snapshot, resetReason } = this.#request;
     this.#forgetCursor();
     this.#state = { kind: "starting" };
     const request = { target, format, filter, cursor, snapshot, opened, resetReason };
@@ -137,7 +136,8 @@ export class ChannelSubscription {
     const { tenant, subject, scope, snapshot = false, resetReason } = this.#request;
     const cursor = resetReason === undefined ? this.#request.cursor : undefined;
     if (subject.kind === "topic") {
-      return { channel: await hub.open(bus, { tenant, collection: TOPICS }, cursor), opened: undefined };
+      const channel = await hub.open(bus, { tenant, collection: TOPICS }, cursor);
+      return { channel, filter: topicFilter(subject.pattern), opened: undefined };
     }
     const channel = { tenant, collection: subject.collection };
     return openCollection(this.#channels, { channel, scope, cursor, snapshot }, this.#ended.signal);

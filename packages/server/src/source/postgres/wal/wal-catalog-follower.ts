@@ -2,6 +2,7 @@ import { RealtimeError } from "@paperdb/protocol";
 import type { Logger } from "pino";
 import type { Catalog } from "../catalog.ts";
 import { isSameHistory } from "../table.ts";
+import type { GrantedColumns } from "../granted-columns.ts";
 import type { CapturedTable } from "../table.ts";
 import type { Barriers } from "./barriers.ts";
 import type { Enroller } from "./enroller.ts";
@@ -15,6 +16,7 @@ import type { WalWatches, WatchedCollection } from "./wal-watches.ts";
 /** What a {@link WalCatalogFollower} works with. */
 export interface WalCatalogFollowerOptions {
   readonly catalog: Catalog;
+  readonly grantedColumns: GrantedColumns;
   readonly publication: Publication;
   readonly enroller: Enroller;
   readonly capturer: WalCapturer;
@@ -64,13 +66,18 @@ export class WalCatalogFollower {
 
   /** Compares what is watched with what there is, and puts right what differs. */
   async reconcile(): Promise<void> {
-    const { catalog, capturer, publication, types, watches } = this.#options;
+    const { catalog, capturer, grantedColumns, publication, types, watches } = this.#options;
     const collections = await catalog.refresh();
     capturer.forgetMissing(collections);
     if (watches.isEmpty) return;
     await publication.ensure();
     const enrollment = await publication.fetchEnrollment();
     const changedTypes = await types.refresh();
+    const changedTables = await grantedColumns.fetchChanged();
+    for (const watched of watches.collections()) {
+      // Of what nobody watches, who comes back is told what is granted now.
+      if (watched.isWatched && changedTables.has(watched.table.oid)) watched.isResetDue = true;
+    }
     for (const watched of watches.collections()) {
       const table = collections.tables.get(watched.name);
       if (watched.hasType(changedTypes)) watched.isBroken = true;

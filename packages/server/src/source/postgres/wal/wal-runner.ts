@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import type { ChangeSink, ChannelKey, SourceEvent, SourceState } from "../../change-source.ts";
 import type { Catalog } from "../catalog.ts";
 import type { DatabasePool } from "../database-pool.ts";
+import type { GrantedColumns } from "../granted-columns.ts";
 import type { TopicSink } from "../receiver.ts";
 import type { SnapshotReader } from "../snapshot/snapshot-reader.ts";
 import { fetchVisibility } from "../snapshot/visibility.ts";
@@ -37,6 +38,7 @@ export interface WalRunnerOptions {
   readonly url: string;
   readonly database: DatabasePool;
   readonly catalog: Catalog;
+  readonly grantedColumns: GrantedColumns;
   readonly publication: Publication;
   readonly snapshotReader: SnapshotReader;
   readonly watches: WalWatches;
@@ -115,6 +117,7 @@ export class WalRunner {
     this.capturer = new WalCapturer({ ...shared, captured: (table) => this.#follow(table) });
     this.#follower = new WalCatalogFollower({
       ...shared,
+      grantedColumns: options.grantedColumns,
       capturer: this.capturer,
       isLive: () => this.#state.live,
       housekeep: () => slotWatch.look(),

@@ -17,6 +17,7 @@ import type { SnapshotSettings } from "../../snapshot-settings.ts";
 import { Catalog } from "../catalog.ts";
 import type { CollectionsConfig } from "../collections.ts";
 import { DatabasePool } from "../database-pool.ts";
+import { GrantedColumns } from "../granted-columns.ts";
 import { justChanged } from "../just-changed.ts";
 import { openError } from "../open-error.ts";
 import { ensurePublishFunction } from "../publish-function.ts";
@@ -67,6 +68,7 @@ const ENDING = { live: false, reason: "The server is shutting down.", retryAfter
  */
 export class PostgresWalSource implements ChangeSource {
   readonly name: string;
+  readonly hasColumns = true;
   readonly #options: PostgresWalSourceOptions;
   readonly #settings: WalSettings;
   readonly #stats = emptyWalStats();
@@ -74,6 +76,7 @@ export class PostgresWalSource implements ChangeSource {
   readonly #closing = new AbortController();
   readonly #database: DatabasePool;
   readonly #catalog: Catalog;
+  readonly #grantedColumns: GrantedColumns;
   readonly #snapshots: SnapshotReader;
   /** Undefined until the database is set up. */
   #runner: WalRunner | undefined;
@@ -87,6 +90,7 @@ export class PostgresWalSource implements ChangeSource {
     const { connectTimeoutMs } = this.#settings;
     this.#database = new DatabasePool({ url, applicationName: "paperdb-realtime", connectTimeoutMs, log });
     this.#catalog = new Catalog(this.#database, collections);
+    this.#grantedColumns = new GrantedColumns(this.#database);
     this.#snapshots = new SnapshotReader({
       source: options.name,
       url,
@@ -176,9 +180,10 @@ export class PostgresWalSource implements ChangeSource {
   }
 
   /** Every update tells the row before, and every change what is hidden: here only what is hidden is looked at. */
-  async needPrior(collection: string, hiddenFields: ReadonlySet<string>): Promise<void> {
+  async needPrior(collection: string, grantedFields: ReadonlySet<string>): Promise<void> {
     const table = await this.#capture(collection);
-    const filtered = [...hiddenFields].filter((field) => table.hidden.has(field));
+    await this.#requireColumns(table, grantedFields);
+    const filtered = [...grantedFields].filter((field) => table.hidden.has(field));
     const known = this.#watches.filteredColumns(collection);
     if (filtered.every((column) => known.has(column))) return;
     const { capturer } = this.#requireLive();
@@ -200,6 +205,8 @@ export class PostgresWalSource implements ChangeSource {
     const { snapshots } = this.#requireLive();
     const table = this.#catalog.current.tables.get(collection);
     if (table === undefined) throw justChanged(collection);
+    const granted = narrowing?.granted?.fields ?? [];
+    await this.#requireColumns(table, granted);
     return snapshots.take({ table, tenant, narrowing }, signal);
   }
 
@@ -234,6 +241,14 @@ export class PostgresWalSource implements ChangeSource {
     }
   }
 
+  async #requireColumns(table: CapturedTable, columns: Iterable<string>): Promise<void> {
+    try {
+      await this.#grantedColumns.require(table, columns);
+    } catch (error) {
+      throw this.#explain(error);
+    }
+  }
+
   async #prepare(): Promise<WalRunner> {
     const { slot } = this.#options;
     const database = this.#database;
@@ -250,6 +265,7 @@ export class PostgresWalSource implements ChangeSource {
       database,
       publication,
       catalog: this.#catalog,
+      grantedColumns: this.#grantedColumns,
       watches: this.#watches,
       snapshotReader: this.#snapshots,
       settings: this.#settings,
