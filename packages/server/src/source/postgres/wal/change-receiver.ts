@@ -10,6 +10,7 @@ import { RowEncoder } from "./row-encoder.ts";
 import type { WalSettings } from "./settings.ts";
 import type { WalStats } from "./stats.ts";
 import type { StreamPlace } from "./stream-place.ts";
+import type { CapturedTable } from "../table.ts";
 import type { Tuple } from "./tuple.ts";
 import type { TypeCatalog } from "./type-catalog.ts";
 import type { WalWatches, WatchedCollection } from "./wal-watches.ts";
@@ -29,17 +30,22 @@ export interface ChangeReceiverOptions {
   readonly log: Logger;
   /** Whether all that a former server had of the log was read again. */
   readonly isCaughtUp: () => boolean;
+  /** Resolves once the catalog has what the transaction created, or it takes too long. */
+  readonly untilVisible: (transaction: number) => Promise<void>;
   /** The table at the top of a partition; undefined for what is none, or gone. */
   readonly fetchPartitionRoot: (relationOid: number) => Promise<number | undefined>;
 }
 
 /** What was gathered goes out after so many at the latest. */
 const MAX_GATHERED = 128;
+const MAX_LOGGED_FRAMES = 5;
 
 /** Makes events of changes, in their order: for the channels that are watched, and for the journal. */
 export class ChangeReceiver {
   readonly #options: ChangeReceiverOptions;
   #gathered: SourceEvent[] = [];
+  /** What the log has not taken yet. */
+  #appending: Promise<void> | undefined;
   #committedAtMs = 0;
   #transaction = 0;
   #atMs = 0;
@@ -61,11 +67,12 @@ export class ChangeReceiver {
     return watches.isEmpty || watches.on(oid).length > 0 ? undefined : this.#findRoot(oid);
   }
 
-  /** A new change of the transaction, see {@link StreamPlace.next}. */
+  /** The next change of the transaction. What can fail comes before it counts as seen, since it is not sent twice then. */
   change(change: RowChange): void | Promise<void> {
-    const collections = this.#options.watches.on(change.relation.oid);
-    if (collections.length === 0) return undefined;
-    if (!this.#options.types.has(change.relation.columns)) return this.#loadTypes(change);
+    const { place, types, watches } = this.#options;
+    const collections = watches.on(change.relation.oid);
+    if (collections.length > 0 && !types.has(change.relation.columns)) return this.#loadTypes(change);
+    if (!place.next() || collections.length === 0) return undefined;
     for (const collection of collections) {
       if (!collection.isBroken && this.#isOf(collection)) this.#receive(collection, change);
     }
@@ -90,13 +97,23 @@ export class ChangeReceiver {
     this.#tellLost("all", reason);
   }
 
-  /** Hands on what was gathered. */
+  /** Hands on what was gathered. @returns what the log has not taken yet. */
   flush(): undefined | Promise<void> {
-    if (this.#gathered.length === 0) return undefined;
+    if (this.#gathered.length === 0) return this.#appending;
     const events = this.#gathered;
     this.#gathered = [];
     const busy = this.#options.sink.append(events);
-    return busy instanceof Promise ? busy : undefined;
+    return busy instanceof Promise ? this.#append(busy) : this.#appending;
+  }
+
+  /** A failure stays: what the log did not take is missing, so the stream must not go on. */
+  #append(busy: Promise<void>): Promise<void> {
+    const appending = Promise.all([this.#appending, busy]).then(() => {
+      if (this.#appending === appending) this.#appending = undefined;
+    });
+    appending.catch(() => undefined); // Whoever flushes next gets it.
+    this.#appending = appending;
+    return appending;
   }
 
   #lostChannel(channel: ChannelKey, reason: string): void {
@@ -115,11 +132,13 @@ export class ChangeReceiver {
   }
 
   async #findRoot(oid: number): Promise<void> {
+    await this.#options.untilVisible(this.#transaction);
     const root = await this.#options.fetchPartitionRoot(oid);
     if (root !== undefined) this.#options.watches.addPartition(root, oid);
   }
 
   async #loadTypes(change: RowChange): Promise<void> {
+    await this.#options.untilVisible(this.#transaction);
     await this.#options.types.load(change.relation.columns);
     await this.change(change);
   }
@@ -128,10 +147,8 @@ export class ChangeReceiver {
     try {
       this.#deliver(collection, change, this.#encoderOf(collection, change.relation));
     } catch (error) {
-      const isExpected = error instanceof IncompleteRowError || error instanceof RealtimeError;
-      if (!isExpected) throw error;
       this.#options.log.warn(
-        { collection: collection.name, reason: error.message },
+        { collection: collection.name, ...describeFailure(error) },
         "A change cannot be delivered, so its collection is reset",
       );
       collection.isBroken = true;
@@ -143,6 +160,7 @@ export class ChangeReceiver {
     let encoder = collection.encoder(relation);
     if (encoder === undefined) {
       const { types, watches } = this.#options;
+      requireName(relation, collection.table);
       const filtered = watches.filteredColumns(collection.name);
       encoder = new RowEncoder(relation, { ...collection.table, filtered }, types);
       collection.addEncoder(relation, encoder);
@@ -203,6 +221,20 @@ export class ChangeReceiver {
     this.#options.stats.changes += 1;
     this.#gathered.push(event);
   }
+}
+
+/** Until the catalog is looked at again, a table that was renamed would be told of under the name of another one. */
+function requireName({ oid, schema, name }: Relation, table: CapturedTable): void {
+  const isNamed = schema === table.name.schema && name === table.name.table;
+  if (oid === table.oid && !isNamed) throw new IncompleteRowError("renamed");
+}
+
+/** For the log. The text of an unexpected error may have data of the row. */
+function describeFailure(error: unknown): Readonly<Record<string, unknown>> {
+  if (error instanceof IncompleteRowError || error instanceof RealtimeError) return { reason: error.message };
+  if (!(error instanceof Error)) return { reason: typeof error };
+  const frames = (error.stack ?? "").split("\n").filter((line) => /^\s+at /u.test(line));
+  return { reason: error.name, at: frames.slice(0, MAX_LOGGED_FRAMES).map((line) => line.trim()) };
 }
 
 type Documents = Omit<DocumentChange, "type" | "documentId">;

@@ -5,7 +5,7 @@
 export class IncompleteRowError extends Error {
   override readonly name = "IncompleteRowError";
   /** For logs; `identity` and `unchanged_toast`: the table has not REPLICA IDENTITY FULL. */
-  readonly reason: "identity" | "unchanged_toast" | "type_changed";
+  readonly reason: "identity" | "unchanged_toast" | "type_changed" | "renamed";
 
   constructor(reason: IncompleteRowError["reason"], options?: ErrorOptions) {
     super(`A row cannot be made a document: ${reason}.`, options);

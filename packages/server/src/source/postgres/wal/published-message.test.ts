@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { jsonMembers } from "./json-members.ts";
 import { parsePublished } from "./published-message.ts";
 
@@ -40,6 +40,13 @@ describe("a published message", () => {
     `{"tenant":"a","topic":"t","data":"${"x".repeat(1_048_576)}"}`,
   ])("is refused: %.60j", (text) => {
     expect(parse(text)).toBeUndefined();
+  });
+
+  it("is not looked at when it is larger than any event", () => {
+    const parsed = vi.spyOn(JSON, "parse");
+    expect(parse(`{"tenant":"a","topic":"t","data":1}${" ".repeat(2_000_000)}`)).toBeUndefined();
+    expect(parsed).not.toHaveBeenCalled();
+    parsed.mockRestore();
   });
 
   it("is refused when it is not UTF-8", () => {

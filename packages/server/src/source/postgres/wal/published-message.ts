@@ -11,6 +11,8 @@ export const BARRIER_PREFIX = "paperdb.barrier";
 
 /** The largest data of one event, as `paperdb.publish` has it. */
 const MAX_DATA_BYTES = 1_048_576;
+/** With tenant, topic and blanks. What is larger is not looked at: any role can emit up to a gigabyte. */
+const MAX_MESSAGE_BYTES = MAX_DATA_BYTES + 65_536;
 
 /** What can be a tenant: 1 to 200 code points without control characters and halves of characters. */
 const TENANT_ID = /^[^\p{Cc}\p{Cs}]{1,200}$/u;
@@ -28,6 +30,7 @@ export interface PublishedMessage {
  * @returns undefined for whatever is no event: any role can emit messages.
  */
 export function parsePublished(content: Buffer): PublishedMessage | undefined {
+  if (content.length > MAX_MESSAGE_BYTES) return undefined;
   let members: ReadonlyMap<string, string>;
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(content);

@@ -205,9 +205,13 @@ export class ReplicationConnection {
     this.#connection.stream.pause();
     try {
       await busy;
-      for (let chunk = this.#waiting.shift(); chunk !== undefined; chunk = this.#waiting.shift()) {
-        await this.#handle(chunk);
+      // What comes while one of them is awaited joins the others.
+      for (let next = 0; next < this.#waiting.length; next += 1) {
+        const chunk = this.#waiting[next];
+        const again = chunk === undefined ? undefined : this.#handle(chunk);
+        if (again !== undefined) await again;
       }
+      this.#waiting = [];
       await this.#handler?.onPause();
     } catch (error) {
       this.cut(error);

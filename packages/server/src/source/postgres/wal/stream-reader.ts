@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import type { TopicSink } from "../receiver.ts";
 import type { Barriers } from "./barriers.ts";
-import type { ChangeReceiver, RowChange } from "./change-receiver.ts";
+import type { ChangeReceiver } from "./change-receiver.ts";
 import type { AcknowledgementRecord } from "./acknowledgement-record.ts";
 import type { Journal } from "./journal.ts";
 import { NO_LSN } from "./lsn.ts";
@@ -55,7 +55,7 @@ export class StreamReader implements StreamHandler {
       case "insert":
       case "update":
       case "delete":
-        return this.#change(message);
+        return receiver.change(message);
       case "begin":
         place.begin(message.finalLsn);
         this.#atMs = this.#timeOf(message.committedAtMs);
@@ -109,10 +109,6 @@ export class StreamReader implements StreamHandler {
     const { isCaughtUp, clockAheadMs } = this.#options;
     const nowMs = Date.now();
     return isCaughtUp() ? nowMs : Math.min(nowMs, committedAtMs + clockAheadMs);
-  }
-
-  #change(change: RowChange): void | Promise<void> {
-    return this.#options.place.next() ? this.#options.receiver.change(change) : undefined;
   }
 
   #message({ prefix, transactional, content }: LogicalMessage): void | Promise<void> {

@@ -27,6 +27,7 @@ import type { WalStats } from "./stats.ts";
 import { StreamPlace } from "./stream-place.ts";
 import { StreamReader } from "./stream-reader.ts";
 import { TypeCatalog } from "./type-catalog.ts";
+import { untilVisible } from "./until-visible.ts";
 import { WalCapturer } from "./wal-capturer.ts";
 import { WalCatalogFollower } from "./wal-catalog-follower.ts";
 import { WalSnapshots } from "./wal-snapshots.ts";
@@ -104,6 +105,8 @@ export class WalRunner {
       place: this.#place,
       journal: this.#journal,
       isCaughtUp: () => this.#caughtUp,
+      untilVisible: (transaction) =>
+        untilVisible(transaction, () => fetchVisibility(database.pool), settings.enrollTimeoutMs, signal),
       fetchPartitionRoot: (oid) => fetchPartitionRoot(database, oid),
     });
     this.#commits = new RecentCommits(() => fetchVisibility(database.pool));
