@@ -1,4 +1,5 @@
 import { Connection } from "./connection.ts";
+import { openList } from "./document-list.ts";
 import { EventStream } from "./event-stream.ts";
 import { postJson } from "./http.ts";
 import { PaperDBError } from "./paperdb-error.ts";
@@ -51,6 +52,10 @@ export function createClient<Schema extends object = AnySchema>(options: ClientO
       },
       onStatus: (listener) => statusListeners.add(listener),
       subscribe: subscriber("collection"),
+      list(collection, listOptions = {}) {
+        requireOpen();
+        return openList(subscriptions, collection, listOptions);
+      },
       stream: streamer("collection"),
       generateToken: (request) => mintToken(settings, request),
     },

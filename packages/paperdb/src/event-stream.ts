@@ -44,7 +44,7 @@ export class EventStream implements AsyncIterator<AnyEvent, undefined> {
         this.#buffer.push(event);
         this.#wake();
       },
-      () => this.#buffer.length >= (maxBuffered || 1),
+      { isFull: () => this.#buffer.length >= (maxBuffered || 1) },
     );
     signal?.addEventListener("abort", this.#onAbort);
     if (signal?.aborted === true) this.#onAbort();

@@ -1,45 +1,87 @@
 import { PaperDBError } from "./paperdb-error.ts";
 import { reportUncaught } from "./report-error.ts";
-import type { SubscriptionCallbacks, SubscriptionStatus, Unsubscribe } from "./types.ts";
+import type { SubscribeOptions, SubscriptionCallbacks, SubscriptionStatus, Unsubscribe } from "./types.ts";
 
 /** An event, of whatever type the application's schema says that it has. */
 export type AnyEvent = never;
 
-/** One `subscribe` or stream of the application: a place of its own in a shared subscription. */
+/** A document, likewise. */
+export type AnyDocument = never;
+
+/** What a subscriber is given besides events, or asked. */
+export interface ListenerHooks {
+  /** Whether it cannot take another event at the moment. */
+  readonly isFull?: () => boolean;
+  /**
+   * All documents, where they have come: they stay up to date, each event is in them when it is given. Without this, each
+   * is given as an `insert`.
+   */
+  readonly onDocuments?: (documents: ReadonlyMap<string, AnyDocument>) => unknown;
+}
+
+/** One `subscribe`, stream or list of the application: a place of its own in a shared subscription. */
 export class Listener {
   declare readonly unsubscribe: Unsubscribe;
   /** Where it left, because it could not take more: it gets nothing until it comes back. */
   leftAt: string | undefined;
   /** Wants to come back. */
   isWaiting = false;
+  /** Whether it gets the documents before events. */
+  readonly wantsDocuments: boolean;
+  /** Whether it has not got them yet. */
+  lacksDocuments: boolean;
+  /** Nothing is given to it any more. */
+  isOver = false;
   readonly #onEvent: (event: AnyEvent) => unknown;
   readonly #callbacks: SubscriptionCallbacks;
-  readonly #isFull: (() => boolean) | undefined;
+  readonly #hooks: ListenerHooks;
   #status: SubscriptionStatus | undefined;
   /** Others may resume where this one has never been. */
   #hasBeenLive = false;
 
   /**
    * @param unsubscribe - lets go of what holds it.
-   * @param isFull - whether it cannot take another event at the moment.
    */
   constructor(
     onEvent: (event: AnyEvent) => unknown,
-    callbacks: SubscriptionCallbacks,
+    callbacks: SubscribeOptions,
     unsubscribe: Unsubscribe,
-    isFull: (() => boolean) | undefined,
+    hooks: ListenerHooks,
   ) {
     this.unsubscribe = unsubscribe;
     this.#onEvent = onEvent;
     this.#callbacks = callbacks;
-    this.#isFull = isFull;
+    this.#hooks = hooks;
+    this.wantsDocuments = this.lacksDocuments = callbacks.snapshot === true;
   }
 
   /** @param before - the cursor before the event. */
   take(event: AnyEvent, before: string | undefined): void {
-    if (this.leftAt !== undefined) return;
-    if (this.#isFull?.() === true) this.leftAt = before;
-    else this.#call(this.#onEvent, event);
+    if (this.leftAt !== undefined || this.lacksDocuments) return;
+    if (this.#hooks.isFull?.() === true) this.leftAt = before;
+    else this.call(this.#onEvent, event);
+  }
+
+  /** Whether the documents have to be kept for it. */
+  get keepsDocuments(): boolean {
+    return this.#hooks.onDocuments !== undefined;
+  }
+
+  /** All documents of the collection that match. */
+  takeDocuments(collection: string, documents: ReadonlyMap<string, AnyDocument>): void {
+    this.lacksDocuments = false;
+    if (this.keepsDocuments) this.call(this.#hooks.onDocuments, documents);
+    else
+      for (const [documentId, data] of documents) {
+        if (this.isOver) break;
+        // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- As for events off the wire.
+        this.call(this.#onEvent, { type: "insert", collection, documentId, data } as AnyEvent);
+      }
+  }
+
+  /** Whether what it was given goes up to a cursor, and has to go on there. */
+  get hasPlace(): boolean {
+    return !this.lacksDocuments && this.#hasBeenLive;
   }
 
   /** Takes events from now on. */
@@ -50,23 +92,25 @@ export class Listener {
 
   reset(reason: string): void {
     this.comeBack();
-    this.#call(this.#callbacks.onReset, { reason });
+    this.lacksDocuments = this.wantsDocuments;
+    this.call(this.#callbacks.onReset, { reason });
   }
 
   /** Says how the subscription stands, once. */
   setStatus(status: SubscriptionStatus, resumed: boolean): void {
-    if (status === this.#status) return;
-    this.#status = status;
-    this.#call(this.#callbacks.onStatus, status, { resumed: resumed && this.#hasBeenLive });
-    this.#hasBeenLive ||= status === "live";
+    const told = status === "live" && this.lacksDocuments ? (this.#status ?? "connecting") : status;
+    if (told === this.#status) return;
+    this.#status = told;
+    this.call(this.#callbacks.onStatus, told, { resumed: resumed && this.#hasBeenLive });
+    this.#hasBeenLive ||= told === "live";
   }
 
   fail(error: PaperDBError): void {
     attempt(reportUncaught, this.#callbacks.onError ?? reportUncaught, error);
   }
 
-  /** A callback that throws harms nobody else. */
-  #call<Arguments extends unknown[]>(
+  /** Calls back; what that throws harms nobody else. */
+  call<Arguments extends unknown[]>(
     callback: ((...given: Arguments) => unknown) | undefined,
     ...given: Arguments
   ): void {

@@ -1,11 +1,13 @@
-import type { ClientMessage, EventMessage, ServerMessage } from "@paperdb/protocol";
-import type { AnyEvent } from "./listener.ts";
+import type { ClientMessage, EventMessage, ServerMessage, SnapshotMessage } from "@paperdb/protocol";
+import type { AnyDocument, AnyEvent } from "./listener.ts";
 import { PaperDBError } from "./paperdb-error.ts";
 import type { Sent, Subscription } from "./subscription.ts";
 
 /** What the server sends. */
 export type ReceivedMessage =
-  Exclude<ServerMessage, EventMessage> | (Omit<EventMessage, "event"> & { readonly event: AnyEvent });
+  | Exclude<ServerMessage, EventMessage | SnapshotMessage>
+  | (Omit<EventMessage, "event"> & { readonly event: AnyEvent })
+  | (Omit<SnapshotMessage, "documents"> & { readonly documents: readonly AnyDocument[] });
 
 /** The server refused something; a subscription that it names is off this connection. */
 export type RefusalListener = (error: PaperDBError, subscription: Subscription | undefined) => void;
@@ -51,12 +53,16 @@ export class Session {
       case "ready":
         if (known === undefined) break;
         this.hasBeenReady = true;
-        this.#byChannel.set(message.channel, known);
-        known.ready(message.channel, message.cursor, message.resumed);
+        this.#name(known, message.channel);
+        known.ready(message.cursor, message.resumed);
+        break;
+      case "snapshot":
+        if (known === undefined) break;
+        this.#name(known, message.channel);
+        known.takeDocuments(message.documentIds, message.documents);
         break;
       case "event":
-        if (message.cursor !== undefined)
-          this.#byChannel.get(message.channel)?.take(message.event, message.cursor);
+        this.#byChannel.get(message.channel)?.take(message.event, message.cursor);
         break;
       case "reset":
         known?.reset(message.reason);
@@ -79,6 +85,13 @@ export class Session {
   /** The socket is gone. */
   end(): void {
     for (const subscription of this.#byId.values()) subscription.disconnect();
+  }
+
+  /** The server may change its name for what is subscribed to. */
+  #name(subscription: Subscription, channel: string): void {
+    this.#byChannel.delete(subscription.channel ?? "");
+    this.#byChannel.set(channel, subscription);
+    subscription.channel = channel;
   }
 
   #remove(subscription: Subscription): Subscription {

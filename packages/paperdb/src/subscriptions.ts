@@ -1,7 +1,8 @@
-import { Listener, type AnyEvent } from "./listener.ts";
+import { Listener, type AnyEvent, type ListenerHooks } from "./listener.ts";
 import type { PaperDBError } from "./paperdb-error.ts";
-import { Subscription, type Target } from "./subscription.ts";
+import { NO_DOCUMENTS, Subscription, type Target } from "./subscription.ts";
 import type { SubscribeOptions } from "./types.ts";
+import { whereKey } from "./where-key.ts";
 
 /** All subscriptions of a client. */
 export class Subscriptions {
@@ -27,18 +28,20 @@ export class Subscriptions {
     target: Target,
     options: SubscribeOptions,
     onEvent: (event: AnyEvent) => unknown,
-    isFull?: () => boolean,
+    hooks: ListenerHooks = {},
   ): Listener {
-    const { where, snapshot, signal } = options;
-    const key = JSON.stringify([target, where, snapshot === true]);
-    const subscription = this.#byKey.get(key) ?? new Subscription(key, target, options, this.schedule);
+    const { where, signal } = options;
+    const key = JSON.stringify(target) + whereKey(where);
+    const subscription = this.#byKey.get(key) ?? new Subscription(key, target, where, this.schedule);
     const unsubscribe = (): void => {
+      listener.isOver = true;
       signal?.removeEventListener("abort", unsubscribe);
       subscription.remove(listener);
       this.schedule();
     };
-    const listener = new Listener(onEvent, options, unsubscribe, isFull);
-    if (signal?.aborted !== true) {
+    const listener = new Listener(onEvent, options, unsubscribe, hooks);
+    listener.isOver = signal?.aborted === true;
+    if (!listener.isOver) {
       signal?.addEventListener("abort", unsubscribe);
       this.#byKey.set(key, subscription);
       subscription.add(listener);
@@ -49,7 +52,7 @@ export class Subscriptions {
 
   /** Ends one with an error, or without when the client is closed. */
   end(subscription: Subscription, error: PaperDBError | undefined): void {
-    this.#byKey.delete(subscription.key);
+    if (error?.code !== NO_DOCUMENTS) this.#byKey.delete(subscription.key);
     subscription.end(error);
     this.schedule();
   }
@@ -66,7 +69,7 @@ export class Subscriptions {
     queueMicrotask(() => {
       this.#isScheduled = false;
       for (const subscription of this) {
-        subscription.rewind();
+        subscription.settle();
         if (!subscription.hasListeners) this.#byKey.delete(subscription.key);
       }
       this.#onChange();

@@ -53,15 +53,46 @@ export interface SubscriptionCallbacks {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What a subscription to a collection takes. */
-export interface SubscribeOptions extends SubscriptionCallbacks {
+/** Which documents of a collection. */
+export interface DocumentOptions {
   /**
    * Only documents that match, in the manner of MongoDB's queries. One that begins to match is an insert, one that
    * ceases to is a delete.
    */
   readonly where?: Readonly<Record<string, unknown>> | undefined;
-  /** Whether the documents come first. The server says when it cannot send them yet. */
+}
+
+/** What a subscription to a collection takes. */
+export interface SubscribeOptions extends SubscriptionCallbacks, DocumentOptions {
+  /**
+   * Whether the documents that there are come first, each as an `insert`, before the status is `live`; what follows are
+   * exactly the changes that they do not have. They come all at once, and anew after each `onReset`.
+   */
   readonly snapshot?: boolean | undefined;
+}
+
+/** What a list takes. */
+export interface ListOptions<Document> extends DocumentOptions, Omit<SubscriptionCallbacks, "onReset"> {
+  /** The order, as `Array.sort` takes it. Default: that in which documents came; one that changes keeps its place. */
+  readonly compare?: ((left: Document, right: Document) => number) | undefined;
+  /** Called with the documents once they are there, and after each change. */
+  readonly onChange?: ((documents: readonly Document[]) => unknown) | undefined;
+}
+
+/** The documents of a collection that match, at any time. */
+export interface DocumentList<Document> {
+  /**
+   * The documents: another array after each change, the same one until then. While there is no connection, or they are
+   * fetched anew, those that there were.
+   */
+  readonly current: readonly Document[];
+  /** Whether they have ever been there: an empty list is otherwise one that is still loading. */
+  readonly isLoaded: boolean;
+  readonly status: SubscriptionStatus;
+  /** Calls back after each change of the documents and of the status. */
+  readonly subscribe: (listener: () => unknown) => Unsubscribe;
+  /** Ends it; `current` stays as it was read last. */
+  readonly close: () => void;
 }
 
 /** What a stream takes besides what its subscription takes. */
@@ -149,6 +180,14 @@ export interface Realtime<Schema> {
     listener: (event: ChangeEvent<Name, Schema[Name]>) => unknown,
     options?: SubscribeOptions,
   ): Unsubscribe;
+  /**
+   * Keeps the documents of the collection up to date, whatever happens to the connection. Lists of the same documents
+   * share one subscription.
+   */
+  list<Name extends CollectionName<Schema>>(
+    collection: Name,
+    options?: ListOptions<Schema[Name]>,
+  ): DocumentList<Schema[Name]>;
   /** The changes of the collection from the start of the loop on; leaving the loop unsubscribes. */
   stream<Name extends CollectionName<Schema>>(
     collection: Name,
