@@ -10,7 +10,7 @@ import type { EventBuffer } from "./event-buffer.ts";
 import { Failures } from "./failures.ts";
 import type { FilterNeeds } from "./filter-needs.ts";
 import { createJoin, type Join } from "./join.ts";
-import { Members } from "./members.ts";
+import { Members, type Reading } from "./members.ts";
 import { within } from "../../timing/within.ts";
 import { ENDING_EVENTS, type ServerFeatures } from "./pipeline.ts";
 import { barrierPosition, type ClusterTime } from "./position.ts";
@@ -127,6 +127,13 @@ export class CollectionStream {
   async reached(time: ClusterTime, signal: AbortSignal): Promise<void> {
     if (this.#reader?.hasRead(time) !== true) await this.#arrivals.reached(time, signal);
     await this.#options.buffer.drain();
+  }
+
+  /** See {@link ChangeSource.position}. */
+  position(tenant: string): Position | undefined {
+    const isKnown = this.#lostReason === undefined && this.#options.buffer.isEmpty;
+    if (this.#reader === undefined || !isKnown) return undefined;
+    return this.#members.reach(tenant, this.#reader.completeTo);
   }
 
   /** The tenant has no subscribers any more. */
@@ -281,7 +288,7 @@ export class CollectionStream {
         if (pressure !== undefined) await pressure;
         const read = await this.#arrivals.next(reader);
         if (reader !== this.#reader) return;
-        if (read !== "idle") this.#take(read.change, read.time, reader.withHidden);
+        if (read !== "idle") this.#take(read.change, read.time, reader);
         if (Date.now() >= settledAtMs) this.#failures.settled();
       }
     } catch (error) {
@@ -289,11 +296,11 @@ export class CollectionStream {
     }
   }
 
-  #take(change: RawChange, time: ClusterTime, withHidden: boolean): void {
+  #take(change: RawChange, time: ClusterTime, reading: Reading): void {
     const { operationType } = change;
     if (operationType === "invalidate") this.#options.onEnded();
     else if (typeof operationType === "string" && !ENDING_EVENTS.includes(operationType)) {
-      this.#members.take(change, time, withHidden);
+      this.#members.take(change, time, reading);
     }
   }
 

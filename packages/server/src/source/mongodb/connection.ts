@@ -68,7 +68,7 @@ export class Connection {
     const name = database ?? databaseOf(url);
     if (name === undefined) throw missingDatabase();
     this.db = this.#client.db(name);
-    this.clock = new ServerClock(this.db);
+    this.clock = new ServerClock(this.db, settings.clockSettleMs);
     this.catalog = new Catalog(this.db, options.collections);
   }
 

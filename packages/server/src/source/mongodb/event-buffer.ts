@@ -20,6 +20,11 @@ export class EventBuffer {
     this.#log = log;
   }
 
+  /** Whether the log has all that was pushed. */
+  get isEmpty(): boolean {
+    return this.#waiting.length === 0 && this.#busy === undefined;
+  }
+
   push(event: SourceEvent): void {
     this.#add(event);
   }

@@ -6,6 +6,7 @@ import type { ChangeSink, SourceEvent } from "../change-source.ts";
 import type { RawChange } from "./change.ts";
 import { EventBuffer } from "./event-buffer.ts";
 import { Members } from "./members.ts";
+import { barrierPosition } from "./position.ts";
 import { emptyStats } from "./stats.ts";
 
 const COLLECTION = {
@@ -41,6 +42,10 @@ function setUp(maxDocumentBytes = 1_000, needs = { prior: false, hidden: false }
   return { members, buffer, events, resets };
 }
 
+/** Perhaps not for the first time. */
+const AGAIN = { withHidden: false, isCaughtUp: false };
+const NEW = { withHidden: false, isCaughtUp: true };
+
 const timeAt = (n: number): string => n.toString(16).padStart(16, "0");
 
 const insert = (id: number, tenantId: string, text = ""): RawChange => ({
@@ -74,7 +79,7 @@ describe("Members", () => {
         let next = 0;
         const read = (count: number): void => {
           for (const { tenant, time } of oplog.slice(next, next + count)) {
-            members.take(insert(next, tenant), timeAt(time), false);
+            members.take(insert(next, tenant), timeAt(time), AGAIN);
             next += 1;
           }
         };
@@ -102,9 +107,9 @@ describe("Members", () => {
   it("get nothing that committed before they joined", () => {
     const { members, buffer, events } = setUp();
     const { lastPosition } = members.admit({ tenant: "a", collection: "todos" }, timeAt(5));
-    members.take(insert(1, "a"), timeAt(4), false);
-    members.take(insert(2, "a"), timeAt(5), false);
-    members.take(insert(3, "a"), timeAt(6), false);
+    members.take(insert(1, "a"), timeAt(4), AGAIN);
+    members.take(insert(2, "a"), timeAt(5), AGAIN);
+    members.take(insert(3, "a"), timeAt(6), AGAIN);
     buffer.flush();
     expect(idsOf(events, "a")).toEqual([3]);
     expect((events[0]?.position ?? "") > lastPosition).toBe(true);
@@ -113,12 +118,12 @@ describe("Members", () => {
   it("are reset once where an event that is read again is another one", () => {
     const { members, buffer, events, resets } = setUp();
     members.admit({ tenant: "a", collection: "todos" }, timeAt(0));
-    members.take(insert(1, "a"), timeAt(1), false);
+    members.take(insert(1, "a"), timeAt(1), AGAIN);
     for (let again = 0; again < 2; again += 1) {
       members.startReading();
-      members.take(insert(99, "a"), timeAt(1), false);
+      members.take(insert(99, "a"), timeAt(1), AGAIN);
     }
-    members.take(insert(2, "a"), timeAt(2), false);
+    members.take(insert(2, "a"), timeAt(2), AGAIN);
     buffer.flush();
     expect(resets).toEqual([expect.stringMatching(/^a history_changed /)]);
     expect(idsOf(events, "a")).toEqual([1, 2]);
@@ -130,9 +135,9 @@ describe("Members", () => {
     members.admit({ tenant: "b", collection: "todos" }, timeAt(0));
     for (let again = 0; again < 2; again += 1) {
       members.startReading();
-      members.take(insert(1, "a", "x".repeat(200)), timeAt(1), false);
-      members.take(insert(2, "a"), timeAt(1), false);
-      members.take(insert(3, "b"), timeAt(1), false);
+      members.take(insert(1, "a", "x".repeat(200)), timeAt(1), AGAIN);
+      members.take(insert(2, "a"), timeAt(1), AGAIN);
+      members.take(insert(3, "b"), timeAt(1), AGAIN);
     }
     buffer.flush();
     expect(resets).toEqual([expect.stringMatching(/^a change_too_large /)]);
@@ -146,15 +151,57 @@ describe("Members", () => {
   it("are reset at a position above all that they had, when changes are lost", () => {
     const { members, buffer, events, resets } = setUp();
     members.admit({ tenant: "a", collection: "todos" }, timeAt(0));
-    members.take(insert(1, "a"), timeAt(9), false);
+    members.take(insert(1, "a"), timeAt(9), AGAIN);
     members.lost(timeAt(7), "history_lost");
-    members.take(insert(1, "a"), timeAt(9), false);
-    members.take(insert(2, "a"), timeAt(10), false);
+    members.take(insert(1, "a"), timeAt(9), AGAIN);
+    members.take(insert(2, "a"), timeAt(10), AGAIN);
     buffer.flush();
     expect(idsOf(events, "a")).toEqual([1, 2]);
     const [, , position = ""] = resets[0]?.split(" ") ?? [];
     expect(position > (events[0]?.position ?? "")).toBe(true);
     expect(position < (events[1]?.position ?? "")).toBe(true);
+  });
+
+  it("stand where the stream stands, but not below their events, and are told what comes after that", () => {
+    const { members, buffer, events, resets } = setUp();
+    members.admit({ tenant: "a", collection: "todos" }, timeAt(5));
+    expect(members.reach("b", timeAt(9))).toBeUndefined();
+    expect(members.reach("a", timeAt(4))).toBe(barrierPosition(timeAt(5)));
+    members.take(insert(1, "a"), timeAt(8), NEW);
+    buffer.flush();
+    expect(members.reach("a", timeAt(7))).toBe(events[0]?.position);
+    members.take(insert(2, "a"), timeAt(8), NEW);
+    expect(members.reach("a", timeAt(12))).toBe(barrierPosition(timeAt(12)));
+    expect(members.reach("a", timeAt(11))).toBe(barrierPosition(timeAt(12)));
+    members.startReading();
+    for (const id of [1, 2]) members.take(insert(id, "a"), timeAt(8), AGAIN);
+    members.take(insert(3, "a"), timeAt(13), AGAIN);
+    buffer.flush();
+    expect(idsOf(events, "a")).toEqual([1, 2, 3]);
+    expect(resets).toEqual([]);
+  });
+
+  it("are reset above what they were told when a change comes late, each time", () => {
+    const { members, buffer, events, resets } = setUp();
+    for (const tenant of ["a", "b"]) members.admit({ tenant, collection: "todos" }, timeAt(5));
+    members.take(insert(1, "a"), timeAt(9), NEW);
+    members.take(insert(2, "a"), timeAt(8), NEW);
+    const told = members.reach("b", timeAt(20)) ?? "";
+    members.startReading();
+    members.take(insert(3, "b"), timeAt(20), AGAIN);
+    members.take(insert(4, "b"), timeAt(19), NEW);
+    members.take(insert(5, "b"), timeAt(21), NEW);
+    buffer.flush();
+    expect(resets.map((reset) => reset.split(" ").slice(0, 2))).toEqual([
+      ["a", "change_late"],
+      ["b", "change_late"],
+      ["b", "change_late"],
+    ]);
+    expect(idsOf(events, "a")).toEqual([1]);
+    expect(idsOf(events, "b")).toEqual([5]);
+    const [ofA = "", first = "", second = ""] = resets.map((reset) => reset.split(" ")[2]);
+    expect([ofA > (events[0]?.position ?? ""), first > told, second > first]).toEqual([true, true, true]);
+    expect((events[1]?.position ?? "") > second).toBe(true);
   });
 
   it("drop out some time after they left", () => {
@@ -238,12 +285,12 @@ describe("EventBuffer", () => {
       updateDescription: { updatedFields: {}, removedFields: [] },
       ...before,
     });
-    members.take(update(1), timeAt(1), false);
+    members.take(update(1), timeAt(1), AGAIN);
     expect(members.hasUnknownPrior).toBe(true);
     needs.prior = true;
-    members.take(update(2), timeAt(2), false);
-    members.take(update(3, { fullDocumentBeforeChange: { tenantId: "a", n: 1 } }), timeAt(3), false);
-    members.take(insert(4, "a"), timeAt(4), false);
+    members.take(update(2), timeAt(2), AGAIN);
+    members.take(update(3, { fullDocumentBeforeChange: { tenantId: "a", n: 1 } }), timeAt(3), AGAIN);
+    members.take(insert(4, "a"), timeAt(4), AGAIN);
     buffer.flush();
     expect(idsOf(events, "a")).toEqual([1, 3, 4]);
     expect(events.map(({ body }) => "documentId" in body && body.prior)).toEqual([

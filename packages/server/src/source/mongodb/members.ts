@@ -12,7 +12,7 @@ import {
   contradicts,
   eventPosition,
   placeKey,
-  timeOf,
+  positionAbove,
   type ClusterTime,
 } from "./position.ts";
 import type { MongoStats } from "./stats.ts";
@@ -22,10 +22,20 @@ export interface Member {
   readonly key: ChannelKey;
   /** Of the newest event that was read; nothing up to it is delivered again. */
   lastPosition: Position;
+  /** Where clients may have been told that they stand: nothing up to it follows. */
+  reachedPosition: Position;
   /** Some events before it were not delivered: reading them again would hide that. */
   readableSince: Position;
   /** Since when nobody subscribes. */
   leftAtMs: number | undefined;
+}
+
+/** How an event was read. */
+export interface Reading {
+  /** It has its hidden fields. */
+  readonly withHidden: boolean;
+  /** It was not read before: what is not above a member's place was missed. */
+  readonly isCaughtUp: boolean;
 }
 
 /** What {@link Members} work with. */
@@ -76,7 +86,8 @@ export class Members {
     let member = this.#byTenant.get(key.tenant);
     if (member === undefined) {
       const lastPosition = barrierPosition(now);
-      member = { key, lastPosition, readableSince: this.#readableSince, leftAtMs: undefined };
+      const readableSince = this.#readableSince;
+      member = { key, lastPosition, reachedPosition: lastPosition, readableSince, leftAtMs: undefined };
       this.#byTenant.set(key.tenant, member);
     }
     return member;
@@ -102,22 +113,33 @@ export class Members {
     this.#byTenant.clear();
   }
 
+  /** Where the tenant stands when everything up to this time was read and taken. */
+  reach(tenant: string, completeTo: ClusterTime): Position | undefined {
+    const member = this.#byTenant.get(tenant);
+    if (member === undefined) return undefined;
+    const position = barrierPosition(completeTo);
+    if (position > member.reachedPosition) member.reachedPosition = position;
+    return member.reachedPosition;
+  }
+
   /** What follows is read from the beginning of a cluster time. */
   startReading(): void {
     this.#places = new Places();
   }
 
-  /**
-   * Delivers an event to those members that it belongs to and that have not had it.
-   *
-   * @param withHidden - it has its hidden fields.
-   */
-  take(change: RawChange, time: ClusterTime, withHidden: boolean): void {
+  /** Delivers an event to those members that it belongs to and that have not had it. */
+  take(change: RawChange, time: ClusterTime, { withHidden, isCaughtUp }: Reading): void {
     for (const tenantChange of attribute(change, this.#options.collection)) {
       const member = this.#byTenant.get(tenantChange.tenant);
       if (member === undefined) continue;
       const place = this.#places.take(tenantChange.tenant, time);
-      if (eventPosition(time, place, HIGHEST_DIGEST) <= member.lastPosition) continue;
+      const position = eventPosition(time, place, HIGHEST_DIGEST);
+      if (position <= member.lastPosition && !isCaughtUp) continue;
+      const isLast = placeKey(position) === placeKey(member.lastPosition);
+      if (position <= member.reachedPosition && !isLast) {
+        this.#late(member);
+        continue;
+      }
       const encode = (): SourceEvent | string =>
         encodeChange(this.#options.collection, change, tenantChange, time, place, withHidden);
       this.#deliver(member, this.#readable(encode), time, place);
@@ -128,16 +150,12 @@ export class Members {
   lost(now: ClusterTime, reason: string): void {
     this.#hasUnknownPrior = false;
     const members = [...this.#byTenant.values()];
-    const newest = members.reduce((time, { lastPosition }) => {
-      const last = timeOf(lastPosition);
-      return last > time ? last : time;
-    }, now);
-    const position = barrierPosition(newest);
+    const position = members.reduce((highest, { reachedPosition }) => {
+      const above = positionAbove(reachedPosition);
+      return above > highest ? above : highest;
+    }, barrierPosition(now));
     this.#readableSince = position;
-    for (const member of members) {
-      member.lastPosition = position;
-      member.readableSince = position;
-    }
+    for (const member of members) this.#moveTo(member, position, position);
     const keys = members.map(({ key }) => key);
     this.#options.buffer.lost(keys, position, reason);
   }
@@ -167,7 +185,7 @@ export class Members {
       }
       this.#hasUnknownPrior = true;
     }
-    member.lastPosition = position;
+    this.#moveTo(member, position, member.readableSince);
     if (typeof event === "string") return;
     stats.changes += 1;
     buffer.push(event);
@@ -183,9 +201,20 @@ export class Members {
   }
 
   #skip(member: Member, position: Position, reason: string): void {
-    member.lastPosition = position;
-    member.readableSince = position;
+    this.#moveTo(member, position, position);
     this.#options.buffer.lost([member.key], position, reason);
+  }
+
+  /** MongoDB does not do that. */
+  #late(member: Member): void {
+    this.#options.log.warn("A change came after others that are later");
+    this.#skip(member, positionAbove(member.reachedPosition), "change_late");
+  }
+
+  #moveTo(member: Member, position: Position, readableSince: Position): void {
+    member.lastPosition = position;
+    member.readableSince = readableSince;
+    if (position > member.reachedPosition) member.reachedPosition = position;
   }
 }
 

@@ -166,6 +166,11 @@ export class MongoSource implements ChangeSource {
     }
   }
 
+  /** Undefined while it is not live. */
+  position({ tenant, collection }: ChannelKey): Position | undefined {
+    return this.#outage === undefined ? this.#streams?.get(collection)?.position(tenant) : undefined;
+  }
+
   unwatch(key: ChannelKey): void {
     this.#streams?.leave(key);
   }

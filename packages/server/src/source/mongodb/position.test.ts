@@ -9,6 +9,8 @@ import {
   eventPosition,
   isBarrier,
   isPosition,
+  positionAbove,
+  timeBefore,
   timeOf,
   tokenTime,
   toTimestamp,
@@ -53,6 +55,31 @@ describe("positions", () => {
     expect(contradicts(at(1, "a"), at(2, "b"))).toBe(false);
   });
 
+  it("have one above them, below those of the next time, however often", () => {
+    const event = eventPosition("0123456789abcdef", 7, "ffffffff");
+    let above = positionAbove(event);
+    expect(above > event).toBe(true);
+    for (let again = 0; again < 20; again += 1) {
+      const next = positionAbove(above);
+      expect([isPosition(next), isBarrier(next), next > above]).toEqual([true, true, true]);
+      expect(next < eventPosition("0123456789abcdf0", 0, "00000000")).toBe(true);
+      above = next;
+    }
+  });
+
+  it("of barriers lie between the times", () => {
+    fc.assert(
+      fc.property(uint32, uint32, (t, i) => {
+        fc.pre(t > 0 || i > 0);
+        const later = clusterTimeOf(new Timestamp({ t, i }));
+        const before = timeBefore(later);
+        expect(before).toHaveLength(later.length);
+        expect(barrierPosition(before) < eventPosition(later, 0, "00000000")).toBe(true);
+        expect(BigInt(`0x${before}`) + 1n).toBe(BigInt(`0x${later}`));
+      }),
+    );
+  });
+
   it.each(["", "0", "g".repeat(32), "0".repeat(31), "0".repeat(33), "A".repeat(32)])("are not %j", (text) => {
     expect(isPosition(text)).toBe(false);
   });
@@ -66,7 +93,8 @@ describe("tokenTime", () => {
     expect(tokenTime(token, "65a1b2c300000001", "65a1b2c300000009")).toBe(read);
     expect(tokenTime(token, read, read)).toBe(read);
     expect(tokenTime(token, "65a1b2c300000006", "65a1b2c300000009")).toBeUndefined();
-    expect(tokenTime(token, "65a1b2c300000001", "65a1b2c300000004")).toBeUndefined();
+    expect(tokenTime(token, "65a1b2c300000001", "65a1b28800000001")).toBe(read);
+    expect(tokenTime(token, "65a1b2c300000001", "65a1b28600000001")).toBeUndefined();
   });
 
   it.each([undefined, null, "82", {}, { _data: 1 }, { _data: "82" }, { _data: `2d${"0".repeat(20)}` }])(

@@ -11,6 +11,8 @@ const DIGEST_DIGITS = 8;
 const KEY_DIGITS = TIME_DIGITS + PLACE_DIGITS;
 const POSITION = new RegExp(`^[0-9a-f]{${String(KEY_DIGITS + DIGEST_DIGITS)}}$`);
 const LAST_PLACE = "f".repeat(PLACE_DIGITS);
+/** The server's clock is looked at more often. */
+const MAX_LEAD_MS = 60_000;
 const NO_DIGEST = "0".repeat(DIGEST_DIGITS);
 
 /** Reads a BSON timestamp. */
@@ -42,6 +44,13 @@ export function barrierPosition(time: ClusterTime): Position {
   return time + LAST_PLACE + NO_DIGEST;
 }
 
+/** A position above this one and all below it, with no event at its place. */
+export function positionAbove(position: Position): Position {
+  if (!isBarrier(position)) return barrierPosition(timeOf(position));
+  const digest = Number.parseInt(position.slice(KEY_DIGITS), 16) + 1;
+  return position.slice(0, KEY_DIGITS) + digest.toString(16).padStart(DIGEST_DIGITS, "0");
+}
+
 /** Whether a client's text can be a position of this source. */
 export function isPosition(text: string): boolean {
   return POSITION.test(text);
@@ -55,6 +64,12 @@ export function isBarrier(position: Position): boolean {
 /** A position's cluster time. */
 export function timeOf(position: Position): ClusterTime {
   return position.slice(0, TIME_DIGITS);
+}
+
+/** The last time before this one. */
+export function timeBefore(time: ClusterTime): ClusterTime {
+  const value = BigInt(`0x${time}`);
+  return (value === 0n ? value : value - 1n).toString(16).padStart(TIME_DIGITS, "0");
 }
 
 /** A position without its digest: equal for all events that could be at its place. */
@@ -82,18 +97,19 @@ export function eventDigest(type: ChangeType, documentId: string, document: stri
  * are opaque by contract, so what is read must be plausible.
  *
  * @param notBefore - the stream was opened at this time.
- * @param notAfter - the newest time that the server is known to have reached.
+ * @param known - a recent time of the server, which it has left behind by a minute at most.
  */
 export function tokenTime(
   token: unknown,
   notBefore: ClusterTime,
-  notAfter: ClusterTime,
+  known: ClusterTime,
 ): ClusterTime | undefined {
   if (typeof token !== "object" || token === null || !("_data" in token)) return undefined;
   const { _data: data } = token;
   if (typeof data !== "string" || !/^82[0-9A-Fa-f]{16}/.test(data)) return undefined;
   const time = data.slice(2, 2 + TIME_DIGITS).toLowerCase();
-  return time >= notBefore && time <= notAfter ? time : undefined;
+  const isPlausible = time >= notBefore && clusterTimeMs(time) <= clusterTimeMs(known) + MAX_LEAD_MS;
+  return isPlausible ? time : undefined;
 }
 
 function hex(half: number): string {

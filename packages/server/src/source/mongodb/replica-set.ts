@@ -1,8 +1,10 @@
-import type { Db } from "mongodb";
+import type { Db, Document } from "mongodb";
 import { Timestamp } from "mongodb";
 import { UnsuitableServerError } from "./errors.ts";
 import type { ServerFeatures } from "./pipeline.ts";
 import { clusterTimeOf, type ClusterTime } from "./position.ts";
+import { SettledTime } from "./settled-time.ts";
+import { valueAt } from "./tenant-value.ts";
 
 /** What a server says about itself. */
 export interface ServerFacts {
@@ -39,13 +41,16 @@ export async function fetchServerFacts(db: Db): Promise<ServerFacts> {
   return { version, setName, features: featuresOf(major, minor, patch) };
 }
 
-/** The server's clock: the newest operation that it knows of. */
+/** The server's clock: the newest operation that a majority of its replica set has. */
 export class ServerClock {
   readonly #db: Db;
+  readonly #settled: SettledTime;
   #newest: ClusterTime = "";
 
-  constructor(db: Db) {
+  /** @param settleMs - see {@link settled}. */
+  constructor(db: Db, settleMs: number) {
     this.#db = db;
+    this.#settled = new SettledTime(settleMs);
   }
 
   /** The newest time that was seen. */
@@ -53,16 +58,30 @@ export class ServerClock {
     return this.#newest;
   }
 
-  /** Every change that commits after the call is later than this time. */
+  /** A time that was seen so long ago that no write of then is still on its way. */
+  get settled(): ClusterTime {
+    return this.#settled.value;
+  }
+
+  /**
+   * Every change that commits after the call is later than this time. So is what a majority does not have yet: it may be
+   * acknowledged after the call, and no stream has it before.
+   */
   async fetchNow(): Promise<ClusterTime> {
-    const { operationTime }: Readonly<Record<string, unknown>> = await this.#db.command({ hello: 1 });
-    if (!(operationTime instanceof Timestamp)) {
+    const time = committedTime(await this.#db.command({ hello: 1 }));
+    if (time === undefined) {
       throw new UnsuitableServerError("The server does not tell its operation time: it is no replica set.");
     }
-    const time = clusterTimeOf(operationTime);
     if (time > this.#newest) this.#newest = time;
+    this.#settled.add(this.#newest);
     return this.#newest;
   }
+}
+
+/** Up to when everything is committed, as an answer to `hello` says. A router knows nothing of its shards' majorities. */
+export function committedTime(hello: Document): ClusterTime | undefined {
+  const time = valueAt(hello, ["lastWrite", "majorityOpTime", "ts"]) ?? valueAt(hello, ["operationTime"]);
+  return time instanceof Timestamp ? clusterTimeOf(time) : undefined;
 }
 
 function featuresOf(major: number, minor: number, patch: number): ServerFeatures {

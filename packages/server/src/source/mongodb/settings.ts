@@ -8,6 +8,8 @@ export interface MongoSettings {
   readonly leaveDelayMs: number;
   /** How long the server holds a request for more events when there is none. */
   readonly maxAwaitTimeMs: number;
+  /** How long a write may take between its time and its event, of a server whose resume tokens do not tell a time. */
+  readonly clockSettleMs: number;
   /** How long opening a stream may take, and enabling images before it. */
   readonly watchTimeoutMs: number;
   /** How long one attempt to enable images may wait for the collection, with the application's writes behind it. */
@@ -38,6 +40,7 @@ export const MONGO_DEFAULTS: MongoSettings = Object.freeze({
   joinWindowMs: 3,
   leaveDelayMs: 5_000,
   maxAwaitTimeMs: 1_000,
+  clockSettleMs: 5_000,
   watchTimeoutMs: 10_000,
   imagesLockTimeoutMs: 150,
   connectTimeoutMs: 5_000,

@@ -4,7 +4,7 @@ import { timeOfChange, type RawChange } from "./change.ts";
 import type { MongoCollection } from "./collections.ts";
 import { Fragments, UnreadableEventError } from "./fragments.ts";
 import { changePipeline, type ServerFeatures } from "./pipeline.ts";
-import { tokenTime, toTimestamp, type ClusterTime } from "./position.ts";
+import { timeBefore, tokenTime, toTimestamp, type ClusterTime } from "./position.ts";
 import type { ServerClock } from "./replica-set.ts";
 import type { MongoSettings } from "./settings.ts";
 
@@ -41,6 +41,11 @@ export class StreamReader {
   #readTo: ClusterTime;
   /** Up to which the server had nothing more to send. */
   #idleAt: ClusterTime | undefined;
+  /** As far as can be said of a server whose tokens do not tell a time. */
+  #settledAt: ClusterTime = "";
+  /** What the server had when the stream was opened. */
+  readonly #backlogTo: ClusterTime;
+  #isCaughtUp = false;
   #closed = false;
 
   private constructor(stream: ChangeStream, first: Promise<RawChange | null>, request: StreamRequest) {
@@ -50,6 +55,7 @@ export class StreamReader {
     this.#clock = request.clock;
     this.#from = request.from;
     this.#readTo = request.from;
+    this.#backlogTo = request.clock.newest;
     this.#fragments = new Fragments(request.settings.maxFragments);
   }
 
@@ -80,6 +86,17 @@ export class StreamReader {
     return this.#readTo;
   }
 
+  /** Everything up to this time was read; the server sends nothing of it any more. */
+  get completeTo(): ClusterTime {
+    const before = timeBefore(this.#readTo);
+    return before > this.#settledAt ? before : this.#settledAt;
+  }
+
+  /** All that the server had when the stream was opened was read. */
+  get isCaughtUp(): boolean {
+    return this.#isCaughtUp;
+  }
+
   /** The next answer was asked for when the stream was opened. */
   get isOpening(): boolean {
     return this.#first !== undefined;
@@ -92,13 +109,13 @@ export class StreamReader {
   /** The next event; `idle` when the server has sent all that it has. */
   async next(): Promise<Read> {
     for (;;) {
+      const { settled } = this.#clock;
       const asked: Promise<RawChange | null> = this.#first ?? this.#stream.tryNext();
       this.#first = undefined;
       const change = await asked;
       if (change === null) {
         if (this.#stream.closed && !this.#closed) throw new Error("The change stream has ended.");
-        this.#idleAt = this.#readToByToken() ?? this.#idleAt;
-        this.#advance(this.#idleAt);
+        this.#idle(settled);
         return "idle";
       }
       const whole = this.#fragments.add(change);
@@ -123,6 +140,17 @@ export class StreamReader {
   async close(): Promise<void> {
     this.#closed = true;
     await this.#stream.close();
+  }
+
+  /** @param settled - known before the server was asked. */
+  #idle(settled: ClusterTime): void {
+    const readTo = this.#readToByToken();
+    this.#idleAt = readTo ?? this.#idleAt;
+    this.#advance(readTo);
+    if (readTo === undefined && !this.#fragments.isPartial && settled > this.#settledAt) {
+      this.#settledAt = settled;
+    }
+    if (this.hasReached(this.#backlogTo)) this.#isCaughtUp = true;
   }
 
   #readToByToken(): ClusterTime | undefined {
