@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { NotesServer, seenUntil, type NoteWatcher } from "../support/notes-server.ts";
+import { seenUntil, type NoteWatcher } from "../support/note-watcher.ts";
+import { NotesServer } from "../support/notes-server.ts";
 import type { TestTenant } from "../support/realtime-server.ts";
 import { until } from "../support/until.ts";
 

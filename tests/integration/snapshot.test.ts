@@ -4,6 +4,7 @@ import { startTestServer } from "../support/realtime-server.ts";
 import type { TestServer, TestTenant } from "../support/realtime-server.ts";
 import type { SseClient } from "../support/sse-client.ts";
 import { StrictState } from "../support/snapshots.ts";
+import { sseState } from "../support/sse-state.ts";
 import { until } from "../support/until.ts";
 
 let server: TestServer;
@@ -32,34 +33,7 @@ const subscribe = (headers: Record<string, string> = {}) =>
 const slotName = (): string => `test_${Math.random().toString(36).slice(2, 12)}`;
 
 /** What a client of the stream holds after all that it got. */
-function stateOf(client: SseClient): StrictState {
-  let state = new StrictState();
-  for (const { event, data } of client.events) {
-    const message = JSON.parse(data) as Record<string, unknown>;
-    if (event === "reset") state = new StrictState();
-    if (event === "snapshot") {
-      const documents = message["documents"] as readonly unknown[];
-      const ids = message["documentIds"] as readonly string[];
-      expect(ids).toHaveLength(documents.length);
-      state.add(ids.map((documentId, index) => ({ documentId, document: JSON.stringify(documents[index]) })));
-    }
-    if (event === undefined) {
-      const { type, documentId, document } = message as {
-        type: "insert";
-        documentId: string;
-        document: unknown;
-      };
-      state.apply({
-        channel: { tenant: "a", collection: "todos" },
-        position: "",
-        committedAtMs: undefined,
-        body: { type, documentId, document: JSON.stringify(document) },
-      });
-    }
-  }
-  return state;
-}
-
+const stateOf = (client: SseClient): StrictState => sseState(client, () => new StrictState());
 const idsOf = (client: SseClient): readonly string[] => [...stateOf(client).documents.keys()].toSorted();
 
 describe.each(["notify", "wal"] as const)("a snapshot in mode %s", (mode) => {

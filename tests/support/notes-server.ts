@@ -1,58 +1,50 @@
 import { createClient, type ChangeEvent, type Client } from "paperdb";
 import type { ConfigInput } from "../../packages/server/src/config/schema.ts";
+import { heldOf, noteOf, type NoteWatcher } from "./note-watcher.ts";
+import { createNotesStore, type NotesKind, type NotesStore } from "./notes-store.ts";
 import { createDatabase, type TestDatabase } from "./postgres.ts";
 import { startTestServer, type TestServer, type TestTenant } from "./realtime-server.ts";
 import { mintToken } from "./realtime-token.ts";
 import { SdkRecorder } from "./sdk-recorder.ts";
+import { SnapshotSubscription } from "./snapshot-subscription.ts";
+import { PatientState } from "./snapshots.ts";
 import type { SseClient } from "./sse-client.ts";
+import { sseState } from "./sse-state.ts";
 import { until } from "./until.ts";
 import { WebSocketClient } from "./websocket-client.ts";
 
-/** What a client was told of one note, whichever way. */
-export type SeenNote = readonly [type: string, id: number, title: string];
-
-/** A subscriber to notes, and what it was told. */
-export interface NoteWatcher {
-  readonly name: string;
-  seen(): readonly SeenNote[];
-  /** All that came, as text. */
-  wire(): string;
-}
-
-interface Note {
-  readonly id: number;
-  readonly title: string;
-}
+export { seenUntil, type NoteWatcher } from "./note-watcher.ts";
 
 /** How a {@link NoteWatcher} subscribes. */
 export interface WatchOptions {
   readonly where?: Readonly<Record<string, unknown>>;
   readonly cursor?: string;
+  /** By SSE and WebSocket. */
+  readonly snapshot?: boolean;
 }
 
-/** A server with a table `notes (id, tenant_id, owner, title, secret)`, whose column `secret` is hidden. */
+/** A server with notes `(id, tenant_id, owner, title, secret)`, of which `secret` is hidden. */
 export class NotesServer {
   readonly server: TestServer;
+  /** Of tenants and keys, and of notes that are in PostgreSQL. */
   readonly database: TestDatabase;
+  readonly store: NotesStore;
   readonly #sockets: WebSocketClient[] = [];
   readonly #sdks: Client[] = [];
 
-  private constructor(server: TestServer, database: TestDatabase) {
+  private constructor(server: TestServer, database: TestDatabase, store: NotesStore) {
     this.server = server;
     this.database = database;
+    this.store = store;
   }
 
   /** Starts it, and waits until notes can be subscribed to. */
-  static async start(mode: "notify" | "wal", settings: ConfigInput = {}): Promise<NotesServer> {
+  static async start(kind: NotesKind, settings: ConfigInput = {}): Promise<NotesServer> {
     const database = await createDatabase();
-    await database.query(
-      "create table notes (id int primary key, tenant_id text not null, owner text, title text, secret int)",
-    );
-    const collections = { notes: { table: "public.notes", hide: ["secret"] } };
-    const sources = [{ kind: "postgres" as const, mode, collections }];
-    const server = await startTestServer({ sources, ...settings }, database);
+    const store = await createNotesStore(kind, database);
+    const server = await startTestServer({ sources: store.sources, ...settings }, database);
     await until(async () => (await fetch(`${server.url}/readyz`)).status === 200, { timeoutMs: 25_000 });
-    return new NotesServer(server, database);
+    return new NotesServer(server, database, store);
   }
 
   /** A token of a tenant's for notes. */
@@ -65,12 +57,13 @@ export class NotesServer {
   /** Subscribes by SSE, with a key or a token. */
   async sse(
     credential: string,
-    { where, cursor }: WatchOptions = {},
+    { where, cursor, snapshot }: WatchOptions = {},
   ): Promise<NoteWatcher & { client: SseClient }> {
     const query = {
       collection: "notes",
       ...(where === undefined ? {} : { where: JSON.stringify(where) }),
       ...(cursor === undefined ? {} : { cursor }),
+      ...(snapshot === undefined ? {} : { snapshot: String(snapshot) }),
     };
     const headers = { authorization: `Bearer ${credential}` };
     const client = await this.server.subscribe(query, undefined, headers);
@@ -80,6 +73,7 @@ export class NotesServer {
       name: "SSE",
       client,
       seen: () => client.changes.map(({ type, document }) => noteOf(type, document)),
+      held: () => heldOf(sseState(client, () => new PatientState())),
       wire: () => JSON.stringify(client.events),
     };
   }
@@ -94,14 +88,16 @@ export class NotesServer {
   /** Subscribes by WebSocket. */
   async webSocket(
     token: string,
-    { where }: WatchOptions = {},
+    { where, snapshot = false }: WatchOptions = {},
   ): Promise<NoteWatcher & { client: WebSocketClient }> {
     const client = await this.socket(token);
-    const filter = where === undefined ? {} : { where };
-    await client.subscribe("1", { collection: "notes", ...filter });
+    const more = { snapshot, ...(where === undefined ? {} : { where }) };
+    const subscription = new SnapshotSubscription(client, "1", "notes", more, () => new PatientState());
+    await subscription.ready();
     return {
       name: "WebSocket",
       client,
+      held: () => heldOf(subscription),
       seen: () =>
         client.events().map((event) => {
           const { type, data } = event as { type: string; data: unknown };
@@ -163,19 +159,7 @@ export class NotesServer {
   async close(): Promise<void> {
     this.closeClients();
     await this.server.close();
+    await this.store.drop();
     await this.database.drop();
   }
-}
-
-/** Waits until a watcher was told of a note, and returns all that it was told. */
-export async function seenUntil(watcher: NoteWatcher, id: number): Promise<readonly SeenNote[]> {
-  await until(() => watcher.seen().some(([, seen]) => seen === id), {
-    describe: () => `note ${id} by ${watcher.name}, got ${watcher.wire().slice(-2000)}`,
-  });
-  return watcher.seen();
-}
-
-function noteOf(type: string, document: unknown): SeenNote {
-  const { id, title } = document as Note;
-  return [type, id, title];
 }
