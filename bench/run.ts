@@ -11,6 +11,7 @@ import { startup } from "./startup.ts";
 import { writeReport } from "./support/document.ts";
 import { describeMachine } from "./support/machine.ts";
 import { renderTable } from "./support/markdown-table.ts";
+import { transactions } from "./transactions.ts";
 import { walDecode } from "./wal-decode.ts";
 import { writers } from "./writers.ts";
 
@@ -25,6 +26,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   mongoStreams,
   mongoJoins,
   walDecode,
+  transactions,
 ];
 const NAMES = BENCHMARKS.map(({ name }) => name).join(", ");
 

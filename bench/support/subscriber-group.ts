@@ -24,6 +24,8 @@ export interface Received {
   /** Reads from sockets, all connections together. */
   readonly reads: number;
   readonly bytes: number;
+  /** On the monotonic clock: when the last bytes came. */
+  readonly lastReadAtMs: number;
   /** Sequence, then ms on the monotonic clock, and so on; empty unless recorded. */
   readonly arrivals: Float64Array;
 }
@@ -39,6 +41,7 @@ export class SubscriberGroup {
   readonly #arrivals: number[] = [];
   #reads = 0;
   #bytes = 0;
+  #lastReadAtMs = Number.NaN;
   #failure: Error | undefined;
   #closed = false;
   #waiting: { readonly events: number; missing: number; settle(): void } | undefined;
@@ -81,6 +84,7 @@ export class SubscriberGroup {
       sequenceSum: this.#connections[0]?.sequenceSum ?? 0,
       reads: this.#reads,
       bytes: this.#bytes,
+      lastReadAtMs: this.#lastReadAtMs,
       arrivals: Float64Array.from(this.#arrivals),
     };
     for (const connection of this.#connections) connection.startAgain();
@@ -111,6 +115,7 @@ export class SubscriberGroup {
       const take = (bytes: number, buffer: Uint8Array): boolean => {
         this.#reads += 1;
         this.#bytes += bytes;
+        this.#lastReadAtMs = monotonicMs();
         connection.scanner.push(Buffer.from(buffer.buffer, buffer.byteOffset, bytes));
         return true;
       };

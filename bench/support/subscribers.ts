@@ -3,7 +3,7 @@ import type { Received } from "./subscriber-group.ts";
 import type { SubscriberCalls } from "./subscriber-worker.ts";
 import { WorkerProcess } from "./worker-process.ts";
 
-const WAIT_MS = 60_000;
+const WAIT_MS = 180_000;
 
 /** What a group subscribes to. */
 export type Subject = { readonly collection: string } | { readonly topic: string };

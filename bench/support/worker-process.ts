@@ -37,6 +37,10 @@ export class WorkerProcess<Calls extends WorkerCalls> {
     });
   }
 
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
   call<Name extends keyof Calls & string>(
     name: Name,
     argument: Parameters<Calls[Name]>[0],
