@@ -43,7 +43,8 @@ export async function startOwnPostgres({
       password: "test",
       fsync: false,
       restart: false,
-      settings,
+      // Files run side by side, and each test of the replication stream has slots of its own.
+      settings: { max_replication_slots: "100", max_wal_senders: "100", ...settings },
       ...(binDir === undefined ? {} : { binDir }),
     });
   let server = await launch();

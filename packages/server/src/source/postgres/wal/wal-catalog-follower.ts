@@ -38,6 +38,8 @@ export interface WalCatalogFollowerOptions {
 
 /** A poll waits this many times as long as the last one took: a large catalog is asked less often. */
 const POLL_REST_FACTOR = 10;
+/** But one that was slow for another reason, such as a busy machine, does not blind us for long. */
+const MAX_POLL_REST_MS = 5_000;
 const QUICK_POLL_MS = 100;
 /** So that a table that is locked does not hold up the news of others. */
 const REPAIR_TIMEOUT_MS = 2_000;
@@ -112,7 +114,7 @@ export class WalCatalogFollower {
       if (!this.#closed) log[level]({ reason: String(error) }, "Cannot follow the catalog, will retry");
     }
     const tookMs = Date.now() - startedAtMs;
-    const restMs = tookMs < QUICK_POLL_MS ? 0 : tookMs * POLL_REST_FACTOR;
+    const restMs = tookMs < QUICK_POLL_MS ? 0 : Math.min(tookMs * POLL_REST_FACTOR, MAX_POLL_REST_MS);
     this.#pollLater(Math.max(this.#options.settings.catalogPollIntervalMs, restMs));
   }
 
