@@ -13,6 +13,8 @@ export interface CatalogTable {
   readonly primary_key: readonly (readonly [name: string, type: number])[] | null;
   /** Generated columns that are not stored: a trigger does not see their values. */
   readonly virtual_columns: readonly string[] | null;
+  /** Stored generated columns, where the replication stream does not have them. */
+  readonly unsent_columns?: readonly string[] | null;
   /** At all levels, each with a text that changes when it is attached anew. */
   readonly partitions: readonly (readonly [oid: number, attached: string])[] | null;
   readonly triggers:
@@ -63,6 +65,11 @@ select t.oid::bigint as oid, t.nspname as schema, t.relname as name,
     from pg_catalog.pg_attrdef d
     join pg_catalog.pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
     where d.adrelid = t.oid and a.attgenerated = 'v') as virtual_columns,
+  (select json_agg(a.attname order by a.attname)
+    from pg_catalog.pg_attrdef d
+    join pg_catalog.pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
+    where d.adrelid = t.oid and a.attgenerated = 's'
+      and pg_catalog.current_setting('server_version_num')::pg_catalog.int4 < 180000) as unsent_columns,
   (select json_agg(json_build_array(p.oid::bigint, p.attached) order by p.oid)
     from partitions p where p.root = t.oid) as partitions,
   (select json_agg(json_build_array(g.tgrelid::bigint, g.tgname, g.tgenabled, g.proname, g.md5, g.marker, g.prior)

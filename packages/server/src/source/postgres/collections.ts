@@ -118,6 +118,7 @@ function toTable(
     // The trigger would show NULL in a virtual column, which may not be its value.
     hidden: new Set([...hide, ...(entry.virtual_columns ?? [])]),
     virtualColumns: entry.virtual_columns ?? [],
+    unsentColumns: entry.unsent_columns ?? [],
     shape: JSON.stringify([oid, schema, name, tenantColumn, entry.columns[tenantColumn], primaryKey]),
     partitions: (entry.partitions ?? []).map(([partition]) => partition),
     attachments: JSON.stringify(entry.partitions ?? []),

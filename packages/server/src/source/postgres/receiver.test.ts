@@ -117,6 +117,24 @@ describe("Receiver", () => {
   });
 
   it.each([
+    ["an insert", '["i",1,"7.1",5,"a","1",0]\n{"id":1,"secrets":2}'],
+    ["the row before an update", '["u",1,"7.1",5,"a","1",0]\n{"id":1,"secret":2}\u001e{"id":1,"secrets":2}'],
+    ["a delete", '["d",1,"7.1",5,"a","1",0]\n{"id":1,"data":{"secret":2}}'],
+  ])(
+    "shows nothing of %s that lacks a hidden column, which may have another name now",
+    async (_what, sent) => {
+      const { receiver, watches, channel, told } = setUp();
+      for (const collection of watches.collections()) {
+        collection.table = { ...TABLE, hidden: new Set(["secret"]) };
+      }
+      receiver.push(channel, '["i",1,"7.1",5,"a","0",0]\n{"id":0,"s\\u0065cret":2}');
+      receiver.push(channel, sent);
+      await turn();
+      expect(told).toEqual(["0", "lost: collection_changed"]);
+    },
+  );
+
+  it.each([
     ["swept", undefined],
     ["out of reach", new Error("no connection")],
   ])("says so when a document or an event in the outbox is %s", async (_what, failure) => {

@@ -228,6 +228,11 @@ export class Receiver {
       this.lost([watch.key], "prior_unknown");
       return;
     }
+    const documents = documentsOf(message, collection.table);
+    if (documents === undefined) {
+      this.lost([watch.key], "collection_changed");
+      return;
+    }
     this.#sequence += 1;
     this.#options.stats.changes += 1;
     this.#gathered.push({
@@ -238,7 +243,7 @@ export class Receiver {
       body: {
         type: TYPES[kind],
         documentId: message.composite ? documentJson(message.subject) : message.subject,
-        ...documentsOf(message, collection.table),
+        ...documents,
       },
     });
   }

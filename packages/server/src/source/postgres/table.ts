@@ -13,6 +13,8 @@ export interface CapturedTable {
   readonly hidden: ReadonlySet<string>;
   /** Those of the hidden columns that are hidden because a trigger does not see their values. */
   readonly virtualColumns: readonly string[];
+  /** Generated columns that the replication stream does not have: before PostgreSQL 18, those that are stored. */
+  readonly unsentColumns?: readonly string[];
   /** Equal as long as its changes are captured in the same way: name, tenant column and key with their types. */
   readonly shape: string;
   /** The oids of its partitions at all levels, sorted; empty for an ordinary table. */

@@ -6,7 +6,7 @@ import { quoteQualifiedName } from "../../../postgres/identifier.ts";
 import type { SnapshotDocument, SnapshotNarrowing } from "../../change-source.ts";
 import { documentJson } from "../../document-json.ts";
 import type { SnapshotSettings } from "../../snapshot-settings.ts";
-import { allButHidden } from "../documents.ts";
+import { allButHidden, visibleJson } from "../documents.ts";
 import { justChanged } from "../just-changed.ts";
 import type { CapturedTable } from "../table.ts";
 import { CopiedRows } from "./copied-rows.ts";
@@ -175,9 +175,11 @@ export class SnapshotReader {
         `The collection "${table.collection}" has a document of more than ${String(this.#options.maxDocumentBytes)} bytes, so there is no snapshot of it: raise maxDocumentBytes.`,
       );
     }
+    const document = visibleJson(row, table.hidden);
+    if (document === undefined) throw justChanged(table.collection);
     return {
       documentId: table.primaryKey.length > 1 ? documentJson(id) : id,
-      document: documentJson(row, table.hidden),
+      document,
       ...(withHidden && table.hidden.size > 0 ? { hidden: documentJson(row, allButHidden(table)) } : {}),
     };
   }

@@ -10,6 +10,9 @@ export interface RowRules {
   readonly primaryKey: readonly string[];
   /** Columns that are never delivered. */
   readonly hidden: ReadonlySet<string>;
+  /** Those of them that the stream does not have anyway. */
+  readonly virtualColumns?: readonly string[];
+  readonly unsentColumns?: readonly string[];
   /** Those of them that filters of grants name: their values have to be known. */
   readonly filtered?: ReadonlySet<string>;
 }
@@ -43,6 +46,10 @@ export function whyNotEncodable(
       return `The column "${column}" of the table ${shown} cannot be a tenant or a key in wal mode, since its type has a cast of its own, or is xml: use notify mode, or another column.`;
     }
   }
+  const missing = missingHidden(columns, rules);
+  if (missing !== undefined) {
+    return `The table ${shown} has no ${missing} column to hide any more, and what has been it may have another name: correct "hide" in the configuration.`;
+  }
   for (const column of columns) {
     // Hidden or not: with it and REPLICA IDENTITY FULL, every UPDATE and DELETE of a published table fails.
     if (column.unsent === "virtual") {
@@ -63,6 +70,18 @@ export function whyNotEncodable(
       return `The hidden column "${filtered}" of the table ${shown} cannot be used by filters in wal mode, since the replication stream does not tell its value as JSON: use another column, or notify mode.`;
   }
   return undefined;
+}
+
+function missingHidden(
+  columns: readonly RelationColumn[],
+  { hidden, virtualColumns = [], unsentColumns = [] }: RowRules,
+): string | undefined {
+  return [...hidden].find(
+    (name) =>
+      !virtualColumns.includes(name) &&
+      !unsentColumns.includes(name) &&
+      !columns.some((column) => column.name === name),
+  );
 }
 
 function unsentColumn({ name }: RelationColumn, table: string): string {

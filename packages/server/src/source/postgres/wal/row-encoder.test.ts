@@ -218,11 +218,20 @@ describe("RowEncoder", () => {
     ["gone", "it is not in the stream"],
   ])("says that filters cannot use the hidden column %s: %s", async (column) => {
     const columns = [...COLUMNS, ["own", OWN]] as const;
-    const hidden = new Set(["own", "gone", "body"]);
-    await expect(open(columns, { hidden, filtered: new Set(["body"]) })).resolves.toBeDefined();
-    await expect(open(columns, { hidden, filtered: new Set(["body", column]) })).rejects.toThrow(
+    const rules = { hidden: new Set(["own", "gone", "body"]), unsentColumns: ["gone"] };
+    await expect(open(columns, { ...rules, filtered: new Set(["body"]) })).resolves.toBeDefined();
+    await expect(open(columns, { ...rules, filtered: new Set(["body", column]) })).rejects.toThrow(
       `The hidden column "${column}" of the table "public.todos" cannot be used by filters`,
     );
+  });
+
+  it("shows no row that does not have a hidden column, which may have another name now", async () => {
+    const hidden = new Set(["body", "secret"]);
+    await expect(open(COLUMNS, { hidden })).rejects.toThrow(
+      'The table "public.todos" has no secret column to hide any more',
+    );
+    await expect(open(COLUMNS, { hidden, virtualColumns: ["secret"] })).resolves.toBeDefined();
+    await expect(open(COLUMNS, { hidden, unsentColumns: ["secret"] })).resolves.toBeDefined();
   });
 
   it("says which column cannot be delivered, unless it is hidden", async () => {
