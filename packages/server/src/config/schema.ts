@@ -214,7 +214,13 @@ export const configSchema = z.strictObject({
         "Snapshots read at a time from each source, of one tenant half of them. Each holds a connection.",
       ),
       maxBufferedBytes: bytes(64 * MEBIBYTE).describe(
-        "Bytes read for clients that have not taken them yet; beyond it no further snapshot is begun.",
+        "Bytes read for clients that have not taken them yet, of one tenant half of them; no further snapshot is begun that could exceed it.",
+      ),
+      maxWaiting: count(10_000).describe(
+        "Snapshots of one tenant that wait for their turn; a client that asks for another one is refused.",
+      ),
+      stallMs: milliseconds(5_000, 100).describe(
+        "How long others wait for a client that takes nothing of its snapshot, in ms. It gets another one once it reads again.",
       ),
     })
     .prefault({})

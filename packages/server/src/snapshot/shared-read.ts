@@ -1,7 +1,9 @@
 import type { Position } from "@paperdb/protocol";
 import type { Snapshot, SnapshotSeam } from "../source/change-source.ts";
+import { Reader } from "./reader.ts";
 import { SnapshotOverrunError, SnapshotTimeoutError } from "./snapshot-reading.ts";
-import type { SnapshotBatch, SnapshotReading } from "./snapshot-reading.ts";
+import type { SnapshotBatch } from "./snapshot-reading.ts";
+import { Window } from "./window.ts";
 
 /** The bounds of one {@link SharedRead}. */
 export interface SharedReadLimits {
@@ -13,16 +15,14 @@ export interface SharedReadLimits {
 
 /** What a {@link SharedRead} tells its owner. */
 export interface SharedReadEvents {
-  /** Bytes that it holds, more or less. */
-  buffered(bytes: number): void;
-  /** The source is not needed for it any more. */
+  /** It holds more or less than before. */
+  weighed(): void;
+  /** The source does nothing for it any more. */
   done(): void;
 }
 
-interface Stored {
-  readonly batch: SnapshotBatch;
-  readonly bytes: number;
-}
+/** A source that does not end a reading that was given up is not waited for any longer. */
+const GIVING_UP_MS = 5_000;
 
 /**
  * One snapshot for several readers, each at its own pace within a window. A batch that all have taken is let go, as long
@@ -34,14 +34,13 @@ export class SharedRead {
   readonly #events: SharedReadEvents;
   readonly #aborting = new AbortController();
   readonly #readers = new Set<Reader>();
+  readonly #window = new Window();
+  readonly #now: () => number;
   #snapshot: Promise<Snapshot> | undefined;
   #seam: { readonly taken: Promise<SnapshotSeam>; readonly order: number } | undefined;
   /** Counts joins and seams. */
   #order = 0;
-  #window: Stored[] = [];
-  #windowBytes = 0;
-  /** The number of the window's first batch. */
-  #first = 0;
+  #movedAtMs = 0;
   #isComplete = false;
   #isDone = false;
   #isOpen: boolean;
@@ -56,7 +55,9 @@ export class SharedRead {
     limits: SharedReadLimits,
     events: SharedReadEvents,
     isOpen: boolean,
+    now: () => number = () => performance.now(),
   ) {
+    this.#now = now;
     this.#isOpen = isOpen;
     this.#take = take;
     this.#limits = limits;
@@ -65,12 +66,23 @@ export class SharedRead {
 
   /** Whether one who joins misses nothing. */
   get isWhole(): boolean {
-    return this.#isOpen && this.#first === 0 && !this.#aborting.signal.aborted;
+    return this.#isOpen && this.#window.first === 0 && !this.#aborting.signal.aborted;
   }
 
   /** See `Snapshot.since`; undefined until it was taken. */
   get since(): Position | undefined {
     return this.#since;
+  }
+
+  /** Bytes that it holds, more or less. */
+  get bytes(): number {
+    return this.#window.bytes;
+  }
+
+  /** For how long it has held what it could, and nobody took any of it. */
+  get stalledMs(): number {
+    const waits = this.#isComplete || this.#isFull;
+    return waits && this.bytes > 0 ? this.#now() - this.#movedAtMs : 0;
   }
 
   /** Takes the snapshot, and begins to read. */
@@ -81,7 +93,9 @@ export class SharedRead {
     this.#timer = setTimeout(() => {
       this.#fail(new SnapshotTimeoutError("The snapshot took too long."));
     }, this.#limits.timeoutMs);
-    this.#read(snapshot).catch((error: unknown) => this.#fail(error));
+    this.#read(snapshot)
+      .catch((error: unknown) => this.#fail(error))
+      .finally(() => this.#done());
     for (const reader of this.#readers) reader.begun(snapshot);
   }
 
@@ -91,11 +105,17 @@ export class SharedRead {
     const joined = this.#order;
     const reader = new Reader({
       batchAt: (number) => this.#batchAt(number),
-      moved: () => this.#moved(),
+      moved: ({ number }) => {
+        this.#window.leave(number - 1);
+        this.#window.enter(number);
+        this.#movedAtMs = this.#now();
+        this.#trim();
+      },
       seam: () => this.#takeSeam(joined),
       left: (left) => this.#left(left),
     });
     this.#readers.add(reader);
+    this.#window.enter(reader.number);
     if (this.#snapshot !== undefined) reader.begun(this.#snapshot);
     return reader;
   }
@@ -103,25 +123,32 @@ export class SharedRead {
   /** Nobody joins any more. */
   closeToOthers(): void {
     this.#isOpen = false;
-    if (this.#readers.size > 0) this.#moved();
+    if (this.#readers.size > 0) this.#trim();
     else this.#fail(new Error("Nobody reads the snapshot any more."));
+  }
+
+  /** Others wait for what it holds. */
+  giveWay(): void {
+    this.#fail(new SnapshotOverrunError("Others wait for their snapshots."));
+  }
+
+  get #isFull(): boolean {
+    return this.bytes >= this.#limits.windowBytes;
   }
 
   async #read(taken: Promise<Snapshot>): Promise<void> {
     const { batches, since } = await taken;
     this.#since = since;
     for await (const batch of batches) {
-      const bytes = batch.reduce((sum, { document }) => sum + document.length, 0);
-      this.#window.push({ batch, bytes });
-      this.#buffer(bytes);
+      this.#aborting.signal.throwIfAborted();
+      this.#window.push(batch);
+      this.#movedAtMs = this.#now();
+      this.#events.weighed();
       for (const reader of this.#readers) reader.wake();
-      while (this.#windowBytes >= this.#limits.windowBytes && !this.#aborting.signal.aborted) {
-        await this.#room();
-      }
+      while (this.#isFull && !this.#aborting.signal.aborted) await this.#room();
     }
     this.#isComplete = true;
     for (const reader of this.#readers) reader.wake();
-    this.#done();
   }
 
   async #room(): Promise<void> {
@@ -133,37 +160,29 @@ export class SharedRead {
 
   /** The batch of a number, or that it is not read yet, or that there is none. */
   #batchAt(number: number): SnapshotBatch | "pending" | "none" {
-    const stored = this.#window[number - this.#first];
-    if (stored !== undefined) return stored.batch;
-    return this.#isComplete ? "none" : "pending";
+    return this.#window.batchAt(number) ?? (this.#isComplete ? "none" : "pending");
   }
 
-  /** A reader has taken a batch, or has left. */
-  #moved(): void {
-    const needed = Math.min(...[...this.#readers].map(({ number }) => number));
-    while (this.#first < needed && this.#window.length > 0 && !this.#canKeep) {
-      this.#buffer(-(this.#window.shift()?.bytes ?? 0));
-      this.#first += 1;
-    }
-    if (this.#windowBytes < this.#limits.windowBytes) {
+  /** A reader has taken a batch, or has left, or nobody joins any more. */
+  #trim(): void {
+    const { bytes } = this;
+    while (this.#window.isFirstTaken && !(this.#isOpen && !this.#isFull)) this.#window.shift();
+    if (this.bytes !== bytes) this.#events.weighed();
+    if (this.#isFull) this.#watchLag();
+    else {
       clearTimeout(this.#lagTimer);
       this.#lagTimer = undefined;
       this.#onRoom();
-    } else this.#watchLag();
-  }
-
-  get #canKeep(): boolean {
-    return this.#isOpen && this.#windowBytes < this.#limits.windowBytes;
+    }
   }
 
   /** While somebody waits for what cannot be read for the sake of others, their time runs. */
   #watchLag(): void {
-    const head = this.#first + this.#window.length;
-    const isWaited = [...this.#readers].some(({ number }) => number === head);
-    if (!isWaited || this.#lagTimer !== undefined || this.#windowBytes < this.#limits.windowBytes) return;
+    const isWaited = this.#window.readersAt(this.#window.head) > 0;
+    if (!isWaited || this.#lagTimer !== undefined || !this.#isFull) return;
     this.#lagTimer = setTimeout(() => {
       this.#lagTimer = undefined;
-      const laggards = [...this.#readers].filter(({ number }) => number === this.#first);
+      const laggards = [...this.#readers].filter(({ number }) => number === this.#window.first);
       for (const reader of laggards) reader.end(new SnapshotOverrunError("The others did not wait."));
     }, this.#limits.lagMs);
   }
@@ -185,7 +204,8 @@ export class SharedRead {
 
   #left(reader: Reader): void {
     this.#readers.delete(reader);
-    if (this.#readers.size > 0) this.#moved();
+    this.#window.leave(reader.number);
+    if (this.#readers.size > 0) this.#trim();
     else if (!this.#isOpen || !this.#isComplete) this.#fail(new Error("Nobody reads the snapshot any more."));
   }
 
@@ -193,105 +213,18 @@ export class SharedRead {
     if (this.#aborting.signal.aborted) return;
     this.#aborting.abort(reason);
     for (const reader of this.#readers) reader.end(reason);
-    this.#buffer(-this.#windowBytes);
-    this.#window = [];
     clearTimeout(this.#timer);
     clearTimeout(this.#lagTimer);
+    this.#window.clear();
+    this.#events.weighed();
     this.#onRoom();
-    this.#done();
-  }
-
-  #buffer(bytes: number): void {
-    this.#windowBytes += bytes;
-    this.#events.buffered(bytes);
+    if (this.#snapshot === undefined) this.#done();
+    else setTimeout(() => this.#done(), GIVING_UP_MS).unref();
   }
 
   #done(): void {
     if (this.#isDone) return;
     this.#isDone = true;
     this.#events.done();
-  }
-}
-
-/** What a {@link Reader} asks of the read that it shares. */
-interface ReaderHost {
-  batchAt(number: number): SnapshotBatch | "pending" | "none";
-  moved(): void;
-  seam(): Promise<SnapshotSeam>;
-  left(reader: Reader): void;
-}
-
-/** One reader's place in a {@link SharedRead}. */
-export class Reader implements SnapshotReading {
-  /** Of the next batch to take. */
-  number = 0;
-  /** Resolves once the snapshot was taken. */
-  readonly taken: Promise<void>;
-  readonly #host: ReaderHost;
-  readonly #ending = new AbortController();
-  #since: Position = "";
-  #onTaken: { readonly resolve: () => void; readonly reject: (reason: unknown) => void } | undefined;
-  #wake: () => void = () => undefined;
-
-  constructor(host: ReaderHost) {
-    this.#host = host;
-    this.taken = new Promise((resolve, reject) => {
-      this.#onTaken = { resolve, reject };
-    });
-    this.taken.catch(() => undefined);
-  }
-
-  get since(): Position {
-    return this.#since;
-  }
-
-  get signal(): AbortSignal {
-    return this.#ending.signal;
-  }
-
-  begun(snapshot: Promise<Snapshot>): void {
-    snapshot.then(
-      ({ since }) => {
-        this.#since = since;
-        this.#onTaken?.resolve();
-      },
-      (error: unknown) => this.end(error),
-    );
-  }
-
-  async next(): Promise<SnapshotBatch | undefined> {
-    for (;;) {
-      this.#ending.signal.throwIfAborted();
-      const batch = this.#host.batchAt(this.number);
-      if (batch === "none") return undefined;
-      if (batch !== "pending") {
-        this.number += 1;
-        this.#host.moved();
-        return batch;
-      }
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
-  }
-
-  async seam(): Promise<SnapshotSeam> {
-    return this.#host.seam();
-  }
-
-  close(): void {
-    this.end(new Error("The snapshot is not needed any more."));
-  }
-
-  wake(): void {
-    this.#wake();
-  }
-
-  end(reason: unknown): void {
-    if (this.#ending.signal.aborted) return;
-    this.#ending.abort(reason);
-    this.#onTaken?.reject(reason);
-    this.#wake();
-    this.#host.left(this);
   }
 }

@@ -6,7 +6,11 @@ import type { SnapshotReadsSettings } from "./snapshot-reads-settings.ts";
 import { SnapshotOverrunError, SnapshotTimeoutError } from "./snapshot-reading.ts";
 import type { SnapshotReading } from "./snapshot-reading.ts";
 
+/** What a batch of one document weighs. */
 const BATCH_BYTES = 100;
+const ID_LENGTH = 6;
+
+const idOf = (number: number): string => String(number).padStart(ID_LENGTH, "0");
 
 /** A source whose snapshots are batches of one document, given as they are taken. */
 function setUp(batches: number, settings: Partial<SnapshotReadsSettings> = {}) {
@@ -33,7 +37,7 @@ function setUp(batches: number, settings: Partial<SnapshotReadsSettings> = {}) {
           await sleep(0);
           signal.throwIfAborted();
           record.given += 1;
-          yield [{ documentId: String(record.given), document: "x".repeat(BATCH_BYTES) }];
+          yield [{ documentId: idOf(record.given), document: "x".repeat(BATCH_BYTES - 64 - ID_LENGTH) }];
         }
       }
       const seam = { position: "9", saw: () => true };
@@ -41,8 +45,8 @@ function setUp(batches: number, settings: Partial<SnapshotReadsSettings> = {}) {
     },
   };
   const reads = new SnapshotReads({ maxBufferedBytes: 8_000, maxConcurrent: 4, shareMs: 0, ...settings });
-  const open = (tenant = "a", alone = false): Promise<SnapshotReading> =>
-    reads.open({ source, key: { tenant, collection: "c" }, narrowing: undefined, alone });
+  const open = (tenant = "a", alone = false, signal?: AbortSignal): Promise<SnapshotReading> =>
+    reads.open({ source, key: { tenant, collection: "c" }, narrowing: undefined, alone }, signal);
   return {
     reads,
     taken,
@@ -67,7 +71,14 @@ async function readAll(reading: SnapshotReading): Promise<readonly string[]> {
 }
 
 const numbers = (count: number): readonly string[] =>
-  Array.from({ length: count }, (_, index) => String(index + 1));
+  Array.from({ length: count }, (_, index) => idOf(index + 1));
+
+/** Nothing is read, waits or is held any more. */
+async function untilIdle(reads: SnapshotReads): Promise<void> {
+  for (let waited = 0; waited < 10_000 && (reads.size > 0 || reads.bufferedBytes > 0); waited += 1)
+    await sleep(1);
+  expect({ size: reads.size, bytes: reads.bufferedBytes }).toEqual({ size: 0, bytes: 0 });
+}
 
 describe("SnapshotReads", () => {
   it("gives all who share a snapshot all of it, however they read", async () => {
@@ -75,8 +86,7 @@ describe("SnapshotReads", () => {
     const readings = await Promise.all([open(), open(), open()]);
     expect(taken).toHaveLength(1);
     expect(await Promise.all(readings.map(readAll))).toEqual([numbers(50), numbers(50), numbers(50)]);
-    while (reads.bufferedBytes > 0) await sleep(1);
-    expect({ size: reads.size, bytes: reads.bufferedBytes }).toEqual({ size: 0, bytes: 0 });
+    await untilIdle(reads);
   });
 
   it("is joined for a while, from its first document on, unless it is too old", async () => {
@@ -154,7 +164,7 @@ describe("SnapshotReads", () => {
     await new Promise((resolve) => slow.signal.addEventListener("abort", resolve));
     await expect(slow.next()).rejects.toBeInstanceOf(SnapshotTimeoutError);
     expect(taken[0]?.signal.aborted).toBe(true);
-    expect({ size: reads.size, bytes: reads.bufferedBytes }).toEqual({ size: 0, bytes: 0 });
+    await untilIdle(reads);
   });
 
   it("reads a few at a time, and of one tenant half of them", async () => {
@@ -187,6 +197,88 @@ describe("SnapshotReads", () => {
     for (const opening of others) expect(await readAll(await opening)).toEqual(numbers(5));
   });
 
+  it("lets no tenant hold so much that others have no room", async () => {
+    const { open, taken } = setUp(9);
+    // Each is read to its end, and waits to be taken.
+    const untaken = Array.from({ length: 20 }, () => open("a", true));
+    while (taken.length < 4) await sleep(1);
+    await sleep(50);
+    expect(taken.length).toBeLessThanOrEqual(4);
+    expect(await readAll(await open("b"))).toEqual(numbers(9));
+    expect(taken.filter(({ tenant }) => tenant === "a").length).toBeLessThanOrEqual(4);
+    for (const opening of untaken) (await opening).close();
+  });
+
+  it("serves tenants in rotation, however many of one wait", async () => {
+    const { open, taken } = setUp(1, { maxConcurrent: 2 });
+    const many = ["a", "b"].flatMap((tenant) => Array.from({ length: 50 }, () => open(tenant, true)));
+    const other = open("c");
+    for (const opening of [...many, other]) void opening.then(readAll);
+    await other;
+    expect(taken.length).toBeLessThan(10);
+    await Promise.all(many);
+  });
+
+  it.each(["a", "b"])("does not let tenant %s wait for one who takes nothing", async (waiting) => {
+    const { reads, open, taken } = setUp(100, { maxConcurrent: 1, stallMs: 40 });
+    const slow = await open("a", true);
+    expect(await readAll(await open(waiting, true))).toEqual(numbers(100));
+    await expect(slow.next()).rejects.toBeInstanceOf(SnapshotOverrunError);
+    expect(taken[0]?.signal.aborted).toBe(true);
+    await untilIdle(reads);
+  });
+
+  it("refuses one of a tenant that has too many waiting, and nobody else's", async () => {
+    const { open, hold, release } = setUp(1, { maxConcurrent: 1, maxWaiting: 2 });
+    hold();
+    const opening = [open("a", true), open("a", true), open("a", true)];
+    await expect(open("a", true)).rejects.toMatchObject({ code: "source_unavailable", retryAfterSeconds: 5 });
+    const other = open("b", true);
+    release();
+    for (const reading of [...opening, other]) expect(await readAll(await reading)).toEqual(numbers(1));
+  });
+
+  it("keeps the turn of one that was given up until the source has ended it", async () => {
+    const { open, taken, hold, release, reads } = setUp(1, { maxConcurrent: 1 });
+    hold();
+    const leaving = new AbortController();
+    const left = open("a", true, leaving.signal);
+    leaving.abort(new Error("left"));
+    await expect(left).rejects.toThrow("left");
+    const next = open("b", true);
+    await sleep(20);
+    expect(taken).toHaveLength(1);
+    release();
+    expect(await readAll(await next)).toEqual(numbers(1));
+    await untilIdle(reads);
+  });
+
+  it("waits for no seam when it is over", async () => {
+    const { open, source } = setUp(1, { timeoutMs: 50 });
+    const take = source.snapshot?.bind(source);
+    source.snapshot = async (...request) => {
+      const snapshot = await take?.(...request);
+      if (snapshot === undefined) throw new Error("There is none.");
+      return { ...snapshot, seam: () => new Promise(() => undefined) };
+    };
+    const reading = await open();
+    await reading.next();
+    await expect(reading.seam()).rejects.toBeInstanceOf(SnapshotTimeoutError);
+    const closed = await open();
+    const seam = closed.seam();
+    closed.close();
+    await expect(seam).rejects.toThrow("not needed");
+  });
+
+  it("shares nothing with one who asks after a reset", async () => {
+    const { reads, source, taken } = setUp(3, { shareMs: 60_000 });
+    const request = { source, key: { tenant: "a", collection: "c" }, narrowing: undefined };
+    const before = await reads.open({ ...request, generation: 1 });
+    const after = await reads.open({ ...request, generation: 2 });
+    expect(taken).toHaveLength(2);
+    for (const reading of [before, after]) expect(await readAll(reading)).toEqual(numbers(3));
+  });
+
   it("tells all who wait why there is none, and can be given up while it waits", async () => {
     const { open, fail, reads, hold, release, source } = setUp(3);
     fail(new Error("no right"));
@@ -202,6 +294,6 @@ describe("SnapshotReads", () => {
     leaving.abort(new Error("left"));
     await expect(opening).rejects.toThrow("left");
     release();
-    expect({ size: reads.size, bytes: reads.bufferedBytes }).toEqual({ size: 0, bytes: 0 });
+    await untilIdle(reads);
   });
 });

@@ -1,59 +1,80 @@
+import { RealtimeError } from "@paperdb/protocol";
 import type { Position } from "@paperdb/protocol";
 import { channelId } from "../source/change-source.ts";
 import type { ChangeSource, ChannelKey, SnapshotNarrowing } from "../source/change-source.ts";
+import { BufferShares } from "./buffer-shares.ts";
 import { SharedRead } from "./shared-read.ts";
 import { SNAPSHOT_READS_DEFAULTS } from "./snapshot-reads-settings.ts";
 import type { SnapshotReadsSettings } from "./snapshot-reads-settings.ts";
 import type { SnapshotReading } from "./snapshot-reading.ts";
+import { Turns } from "./turns.ts";
 
 /** What is asked for. */
 export interface SnapshotReadRequest {
   readonly source: ChangeSource;
   readonly key: ChannelKey;
   readonly narrowing: SnapshotNarrowing | undefined;
+  /** Of the channel's history: what was read before a reset is of no use after it. */
+  readonly generation?: number;
   /** One that was taken, and whose `since` is before this, is too old to be shared. */
   readonly notBefore?: Position | undefined;
   /** Not to be shared: the one who asks has held up others before. */
   readonly alone?: boolean;
 }
 
-interface Running {
+/** A read, from when it waits for its turn until it holds nothing any more. */
+interface Held {
   readonly source: ChangeSource;
-  readonly tenant: string;
+  /** The tenant, in the source. */
+  readonly party: string;
   readonly read: SharedRead;
+  /** Whether it has its turn. */
+  isRunning: boolean;
+  /** What it counts for: as long as it is read, at least all that it may hold. */
+  bytes: number;
 }
 
 /**
- * Reads snapshots, a few at a time. Those that ask for the same one within a moment share it.
+ * Reads snapshots, a few at a time, tenants in rotation. Those that ask for the same one within a moment share it.
  */
 export class SnapshotReads {
   readonly #settings: SnapshotReadsSettings;
+  readonly #windowBytes: number;
   readonly #shareable = new Map<string, SharedRead>();
-  readonly #running = new Set<Running>();
-  #waiting: Running[] = [];
-  #bufferedBytes = 0;
+  readonly #turns = new Map<ChangeSource, Turns<Held>>();
+  readonly #shares: BufferShares;
+  /** Those that count for something. */
+  readonly #held = new Set<Held>();
+  #stallTimer: NodeJS.Timeout | undefined;
 
   constructor(settings: Partial<SnapshotReadsSettings> = {}) {
     this.#settings = { ...SNAPSHOT_READS_DEFAULTS, ...settings };
+    const { maxBufferedBytes, maxConcurrent } = this.#settings;
+    this.#windowBytes = maxBufferedBytes / (2 * maxConcurrent);
+    this.#shares = new BufferShares(maxBufferedBytes);
   }
 
   /** Bytes that were read, and not yet taken by all that share them. */
   get bufferedBytes(): number {
-    return this.#bufferedBytes;
+    return [...this.#held].reduce((sum, { read }) => sum + read.bytes, 0);
   }
 
   /** Snapshots that are being read, or wait for their turn. */
   get size(): number {
-    return this.#running.size + this.#waiting.length;
+    return [...this.#turns.values()].reduce((sum, { size }) => sum + size, 0);
   }
 
-  /** Resolves once the snapshot was taken. Rejects with what the source throws, or the signal's reason. */
+  /**
+   * Resolves once the snapshot was taken. Rejects with what the source throws, or the signal's reason.
+   *
+   * @throws {RealtimeError} `source_unavailable` when too many of the tenant's wait.
+   */
   async open(request: SnapshotReadRequest, signal?: AbortSignal): Promise<SnapshotReading> {
     signal?.throwIfAborted();
     const reader = this.#find(request).join();
     const abandon = (): void => reader.end(signal?.reason);
     signal?.addEventListener("abort", abandon, { once: true });
-    this.#beginNext();
+    this.#beginNext(request.source);
     try {
       await reader.taken;
       return reader;
@@ -63,20 +84,23 @@ export class SnapshotReads {
   }
 
   #find(request: SnapshotReadRequest): SharedRead {
-    const { source, key, narrowing, notBefore = "", alone = false } = request;
+    const { source, key, narrowing, generation = 0, notBefore = "", alone = false } = request;
     if (alone) return this.#create(request, undefined);
-    const id = `${source.name}\0${channelId(key)}\0${narrowing?.id ?? ""}`;
+    const id = `${source.name}\0${channelId(key)}\0${String(generation)}\0${narrowing?.id ?? ""}`;
     const existing = this.#shareable.get(id);
     if (existing?.isWhole === true && (existing.since ?? notBefore) >= notBefore) return existing;
-    if (existing !== undefined) this.#unshare(id, existing);
     const read = this.#create(request, id);
+    if (existing !== undefined) this.#unshare(id, existing);
     this.#shareable.set(id, read);
     return read;
   }
 
   /** @param id - of one that can be shared. */
   #create({ source, key, narrowing }: SnapshotReadRequest, id: string | undefined): SharedRead {
-    const { maxBufferedBytes, maxConcurrent, timeoutMs, lagMs } = this.#settings;
+    const { timeoutMs, lagMs } = this.#settings;
+    const turns = this.#turnsOf(source);
+    const party = `${source.name}\0${key.tenant}`;
+    this.#requireRoom(turns.waitingOf(party));
     const read: SharedRead = new SharedRead(
       async (signal) => {
         // It is as of now: those that ask within a moment can have it.
@@ -85,24 +109,41 @@ export class SnapshotReads {
         if (snapshot === undefined) throw new Error(`The source "${source.name}" has no snapshots.`);
         return snapshot;
       },
-      { windowBytes: maxBufferedBytes / (2 * maxConcurrent), timeoutMs, lagMs },
+      { windowBytes: this.#windowBytes, timeoutMs, lagMs },
       {
-        buffered: (bytes) => {
-          this.#bufferedBytes += bytes;
-          if (bytes < 0) this.#beginNext();
-        },
+        weighed: () => this.#weigh(held),
         done: () => {
           if (id !== undefined && !read.isWhole) this.#unshare(id, read);
-          this.#running.delete(running);
-          this.#waiting = this.#waiting.filter((waiting) => waiting !== running);
-          this.#beginNext();
+          turns.end(party, held);
+          held.isRunning = false;
+          this.#weigh(held);
+          this.#beginNext(source);
         },
       },
       id !== undefined,
     );
-    const running: Running = { source, tenant: key.tenant, read };
-    this.#waiting.push(running);
+    const held: Held = { source, party, read, isRunning: false, bytes: 0 };
+    turns.wait(party, held);
     return read;
+  }
+
+  #requireRoom(waiting: number): void {
+    if (waiting < this.#settings.maxWaiting) return;
+    throw new RealtimeError(
+      "source_unavailable",
+      `${String(waiting)} snapshots of this tenant wait for their turn: try again later, or raise snapshots.maxWaiting.`,
+      { retryAfterSeconds: 5 },
+    );
+  }
+
+  #turnsOf(source: ChangeSource): Turns<Held> {
+    let turns = this.#turns.get(source);
+    if (turns === undefined) {
+      const maxRunning = this.#settings.maxConcurrent;
+      turns = new Turns({ maxRunning, maxRunningOfParty: Math.ceil(maxRunning / 2) });
+      this.#turns.set(source, turns);
+    }
+    return turns;
   }
 
   #unshareLater(id: string, read: SharedRead): void {
@@ -116,20 +157,55 @@ export class SnapshotReads {
     read.closeToOthers();
   }
 
-  #beginNext(): void {
-    for (const waiting of this.#waiting) {
-      if (this.#bufferedBytes >= this.#settings.maxBufferedBytes) return;
-      if (!this.#hasTurn(waiting)) continue;
-      this.#waiting = this.#waiting.filter((other) => other !== waiting);
-      this.#running.add(waiting);
-      waiting.read.begin();
+  #beginNext(source: ChangeSource): void {
+    const turns = this.#turnsOf(source);
+    for (;;) {
+      const next = turns.next((party) => this.#shares.hasRoom(party, this.#windowBytes));
+      if (next === undefined) break;
+      next.isRunning = true;
+      this.#weigh(next);
+      next.read.begin();
+    }
+    this.#watchStalls();
+  }
+
+  /** What it counts for has changed. */
+  #weigh(held: Held): void {
+    const { read, isRunning, party } = held;
+    const bytes = isRunning ? Math.max(read.bytes, this.#windowBytes) : read.bytes;
+    const more = bytes - held.bytes;
+    if (more === 0) return;
+    held.bytes = bytes;
+    this.#shares.add(party, more);
+    if (bytes > 0) this.#held.add(held);
+    else this.#held.delete(held);
+    if (more < 0) for (const source of this.#turns.keys()) this.#beginNext(source);
+  }
+
+  /** While somebody waits, the time of those runs who take nothing. */
+  #watchStalls(): void {
+    if ([...this.#turns.values()].some(({ waiting }) => waiting > 0)) {
+      this.#stallTimer ??= setTimeout(() => this.#relieve(), this.#settings.stallMs / 2).unref();
+    } else {
+      clearTimeout(this.#stallTimer);
+      this.#stallTimer = undefined;
     }
   }
 
-  #hasTurn({ source, tenant }: Running): boolean {
-    const { maxConcurrent } = this.#settings;
-    const ofSource = [...this.#running].filter((running) => running.source === source);
-    const ofTenant = ofSource.filter((running) => running.tenant === tenant);
-    return ofSource.length < maxConcurrent && ofTenant.length < Math.ceil(maxConcurrent / 2);
+  /** Of the reads that nobody takes anything of, and that others wait for, one of the tenant that holds most gives way. */
+  #relieve(): void {
+    this.#stallTimer = undefined;
+    const isOwnFault = (party: string): boolean => this.#shares.isOverShare(party, this.#windowBytes);
+    const isForAnybody = [...this.#turns.values()].some((turns) => turns.isHeldUp(isOwnFault));
+    const stalled = [...this.#held].filter(
+      ({ source, party, read }) =>
+        read.stalledMs >= this.#settings.stallMs &&
+        (isForAnybody || this.#turnsOf(source).waitingOf(party) > 0),
+    );
+    const [most] = stalled.toSorted(
+      (one, other) => this.#shares.of(other.party) - this.#shares.of(one.party),
+    );
+    most?.read.giveWay();
+    this.#watchStalls();
   }
 }
