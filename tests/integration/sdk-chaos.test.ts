@@ -2,7 +2,13 @@ import { createClient, type Client } from "paperdb";
 import { expect, onTestFinished, test } from "vitest";
 import { createDatabase } from "../support/postgres.ts";
 import { startProxy, type TcpProxy } from "../support/proxy.ts";
-import { createRoundTables, followRounds, RoundsWriter, settleRounds } from "../support/sdk-rounds.ts";
+import {
+  createRoundTables,
+  followRounds,
+  RoundsWriter,
+  rowsOf,
+  settleRounds,
+} from "../support/sdk-rounds.ts";
 import type { Rounds } from "../support/sdk-rounds.ts";
 import { seededRandom } from "../support/seeded-random.ts";
 import { startServerProcess, type ServerProcess } from "../support/server-child.ts";
@@ -41,7 +47,7 @@ async function openScene(): Promise<Scene> {
   onTestFinished(() => {
     for (const client of clients) client.close();
   });
-  const writer = new RoundsWriter(database);
+  const writer = new RoundsWriter(rowsOf(database));
   onTestFinished(() => writer.stop());
   return { server, proxy, writer, followers: await followRounds(clients, writer) };
 }

@@ -4,7 +4,13 @@ import { expect, onTestFinished, test } from "vitest";
 import { createDatabase, startPostgres } from "../support/postgres.ts";
 import type { TestDatabase } from "../support/postgres.ts";
 import { startProxy, type TcpProxy } from "../support/proxy.ts";
-import { createRoundTables, followRounds, RoundsWriter, settleRounds } from "../support/sdk-rounds.ts";
+import {
+  createRoundTables,
+  followRounds,
+  RoundsWriter,
+  rowsOf,
+  settleRounds,
+} from "../support/sdk-rounds.ts";
 import type { Rounds } from "../support/sdk-rounds.ts";
 import { seededRandom } from "../support/seeded-random.ts";
 import { startServerProcess, type ServerProcess } from "../support/server-child.ts";
@@ -55,7 +61,7 @@ async function openScene(
   onTestFinished(() => {
     for (const client of clients) client.close();
   });
-  const writer = new RoundsWriter(database, survivesDatabase);
+  const writer = new RoundsWriter(rowsOf(database, survivesDatabase));
   onTestFinished(() => writer.stop());
   const followers = await followRounds(clients, writer);
   return { server, proxy, writer, followers, startAnother: start };

@@ -13,6 +13,8 @@ export interface ResumingClientOptions {
   readonly serverUrl: string;
   readonly apikey: string;
   readonly collection: string;
+  /** A filter, as JSON. */
+  readonly where?: string;
   /** Read once the client knows that it is live. */
   readonly mark: () => number;
 }
@@ -60,9 +62,10 @@ export class ResumingClient {
   }
 
   async #connect(): Promise<SseClient | undefined> {
-    const { serverUrl, apikey, collection } = this.#options;
+    const { serverUrl, apikey, collection, where } = this.#options;
     const url = new URL("/v1/events/subscribe", serverUrl);
     url.searchParams.set("collection", collection);
+    if (where !== undefined) url.searchParams.set("where", where);
     const resume = this.#lastEventId === undefined ? {} : { "last-event-id": this.#lastEventId };
     try {
       const connection = await Promise.race([SseClient.open(url, { apikey, ...resume }), noAnswer()]);

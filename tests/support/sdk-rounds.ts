@@ -7,7 +7,7 @@ import { until } from "./until.ts";
 type Queryable = Pick<TestDatabase, "query">;
 
 /** The collections that rounds of rows are written to. */
-const ROUND_COLLECTIONS: readonly string[] = ["messages", "notifications", "orders"];
+export const ROUND_COLLECTIONS: readonly string[] = ["messages", "notifications", "orders"];
 
 /** Creates the tables of {@link ROUND_COLLECTIONS}. */
 export async function createRoundTables(database: Queryable): Promise<void> {
@@ -18,19 +18,48 @@ export async function createRoundTables(database: Queryable): Promise<void> {
   }
 }
 
+/** Writes row `n` of a collection: resolves once it is there, once. */
+export type WriteRow = (collection: string, n: number) => Promise<unknown>;
+
+/** @param survives - whether it goes on when the database is gone for a while. */
+export function rowsOf(database: Queryable, survives = false): WriteRow {
+  return async (name, n) => {
+    try {
+      await database.query(`insert into public.${name} (tenant_id, n) values ('alice', $1)`, [n]);
+    } catch (error) {
+      if (!survives) throw error;
+      // Whether it was committed nobody knows.
+      await untilWritten(() =>
+        database.query(
+          `insert into public.${name} (tenant_id, n) select 'alice', $1::int
+           where not exists (select from public.${name} where n = $1::int)`,
+          [n],
+        ),
+      );
+    }
+  };
+}
+
+/** Tries a write until it succeeds. */
+export async function untilWritten(write: () => Promise<unknown>): Promise<void> {
+  const attempt = (): Promise<boolean> =>
+    write().then(
+      () => true,
+      () => false,
+    );
+  await until(attempt, { timeoutMs: 60_000, describe: "a database that can be written to" });
+}
+
 /** Writes rows to all collections in turn, numbered from 1 in each. */
 export class RoundsWriter {
   /** Rounds of rows that were begun. */
   begun = 0;
-  readonly #database: Queryable;
-  readonly #survives: boolean;
+  readonly #write: WriteRow;
   readonly #stopped = new AbortController();
   readonly #done: Promise<void>;
 
-  /** @param survives - whether it goes on when the database is gone for a while. */
-  constructor(database: Queryable, survives = false) {
-    this.#database = database;
-    this.#survives = survives;
+  constructor(write: WriteRow) {
+    this.#write = write;
     this.#done = this.#run();
   }
 
@@ -39,29 +68,6 @@ export class RoundsWriter {
       this.begun += 1;
       for (const name of ROUND_COLLECTIONS) await this.#write(name, this.begun);
       await delay(1);
-    }
-  }
-
-  async #write(name: string, n: number): Promise<void> {
-    try {
-      await this.#database.query(`insert into public.${name} (tenant_id, n) values ('alice', $1)`, [n]);
-    } catch (error) {
-      if (!this.#survives) throw error;
-      // Whether it was committed nobody knows.
-      await until(
-        () =>
-          this.#database
-            .query(
-              `insert into public.${name} (tenant_id, n) select 'alice', $1::int
-               where not exists (select from public.${name} where n = $1::int)`,
-              [n],
-            )
-            .then(
-              () => true,
-              () => false,
-            ),
-        { timeoutMs: 60_000, describe: "a database that can be written to" },
-      );
     }
   }
 
