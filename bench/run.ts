@@ -2,6 +2,7 @@ import { parseArgs } from "node:util";
 import type { Benchmark, BenchmarkContext } from "./benchmark.ts";
 import { fanOut } from "./fan-out.ts";
 import { filters } from "./filters.ts";
+import { grants } from "./grants.ts";
 import { idleMemory } from "./idle-memory.ts";
 import { latency } from "./latency.ts";
 import { mongoJoins } from "./mongo-joins.ts";
@@ -23,6 +24,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   fanOut,
   reconnectStorm,
   filters,
+  grants,
   mongoStreams,
   mongoJoins,
   walDecode,

@@ -1,6 +1,6 @@
-import { Client } from "pg";
 import type { Benchmark, BenchmarkContext, BenchmarkReport } from "./benchmark.ts";
 import { figure, ratioText } from "./support/markdown-table.ts";
+import { runSql } from "./support/run-sql.ts";
 import { ServerProcess, sourceConfig, type SourceMode } from "./support/server-process.ts";
 import { Rounds } from "./support/statistics.ts";
 import { Subscribers } from "./support/subscribers.ts";
@@ -96,7 +96,7 @@ class WriterPeer {
     const server = await ServerProcess.start({ profileDir, config: sourceConfig(mode) });
     const peer = new WriterPeer(mode, server);
     try {
-      await createTables(server.databaseUrl);
+      await runSql(server.databaseUrl, TABLES_SQL);
       const { anonKey: key } = await createTenant(server, "watched");
       const subject = { collection: "watched" };
       await peer.#subscribers.open("one", server, { key, subject, connections: 1 });
@@ -128,16 +128,6 @@ class WriterPeer {
     await this.#worker.close();
     await this.#subscribers.close();
     await this.#server.stop();
-  }
-}
-
-async function createTables(url: string): Promise<void> {
-  const client = new Client({ connectionString: url });
-  await client.connect();
-  try {
-    await client.query(TABLES_SQL);
-  } finally {
-    await client.end();
   }
 }
 

@@ -6,9 +6,8 @@ import { FrameScanner, type FrameListener } from "./frame-scanner.ts";
 export interface GroupTarget {
   readonly host: string;
   readonly port: number;
-  /** The HTTP request that subscribes. */
-  readonly request: string;
-  readonly connections: number;
+  /** The HTTP request by which each connection subscribes. */
+  readonly requests: readonly string[];
   /** Whether the arrival of each event is kept. */
   readonly recordArrivals: boolean;
 }
@@ -19,8 +18,8 @@ export interface Received {
   readonly events: readonly number[];
   /** In how many different orders (or selections) the connections got their events: 1 is right. */
   readonly distinctOrders: number;
-  /** Of the first connection: shows what is missing. */
-  readonly sequenceSum: number;
+  /** Of each connection: shows what is missing. */
+  readonly sequenceSums: readonly number[];
   /** Reads from sockets, all connections together. */
   readonly reads: number;
   readonly bytes: number;
@@ -34,7 +33,7 @@ export interface Received {
 const READ_BUFFER = Buffer.allocUnsafe(64 * 1024);
 const CONNECTING_AT_ONCE = 100;
 
-/** Connections to one server, all subscribed to the same. */
+/** Connections to one server that are opened and read together. */
 export class SubscriberGroup {
   readonly #target: GroupTarget;
   readonly #connections: Connection[] = [];
@@ -52,10 +51,10 @@ export class SubscriberGroup {
 
   /** Resolves once all are `ready`. */
   async open(): Promise<void> {
-    while (this.#connections.length < this.#target.connections) {
-      const batch = Math.min(CONNECTING_AT_ONCE, this.#target.connections - this.#connections.length);
-      const opened = Array.from({ length: batch }, () => this.#openOne());
-      await Promise.all(opened);
+    const { requests } = this.#target;
+    for (let first = 0; first < requests.length; first += CONNECTING_AT_ONCE) {
+      const batch = requests.slice(first, first + CONNECTING_AT_ONCE);
+      await Promise.all(batch.map((request) => this.#openOne(request)));
     }
   }
 
@@ -81,7 +80,7 @@ export class SubscriberGroup {
     const received: Received = {
       events: this.#connections.map(({ events }) => events),
       distinctOrders: new Set(this.#connections.map(({ order }) => order)).size,
-      sequenceSum: this.#connections[0]?.sequenceSum ?? 0,
+      sequenceSums: this.#connections.map(({ sequenceSum }) => sequenceSum),
       reads: this.#reads,
       bytes: this.#bytes,
       lastReadAtMs: this.#lastReadAtMs,
@@ -99,8 +98,8 @@ export class SubscriberGroup {
     for (const { socket } of this.#connections) socket.destroy();
   }
 
-  #openOne(): Promise<void> {
-    const { host, port, request, recordArrivals } = this.#target;
+  #openOne(request: string): Promise<void> {
+    const { host, port, recordArrivals } = this.#target;
     return new Promise((resolve, reject) => {
       const connection = new Connection({
         event: (sequence) => {

@@ -19,13 +19,22 @@ export class Subscribers {
     subscription: { key: string; subject: Subject; connections: number; recordArrivals?: boolean },
   ): Promise<void> {
     const { key, subject, connections, recordArrivals = false } = subscription;
-    const query = new URLSearchParams(subject).toString();
-    const { host, hostname, port } = new URL(server.url);
-    const request =
-      `GET /v1/events/subscribe?${query} HTTP/1.1\r\nhost: ${host}\r\napikey: ${key}\r\n` +
-      "accept: text/event-stream\r\n\r\n";
-    const target = { host: hostname, port: Number(port), request, connections, recordArrivals };
-    return this.#worker.call("open", { group, target });
+    const request = requestOf(server, subject, `apikey: ${key}`);
+    const requests = Array.from({ length: connections }, () => request);
+    return this.#worker.call("open", { group, target: { ...placeOf(server), requests, recordArrivals } });
+  }
+
+  /** Opens a group in which each connection has a token of its own; arrivals are recorded. */
+  openWithTokens(
+    group: string,
+    server: ServerProcess,
+    { tokens, subject }: { tokens: readonly string[]; subject: Subject },
+  ): Promise<void> {
+    const requests = tokens.map((token) => requestOf(server, subject, `authorization: Bearer ${token}`));
+    return this.#worker.call("open", {
+      group,
+      target: { ...placeOf(server), requests, recordArrivals: true },
+    });
   }
 
   /** Opens a group at any other server that sends `ready` first. */
@@ -33,8 +42,7 @@ export class Subscribers {
     const target = {
       host: "127.0.0.1",
       port,
-      request: "GET / HTTP/1.1\r\n\r\n",
-      connections,
+      requests: Array.from({ length: connections }, () => "GET / HTTP/1.1\r\n\r\n"),
       recordArrivals: false,
     };
     return this.#worker.call("open", { group, target });
@@ -55,13 +63,27 @@ export class Subscribers {
   }
 }
 
+function placeOf({ url }: ServerProcess): { readonly host: string; readonly port: number } {
+  const { hostname, port } = new URL(url);
+  return { host: hostname, port: Number(port) };
+}
+
+/** @param credential - a header. */
+function requestOf({ url }: ServerProcess, subject: Subject, credential: string): string {
+  const query = new URLSearchParams(subject).toString();
+  return (
+    `GET /v1/events/subscribe?${query} HTTP/1.1\r\nhost: ${new URL(url).host}\r\n${credential}\r\n` +
+    "accept: text/event-stream\r\n\r\n"
+  );
+}
+
 /**
  * Makes sure that each connection got exactly the events numbered `first` to `first + count - 1`, all in one order.
  *
  * @throws naming what is wrong.
  */
 export function requireComplete(
-  received: Pick<Received, "events" | "distinctOrders" | "sequenceSum">,
+  received: Pick<Received, "events" | "distinctOrders" | "sequenceSums">,
   first: number,
   count: number,
 ): void {
@@ -70,5 +92,5 @@ export function requireComplete(
     throw new Error(`A connection did not get exactly ${count} events.`);
   }
   if (received.distinctOrders !== 1) throw new Error("Connections got the events in different orders.");
-  if (received.sequenceSum !== expectedSum) throw new Error("Events were lost or doubled.");
+  if (received.sequenceSums[0] !== expectedSum) throw new Error("Events were lost or doubled.");
 }

@@ -27,3 +27,40 @@ async function callAdmin({ url, adminKey }: ServerProcess, path: string, body: u
   if (response.status !== 201) throw new Error(`The admin API answered ${response.status} to POST ${path}.`);
   return response.json();
 }
+
+const MINTING_AT_ONCE = 50;
+const TOKEN_SECONDS = 3600;
+
+/** A token for each of the filters, which is a filter for each of its collections. */
+export async function mintTokens(
+  { url }: ServerProcess,
+  { secretKey }: BenchTenant,
+  filters: readonly Readonly<Record<string, unknown>>[],
+): Promise<readonly string[]> {
+  const tokens: string[] = [];
+  while (tokens.length < filters.length) {
+    const batch = filters.slice(tokens.length, tokens.length + MINTING_AT_ONCE);
+    tokens.push(...(await Promise.all(batch.map((each) => mintToken(url, secretKey, each)))));
+  }
+  return tokens;
+}
+
+async function mintToken(
+  url: string,
+  secretKey: string,
+  filters: Readonly<Record<string, unknown>>,
+): Promise<string> {
+  const response = await fetch(`${url}/realtime/token`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${secretKey}`, "content-type": "application/json" },
+    body: JSON.stringify({
+      collections: Object.keys(filters),
+      permissions: ["read"],
+      filters,
+      expiresIn: TOKEN_SECONDS,
+    }),
+  });
+  const answer: unknown = await response.json();
+  if (typeof answer === "object" && answer !== null && "token" in answer) return String(answer.token);
+  throw new Error(`The server answered ${response.status} to a request for a token.`);
+}
