@@ -191,8 +191,14 @@ export function testPriors(openTestSource: OpenTestSource): void {
       ]);
     });
 
-    it("are none for names that hide nothing", async () => {
-      await expect(need("masked", new Set(["body", "nothing"]))).resolves.toBeUndefined();
+    it("are none for columns that are not hidden, and not to be had of columns that there are not", async () => {
+      await expect(need("masked", new Set(["body"]))).resolves.toBeUndefined();
+      await expect(need("masked", new Set(["body", "nothing"]))).rejects.toMatchObject({
+        code: "forbidden",
+        message: expect.stringMatching(
+          /name the column "nothing", which the table "public"."masked" does not have/,
+        ),
+      });
     });
   });
 
