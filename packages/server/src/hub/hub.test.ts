@@ -558,6 +558,16 @@ function moved(documentId: string, from: string, to: string): DocumentChange {
   return { type: "update", documentId, document: `{"room":"${to}"}`, prior: `{"room":"${from}"}` };
 }
 
+describe("a channel", () => {
+  it("is released no more often than it was opened", async () => {
+    const { hub, source } = setUp();
+    const channel = await hub.open(source, KEY);
+    hub.release(channel);
+    expect(() => hub.release(channel)).toThrow("released more often");
+    expect(hub.channelCount).toBe(1);
+  });
+});
+
 describe("clients of a quiet channel", () => {
   it("stand where their source stands, and go on from there, in this server", async () => {
     const { connect, append, source } = setUp({}, { heartbeatIntervalMs: 30 });

@@ -8,6 +8,7 @@ import { Dispatcher } from "./dispatcher.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import type { HubObserver } from "./hub-observer.ts";
 import { reachBack } from "./reach-back.ts";
+import { unchangedSince } from "./seam-place.ts";
 import { SnapshotFeed } from "./snapshot-feed.ts";
 import type { OpenSnapshot } from "./snapshot-feed.ts";
 import { SlowConsumers } from "./slow-consumers.ts";
@@ -121,6 +122,7 @@ export class Hub implements LogListener {
 
   /** The caller of {@link open} does not need the channel. */
   release(channel: Channel): void {
+    if (channel.users === 0) throw new Error("The channel was released more often than it was opened.");
     channel.users -= 1;
     if (channel.users > 0 || !this.#isKnown(channel)) return;
     channel.idleSinceMs = Date.now();
@@ -266,9 +268,10 @@ export class Hub implements LogListener {
     }
     const { generation } = history;
     // Where something has changed since, the documents are read anew.
-    const notBefore = history.positionAt(history.headIndex);
+    const notBefore = unchangedSince(history);
     const narrowing = filter?.documents?.narrowing;
-    const reading = await this.#snapshots.open({ source, key, narrowing, notBefore, alone }, signal);
+    const request = { source, key, narrowing, generation, notBefore, alone };
+    const reading = await this.#snapshots.open(request, signal);
     return { reading, generation };
   }
 

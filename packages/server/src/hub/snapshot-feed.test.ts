@@ -26,6 +26,10 @@ class LimboSource implements ChangeSource {
   readonly docs = new Map<string, Doc>();
   sink: ChangeSink | undefined;
   snapshots = 0;
+  /** How often the first document changes before each batch. */
+  noise = 0;
+  /** How often it was asked whether a snapshot saw an event. */
+  asked = 0;
   /** What the next snapshots do instead. */
   failure: Error | undefined;
   #visible = new Map<string, Doc>();
@@ -77,9 +81,13 @@ class LimboSource implements ChangeSource {
       documentId,
       document: JSON.stringify(doc),
     }));
+    const disturb = (): void => {
+      for (let count = 0; count < this.noise; count += 1) this.write("0", false, true);
+    };
     async function* batches() {
       for (let from = 0; from < rows.length; from += 2) {
         await turn();
+        disturb();
         signal.throwIfAborted();
         yield rows.slice(from, from + 2);
       }
@@ -89,11 +97,22 @@ class LimboSource implements ChangeSource {
       batches: batches(),
       seam: async () => {
         await turn();
-        const saw = ({ transaction = 0 }: SourceEvent): boolean =>
-          transaction <= newest && !unseen.has(transaction);
+        const saw = ({ transaction = 0 }: SourceEvent): boolean => {
+          this.asked += 1;
+          return transaction <= newest && !unseen.has(transaction);
+        };
         return { position: sequencePosition(this.#sequence), saw };
       },
     });
+  }
+
+  /** Something has changed that is in none of our channels. */
+  writeElsewhere(): void {
+    this.#sequence += 1;
+  }
+
+  position(): string {
+    return sequencePosition(this.#sequence);
   }
 
   state(): { live: true } {
@@ -358,6 +377,57 @@ describe("a subscription with a snapshot", () => {
     for (let waited = 0; waited < 5_000 && reads.bufferedBytes > 0; waited += 5) await sleep(5);
     expect({ size: reads.size, bytes: reads.bufferedBytes }).toEqual({ size: 0, bytes: 0 });
     expect(leaving.isLive).toBe(false);
+  });
+
+  it("shares a snapshot as long as nothing has changed in the channel, whatever else has", async () => {
+    const { source, connect } = setUp(1_000, { shareMs: 60_000 });
+    source.write("1", false, true);
+    await untilLive([await connect()]);
+    source.writeElsewhere();
+    await untilLive([await connect()]);
+    expect(source.snapshots).toBe(1);
+    source.write("1", false, true);
+    await untilLive([await connect()]);
+    expect(source.snapshots).toBe(2);
+  });
+
+  it("begins again when the history has become too short, a few times, and then says so", async () => {
+    const { source, connect } = setUp(4);
+    for (let id = 0; id < 20; id += 1) source.write(String(id), false, true);
+    source.noise = 10;
+    const peer = await connect();
+    await untilLive([peer]);
+    expect(peer.ended).toMatchObject({
+      kind: "failed",
+      error: { code: "source_unavailable", message: expect.stringContaining("history.maxEventsPerChannel") },
+    });
+    expect(source.snapshots).toBe(3);
+    expect(peer.problems).toEqual([]);
+    // Nothing more is sent of a snapshot that cannot be completed.
+    expect(peer.kinds.filter((kind) => kind === "documents").length).toBeLessThan(10);
+    source.noise = 0;
+    const next = await connect();
+    await untilLive([next]);
+    expect(next.held).toEqual(source.docs);
+  });
+
+  it("looks at a long history in many turns", async () => {
+    const { source, connect } = setUp(5_000);
+    await untilLive([await connect()]);
+    source.write("limbo", false, false);
+    for (let count = 0; count < 3_000; count += 1) source.write("1", false, true);
+    const peer = await connect();
+    let most = 0;
+    for (let turned = 0; turned < 10_000 && !peer.isLive; turned += 1) {
+      const before = source.asked;
+      await turn();
+      most = Math.max(most, source.asked - before);
+    }
+    expect(source.asked).toBeGreaterThanOrEqual(3_000);
+    expect(most).toBeLessThanOrEqual(512);
+    source.reveal();
+    expect(peer.held).toEqual(source.docs);
+    expect(peer.problems).toEqual([]);
   });
 
   const id = fc.integer({ min: 0, max: 8 }).map(String);

@@ -1,12 +1,17 @@
-import { setTimeout as sleep } from "node:timers/promises";
-import { RealtimeError } from "@paperdb/protocol";
+import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
+import type { RealtimeError } from "@paperdb/protocol";
 import type { SnapshotSeam } from "../source/change-source.ts";
 import type { SnapshotReading } from "../snapshot/snapshot-reading.ts";
-import { SnapshotOverrunError, SnapshotTimeoutError } from "../snapshot/snapshot-reading.ts";
-import { backoffMs } from "../timing/backoff.ts";
+import { SnapshotTimeoutError } from "../snapshot/snapshot-reading.ts";
 import type { SnapshotFrames, SnapshotTarget } from "./delivery.ts";
 import { Round } from "./round.ts";
-import { placeAfter } from "./seam-place.ts";
+import { placeAfter, reachesBack } from "./seam-place.ts";
+import {
+  OvertakenSnapshotError,
+  resetReasonOf,
+  SnapshotAttempts,
+  VoidSnapshotError,
+} from "./snapshot-attempts.ts";
 import type { Subscription } from "./subscription.ts";
 
 /** A snapshot that is about to be sent. */
@@ -43,14 +48,8 @@ interface SnapshotFeedObserver {
   failed(error: RealtimeError): void;
 }
 
-/** Why a snapshot has to be taken again. */
-class VoidSnapshotError extends Error {
-  override readonly name = "VoidSnapshotError";
-}
-
-/** With the pauses between them, a source may be away for a quarter of a minute. */
-const MAX_ATTEMPTS = 20;
-const PAUSE_LIMITS = { minMs: 20, maxMs: 1_000 };
+/** Events that are looked at between two looks at the event loop. */
+const EVENTS_PER_TURN = 256;
 
 /**
  * Brings one subscription to its place: sends the documents of a snapshot as its peer takes them, then the changes that
@@ -72,10 +71,10 @@ export class SnapshotFeed {
     const { observer, subscription } = this.#options;
     const { signal } = this.#closing;
     let next = opened;
-    let alone = false;
-    for (let attempt = 1; !signal.aborted; attempt += 1) {
+    const attempts = new SnapshotAttempts(subscription.channel.key.collection);
+    while (!signal.aborted) {
       try {
-        const snapshot = next ?? (await this.#options.open(alone, signal));
+        const snapshot = next ?? (await this.#options.open(attempts.heldUpOthers, signal));
         next = undefined;
         await this.#send(snapshot);
         return;
@@ -83,16 +82,12 @@ export class SnapshotFeed {
         if (signal.aborted) return;
         if (error instanceof SnapshotTimeoutError && subscription.blockedSinceMs !== undefined)
           return observer.slow();
-        const isPassing = error instanceof RealtimeError && error.retryable;
-        const isAgain =
-          isPassing || error instanceof VoidSnapshotError || error instanceof SnapshotOverrunError;
-        if (!isAgain || attempt >= MAX_ATTEMPTS) return observer.failed(failureOf(error));
-        alone ||= error instanceof SnapshotOverrunError;
-        const reason = error instanceof VoidSnapshotError ? error.message : "snapshot_interrupted";
+        const failure = attempts.failed(error);
+        if (failure !== undefined) return observer.failed(failure);
         // Only the end of the subscription ends the waiting for its peer.
-        await this.#reset(reason).catch(() => undefined);
+        await this.#reset(resetReasonOf(error)).catch(() => undefined);
       }
-      await sleep(backoffMs(attempt, PAUSE_LIMITS), undefined, { signal }).catch(() => undefined);
+      await sleep(attempts.pauseMs, undefined, { signal }).catch(() => undefined);
     }
     next?.reading.close();
   }
@@ -113,6 +108,10 @@ export class SnapshotFeed {
     this.#closing.signal.addEventListener("abort", close, { once: true });
     reading.signal.addEventListener("abort", this.#wakeNow, { once: true });
     try {
+      this.#requireCurrent(generation);
+      // What was streamed before the channel was watched, and is not visible yet, will be in a moment.
+      if (!reachesBack(this.#options.subscription.channel.history, reading.since))
+        throw new VoidSnapshotError("history_too_short");
       await this.#sendDocuments(reading, generation);
       await this.#sendUnseen(reading, await reading.seam(), generation);
     } finally {
@@ -127,11 +126,12 @@ export class SnapshotFeed {
 
   async #sendDocuments(reading: SnapshotReading, generation: number): Promise<void> {
     const { frames, output } = this.#options;
-    const { view } = this.#options.subscription;
+    const { view, channel } = this.#options.subscription;
     let isFirst = true;
     for (;;) {
       const batch = await reading.next();
       this.#requireCurrent(generation);
+      if (!reachesBack(channel.history, reading.since)) throw new OvertakenSnapshotError();
       if (batch === undefined) break;
       const { frame, count } = view.snapshotFrame(batch, frames);
       if (count === 0) continue;
@@ -149,15 +149,13 @@ export class SnapshotFeed {
     for (;;) {
       await this.#drained(reading.signal);
       this.#requireCurrent(generation);
-      if (place === undefined || place < channel.history.firstIndex) {
-        throw new VoidSnapshotError("history_too_short");
-      }
+      if (place === undefined || place < channel.history.firstIndex) throw new OvertakenSnapshotError();
       const { written, count, nextIndex, isAll } = this.#unseenFrom(place, seam);
       place = nextIndex;
       if (written !== undefined) {
         await this.#write(() => target.write(written), reading);
         observer.delivered(count);
-      }
+      } else if (!isAll) await nextTurn();
       // Nothing may come in between once all is written, so the place is looked at again if something was.
       if (isAll && written === undefined) break;
     }
@@ -185,7 +183,7 @@ export class SnapshotFeed {
     let bytes = 0;
     let index = from;
     let isAll = false;
-    while (bytes < maxSliceBytes) {
+    while (bytes < maxSliceBytes && index - from < EVENTS_PER_TURN) {
       const event = index < history.headIndex ? history.entryAt(index).event : undefined;
       isAll = event === undefined || event.position > seam.position;
       if (event === undefined || isAll) break;
@@ -234,10 +232,4 @@ export class SnapshotFeed {
     this.#options.observer.reset(reason);
     this.#options.output.reset(reason);
   }
-}
-
-function failureOf(error: unknown): RealtimeError {
-  if (error instanceof RealtimeError) return error;
-  const detail = "A snapshot could not be completed: try again.";
-  return new RealtimeError("source_unavailable", detail, { cause: error, retryAfterSeconds: 1 });
 }
