@@ -49,7 +49,10 @@ export function encodeChange(
   const documentId = documentIdText(valueAt(change.documentKey, ["_id"]));
   const json = document === undefined ? undefined : bsonJson(document, collection.hidden);
   const isLookedUp = change.operationType === "update";
-  const position = eventPosition(time, place, eventDigest(type, documentId, isLookedUp ? undefined : json));
+  // A random number that the database gave the collection.
+  const { uuid = "" } = collection;
+  const digest = eventDigest(uuid, type, documentId, isLookedUp ? undefined : json);
+  const position = eventPosition(time, place, digest);
   if (json === undefined) return position;
   return {
     channel: { tenant, collection: collection.name },

@@ -49,7 +49,7 @@ describe("positions", () => {
 
   it("contradict each other when they differ in the digest only", () => {
     const at = (place: number, text: string): string =>
-      eventPosition("0123456789abcdef", place, eventDigest("insert", "1", text));
+      eventPosition("0123456789abcdef", place, eventDigest("s", "insert", "1", text));
     expect(contradicts(at(1, "a"), at(1, "b"))).toBe(true);
     expect(contradicts(at(1, "a"), at(1, "a"))).toBe(false);
     expect(contradicts(at(1, "a"), at(2, "b"))).toBe(false);

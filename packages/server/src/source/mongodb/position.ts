@@ -85,10 +85,18 @@ export function contradicts(one: Position, other: Position): boolean {
 /**
  * The digest of an event.
  *
+ * @param secret - what all servers know, and no client: cursors have digests also of events that their client may not
+ *   see, and must not confirm guesses.
  * @param document - undefined where it is looked up, and so differs when the event is read again.
  */
-export function eventDigest(type: ChangeType, documentId: string, document: string | undefined): string {
-  return hash("sha256", `${type}\0${documentId}\0${document ?? ""}`, "hex").slice(0, DIGEST_DIGITS);
+export function eventDigest(
+  secret: string,
+  type: ChangeType,
+  documentId: string,
+  document: string | undefined,
+): string {
+  const text = `${secret}\0${type}\0${documentId}\0${document ?? ""}`;
+  return hash("sha256", text, "hex").slice(0, DIGEST_DIGITS);
 }
 
 /**
