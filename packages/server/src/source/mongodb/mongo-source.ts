@@ -206,31 +206,21 @@ export class MongoSource implements ChangeSource {
     if (this.#outage !== undefined || this.#connection === undefined || stream === undefined)
       throw this.#unavailable(this.#outage ?? "The collection is not watched.");
     const { client, db, clock } = this.#connection;
-    const { maxDocumentBytes } = this.#settings;
-    const settings = { ...SNAPSHOT_DEFAULTS, ...this.#options.snapshots };
-    const log = this.#log;
-    try {
+    return takeSnapshot({
+      source: this.name,
+      client,
+      db,
+      clock,
+      stream,
+      tenant,
       // Asked once: it is the server's way, whatever the collection.
-      this.#pinsReads ??= await pinsReads(db, stream.collection.collection);
-      return await takeSnapshot({
-        isPinned: this.#pinsReads,
-        client,
-        db,
-        clock,
-        stream,
-        tenant,
-        narrowing,
-        settings,
-        maxDocumentBytes,
-        log,
-        signal,
-      });
-    } catch (error) {
-      signal.throwIfAborted();
-      if (error instanceof RealtimeError) throw error;
-      this.#log.warn({ collection, reason: reasonOf(error) }, "Cannot read a snapshot");
-      throw this.#unavailable(reasonOf(error), error);
-    }
+      isPinned: async () => (this.#pinsReads ??= await pinsReads(db, stream.collection.collection)),
+      narrowing,
+      settings: { ...SNAPSHOT_DEFAULTS, ...this.#options.snapshots },
+      maxDocumentBytes: this.#settings.maxDocumentBytes,
+      log: this.#log,
+      signal,
+    });
   }
 
   isPosition(text: string): boolean {

@@ -1,24 +1,30 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { RealtimeError } from "@paperdb/protocol";
-import type { Db, Document, MongoClient } from "mongodb";
+import type { Db, MongoClient } from "mongodb";
 import type { Logger } from "pino";
-import type { Filter } from "../../filter/filter.ts";
-import { toMongo } from "../../filter/to-mongo.ts";
 import type { Snapshot, SnapshotDocument, SnapshotNarrowing } from "../change-source.ts";
 import type { SnapshotSettings } from "../snapshot-settings.ts";
-import { bsonJson, documentIdText } from "./bson-json.ts";
 import type { CollectionStream } from "./collection-stream.ts";
-import type { MongoCollection } from "./collections.ts";
-import { membersJson } from "./encode-change.ts";
-import { outerNames } from "./filter-needs.ts";
-import { hiddenFields } from "./pipeline.ts";
-import { barrierPosition, timeOf } from "./position.ts";
+import { classify, codeOf, reasonOf } from "./errors.ts";
+import { barrierPosition, timeOf, type ClusterTime } from "./position.ts";
 import type { ServerClock } from "./replica-set.ts";
 import { SnapshotCursor } from "./snapshot-cursor.ts";
-import { storedForms } from "./stored-forms.ts";
-import { tenantForms, tenantText, valueAt } from "./tenant-value.ts";
+import {
+  encodeDocument,
+  snapshotFilter,
+  snapshotProjection,
+  type DocumentsRequest,
+} from "./snapshot-documents.ts";
+
+const SNAPSHOT_UNAVAILABLE = 246;
+/** About two seconds. */
+const MAX_ATTEMPTS = 20;
+const PAUSE_MS = 100;
 
 /** What a snapshot is read with. */
 export interface SnapshotRequest {
+  /** The source's name. */
+  readonly source: string;
   readonly client: MongoClient;
   readonly db: Db;
   readonly clock: ServerClock;
@@ -26,10 +32,10 @@ export interface SnapshotRequest {
   readonly stream: CollectionStream;
   readonly tenant: string;
   /** Whether the server reads at the time that it is asked for, see {@link pinsReads}. */
-  readonly isPinned: boolean;
+  readonly isPinned: () => Promise<boolean>;
   readonly narrowing: SnapshotNarrowing | undefined;
   readonly settings: SnapshotSettings;
-  /** A larger document fails the reading, as it would reset the channel. */
+  /** See {@link DocumentsRequest}. */
   readonly maxDocumentBytes: number;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -43,22 +49,21 @@ export interface SnapshotRequest {
  * change that it has.
  */
 export async function takeSnapshot(request: SnapshotRequest): Promise<Snapshot> {
-  const { client, db, clock, stream, tenant, narrowing, settings, signal, log, isPinned } = request;
-  const { name } = stream.collection;
+  try {
+    return await take(request);
+  } catch (error) {
+    request.signal.throwIfAborted();
+    throw snapshotError(error, request);
+  }
+}
+
+async function take(request: SnapshotRequest): Promise<Snapshot> {
+  const { stream, tenant, signal } = request;
+  const isPinned = await request.isPinned();
   // What was received before is visible.
-  const received = await stream.join({ tenant, collection: name });
-  const time = await clock.fetchNow();
-  signal.throwIfAborted();
-  const query = {
-    collection: stream.collection.collection,
-    filter: queryOf(stream.collection, tenant, narrowing),
-    projection: Object.fromEntries(unwantedFields(request).map((path) => [path, 0])),
-    time,
-    batchRows: settings.batchRows,
-    timeoutMs: settings.timeoutMs,
-  };
-  const cursor = await SnapshotCursor.open(client, db, query, log);
-  const batches = batchesOf(cursor, request);
+  const received = await stream.join({ tenant, collection: stream.collection.name });
+  const { cursor, time } = await openAtNow(request);
+  const batches = explained(batchesOf(cursor, request), request);
   if (!isPinned) {
     return {
       since: received,
@@ -80,11 +85,47 @@ export async function takeSnapshot(request: SnapshotRequest): Promise<Snapshot> 
   };
 }
 
+/** A server refuses times before the last change of the collection's definition, which a majority may not have yet. */
+async function openAtNow(
+  request: SnapshotRequest,
+): Promise<{ readonly cursor: SnapshotCursor; readonly time: ClusterTime }> {
+  const { client, db, clock, settings, signal, log } = request;
+  const documents = documentsOf(request);
+  const query = {
+    collection: documents.collection.collection,
+    filter: snapshotFilter(documents),
+    projection: snapshotProjection(documents),
+    batchRows: settings.batchRows,
+    timeoutMs: settings.timeoutMs,
+  };
+  for (let attempt = 1; ; attempt += 1) {
+    const time = await clock.fetchNow();
+    signal.throwIfAborted();
+    try {
+      return { cursor: await SnapshotCursor.open(client, db, { ...query, time }, log), time };
+    } catch (error) {
+      if (codeOf(error) !== SNAPSHOT_UNAVAILABLE || attempt >= MAX_ATTEMPTS) throw error;
+    }
+    await sleep(PAUSE_MS, undefined, { signal });
+  }
+}
+
+/** What fails while the documents are read can be tried again. */
+async function* explained<T>(batches: AsyncIterable<T>, request: SnapshotRequest): AsyncGenerator<T> {
+  try {
+    yield* batches;
+  } catch (error) {
+    request.signal.throwIfAborted();
+    throw snapshotError(error, request);
+  }
+}
+
 async function* batchesOf(
   cursor: SnapshotCursor,
   request: SnapshotRequest,
 ): AsyncGenerator<readonly SnapshotDocument[]> {
   const { signal, settings } = request;
+  const wanted = documentsOf(request);
   try {
     for (;;) {
       signal.throwIfAborted();
@@ -94,9 +135,9 @@ async function* batchesOf(
       let batch: SnapshotDocument[] = [];
       let bytes = 0;
       for (const document of documents) {
-        const encoded = encode(document, request);
+        const encoded = encodeDocument(document, wanted);
         if (encoded === undefined) continue;
-        const { length } = encoded.document;
+        const length = encoded.document.length + (encoded.hidden?.length ?? 0);
         if (batch.length > 0 && bytes + length > settings.batchBytes) {
           yield batch;
           batch = [];
@@ -112,54 +153,25 @@ async function* batchesOf(
   }
 }
 
-/** Undefined for another tenant's: a query finds a value in a list as well, and by the collection's collation. */
-function encode(
-  document: unknown,
-  { stream, tenant, narrowing, maxDocumentBytes }: SnapshotRequest,
-): SnapshotDocument | undefined {
-  const { name, tenantField, hidden } = stream.collection;
-  if (tenantText(valueAt(document, tenantField.split("."))) !== tenant) return undefined;
-  const json = bsonJson(document, hidden);
-  if (json.length > maxDocumentBytes) {
-    throw new RealtimeError(
+function documentsOf({ stream, tenant, narrowing, maxDocumentBytes }: SnapshotRequest): DocumentsRequest {
+  return { collection: stream.collection, tenant, narrowing, maxDocumentBytes };
+}
+
+/** A failure as clients get it. */
+function snapshotError(error: unknown, { source, stream, log }: SnapshotRequest): RealtimeError {
+  if (error instanceof RealtimeError) return error;
+  const collection = stream.collection.name;
+  log.warn({ collection, reason: reasonOf(error) }, "Cannot read a snapshot");
+  if (classify(error) === "unauthorized") {
+    return new RealtimeError(
       "collection_not_usable",
-      `The collection "${name}" has a document of more than ${String(maxDocumentBytes)} bytes, so there is no snapshot of it: raise mongodb.maxDocumentBytes.`,
+      `The server may not read the documents of the collection "${collection}": grant its MongoDB user the role read, see docs/mongodb.md.`,
+      { cause: error },
     );
   }
-  return {
-    documentId: documentIdText(valueAt(document, ["_id"])),
-    document: json,
-    ...(narrowing?.granted === undefined || hidden.size === 0
-      ? {}
-      : { hidden: hiddenJson(document, hidden) }),
-  };
-}
-
-/** Fields that have something hidden inside, as a whole. */
-function hiddenJson(document: unknown, hidden: ReadonlySet<string>): string {
-  if (typeof document !== "object" || document === null) throw new Error("A document is none.");
-  return membersJson(document, outerNames(hidden));
-}
-
-/** Hidden fields, unless a grant may ask for them. */
-function unwantedFields({ stream, narrowing }: SnapshotRequest): readonly string[] {
-  return narrowing?.granted === undefined ? hiddenFields(stream.collection) : [];
-}
-
-function queryOf(
-  { tenantField, hidden }: MongoCollection,
-  tenant: string,
-  narrowing: SnapshotNarrowing | undefined,
-): Document {
-  const conditions = [
-    { [tenantField]: { $in: tenantForms(tenant) } },
-    // A client's filter sees a hidden field as missing, a query sees its value.
-    hidden.size > 0 ? undefined : mongoOf(narrowing?.wanted),
-    mongoOf(narrowing?.granted),
-  ];
-  return { $and: conditions.filter((condition) => condition !== undefined) };
-}
-
-function mongoOf(filter: Filter | undefined): Document | undefined {
-  return filter === undefined ? undefined : toMongo(filter, storedForms);
+  return new RealtimeError(
+    "source_unavailable",
+    `The source "${source}" cannot give a snapshot at the moment: try again.`,
+    { cause: error, retryAfterSeconds: 1 },
+  );
 }
