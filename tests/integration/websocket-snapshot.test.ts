@@ -10,7 +10,7 @@ describe.each(["notify", "wal"] as const)("a snapshot by WebSocket, mode %s", (m
 
   beforeAll(async () => {
     world = await SnapshotServer.start(mode, {
-      snapshots: { batchRows: 10, maxBufferedBytes: MEBIBYTE },
+      snapshots: { batchRows: 10, maxBufferedBytes: 16 * MEBIBYTE },
       notify: { maxDocumentBytes: MEBIBYTE },
       wal: { maxDocumentBytes: MEBIBYTE },
     });
@@ -53,7 +53,8 @@ describe.each(["notify", "wal"] as const)("a snapshot by WebSocket, mode %s", (m
 
   it("sends the changes that the documents do not have before ready, without a cursor", async () => {
     const table = await world.createTable(people(5), ["ada"]);
-    const witness = await world.server.watch(table, world.tenant.anonKey);
+    const witness = await world.sse({ collection: table });
+    await witness.waitForEvent("ready");
     const client = await world.open([table]);
     const readOn = pauseInSnapshot(client);
     const all = new SnapshotSubscription(client, "1", table);
@@ -79,7 +80,6 @@ describe.each(["notify", "wal"] as const)("a snapshot by WebSocket, mode %s", (m
       ["7", 1],
     ]);
     expect(all.documents.size).toBe(await world.count(table));
-    witness.close();
   });
 
   it("gives way to a usable cursor, and follows the reset of another", async () => {
@@ -150,6 +150,7 @@ describe.each(["notify", "wal"] as const)("a snapshot by WebSocket, mode %s", (m
     const leavers = await Promise.all([1, 2].map(() => world.open([table])));
     for (const [index, client] of leavers.entries()) {
       pauseInSnapshot(client);
+      // Not the same snapshot: they would share it.
       const where = { n: { $lt: 10 + index } };
       const held = new SnapshotSubscription(client, "1", table, { where });
       await held.waitFor(() => held.steps.length > 0, "a snapshot");
@@ -164,7 +165,6 @@ describe.each(["notify", "wal"] as const)("a snapshot by WebSocket, mode %s", (m
     const sse = await world.server.subscribe({ collection: table, snapshot: "true" }, other.anonKey);
     await sse.waitForEvent("ready");
     sse.close();
-    expect([waiting.steps, abandoned.steps]).toEqual([[], []]);
     leavers[0]?.close();
     await waiting.ready();
     expect([waiting.steps, waiting.ids, abandoned.steps]).toEqual([["snapshot", "ready new"], ["1"], []]);
@@ -220,7 +220,7 @@ describe.each(["notify", "wal"] as const)("a snapshot by WebSocket, mode %s", (m
 it("of a client that does not read is ended in time, and the connection with it", async () => {
   const world = await SnapshotServer.start("notify", {
     snapshotTimeoutMs: 5_000,
-    snapshots: { batchRows: 10, maxBufferedBytes: MEBIBYTE },
+    snapshots: { batchRows: 10, maxBufferedBytes: 16 * MEBIBYTE },
     websocket: { closeTimeoutMs: 60_000 },
   });
   try {

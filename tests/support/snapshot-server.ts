@@ -2,6 +2,7 @@ import type { ConfigInput } from "../../packages/server/src/config/schema.ts";
 import { createDatabase, type TestDatabase } from "./postgres.ts";
 import { startTestServer, type TestServer, type TestTenant } from "./realtime-server.ts";
 import { mintToken } from "./realtime-token.ts";
+import type { SseClient } from "./sse-client.ts";
 import { until } from "./until.ts";
 import { WebSocketClient } from "./websocket-client.ts";
 
@@ -16,7 +17,7 @@ export class SnapshotServer {
   readonly server: TestServer;
   readonly database: TestDatabase;
   readonly tenant: TestTenant;
-  readonly #clients: WebSocketClient[] = [];
+  readonly #clients: { close(): void }[] = [];
   #tables = 0;
 
   private constructor(server: TestServer, database: TestDatabase, tenant: TestTenant) {
@@ -53,11 +54,16 @@ export class SnapshotServer {
         ),
       ].join(";"),
     );
-    await until(async () => {
-      const probe = await this.server.subscribe({ collection: name }, this.tenant.anonKey);
-      probe.close();
-      return probe.status === 200;
-    });
+    let answer = "";
+    await until(
+      async () => {
+        const probe = await this.server.subscribe({ collection: name }, this.tenant.anonKey);
+        probe.close();
+        answer = probe.body;
+        return probe.status === 200;
+      },
+      { describe: () => `${name} to be a collection, got ${answer}` },
+    );
     return name;
   }
 
@@ -97,19 +103,32 @@ export class SnapshotServer {
     return client;
   }
 
-  /** Waits until so many snapshots are being read from the database. */
-  async untilHeld(count: number): Promise<void> {
-    let held = 0;
-    await until(
+  /** Subscribes by SSE, with the tenant's key or a token. */
+  async sse(query: Readonly<Record<string, string>>): Promise<SseClient> {
+    const key = query["token"] === undefined ? this.tenant.anonKey : undefined;
+    const client = await this.server.subscribe(query, key);
+    this.#clients.push(client);
+    return client;
+  }
+
+  /** Waits until so many snapshots are being read from the database. @returns which ones. */
+  untilHeld(count: number): Promise<readonly string[]> {
+    let held: readonly string[] = [];
+    return until(
       async () => {
-        const { rows } = await this.database.query<{ count: number }>(
-          "select count(*)::int from pg_stat_activity where datname = current_database() and application_name like '%snapshots' and backend_xmin is not null",
-        );
-        held = rows[0]?.count ?? 0;
-        return held === count;
+        held = await this.fetchHeld();
+        return held.length === count && held;
       },
-      { describe: () => `${String(count)} snapshots being read, got ${String(held)}` },
+      { describe: () => `${String(count)} snapshots being read, got ${held.join()}` },
     );
+  }
+
+  /** The snapshots that are being read from the database: when each was begun. */
+  async fetchHeld(): Promise<readonly string[]> {
+    const { rows } = await this.database.query<{ begun: string }>(
+      "select xact_start::text as begun from pg_stat_activity where datname = current_database() and application_name like '%snapshots' and backend_xmin is not null",
+    );
+    return rows.map(({ begun }) => begun);
   }
 
   /** Ends all clients, and waits until the server has noticed. */

@@ -102,6 +102,11 @@ export class SseClient {
     this.#response.pause();
   }
 
+  /** Reads on. */
+  resume(): void {
+    this.#response.resume();
+  }
+
   close(): void {
     this.#response.destroy();
   }
