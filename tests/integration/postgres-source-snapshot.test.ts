@@ -2,10 +2,34 @@ import { expect, it, onTestFinished } from "vitest";
 import { selectSql } from "../../packages/server/src/source/postgres/snapshot/snapshot-sql.ts";
 import { Catalog } from "../../packages/server/src/source/postgres/catalog.ts";
 import { fetchTables } from "../../packages/server/src/source/postgres/catalog-query.ts";
+import { LISTENER_APPLICATION_NAME } from "../../packages/server/src/source/postgres/notify-source.ts";
 import { createApplicationDatabase, openTestSource } from "../support/postgres-source.ts";
 import { describeSnapshots } from "../support/postgres-source-snapshots.ts";
+import { readAll, takeSnapshot } from "../support/snapshots.ts";
+import { until } from "../support/until.ts";
 
 describeSnapshots(openTestSource);
+
+it("has no seam while nobody would receive what it waits for", async () => {
+  const database = await createApplicationDatabase();
+  onTestFinished(() => database.drop());
+  await database.query("create table seams (id int primary key, tenant_id text)");
+  await database.query("insert into seams values (1, 'a')");
+  const test = await openTestSource({ url: database.url });
+  onTestFinished(() => test.source.close());
+  await test.watch("a", "seams");
+  const taken = await takeSnapshot(test.source, { tenant: "a", collection: "seams" });
+  expect(await readAll(taken)).toHaveLength(1);
+  await database.query(
+    "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = $1",
+    [LISTENER_APPLICATION_NAME],
+  );
+  // It comes back by itself, over many turns of the event loop.
+  while (test.source.state().live) await new Promise((resolve) => setImmediate(resolve));
+  await expect(taken.seam()).rejects.toMatchObject({ code: "source_unavailable" });
+  await until(() => test.source.state().live, { describe: "the source to come back" });
+  expect(await taken.seam()).toMatchObject({ position: expect.any(String) });
+});
 
 const UUID = "4c8fb6c8-5ac6-4b3c-8f6d-0f6f0c5f8a11";
 

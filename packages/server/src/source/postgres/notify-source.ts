@@ -230,6 +230,8 @@ export class PostgresNotifySource implements ChangeSource {
       since,
       batches,
       seam: async () => {
+        // Nobody would receive the barrier, nor ever say so.
+        this.#requireLive();
         const position = await this.#snapshots.explaining(this.#barriers.pass());
         return { position, saw: ({ transaction }) => visibility.saw(transaction) };
       },

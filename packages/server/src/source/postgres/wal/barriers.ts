@@ -9,13 +9,13 @@ interface Waiting {
 
 /** Waits until the stream has passed a place: whatever committed before it was asked has been received then. */
 export class Barriers {
-  readonly #database: DatabasePool;
+  readonly #database: Pick<DatabasePool, "use">;
   readonly #waiting = new Map<string, Waiting>();
   /** Asked for while another one's message is being written: they share the next. */
   #next: Promise<void> | undefined;
   #writing: Promise<unknown> = Promise.resolve();
 
-  constructor(database: DatabasePool) {
+  constructor(database: Pick<DatabasePool, "use">) {
     this.#database = database;
   }
 
@@ -31,7 +31,15 @@ export class Barriers {
   /** The stream has a barrier's message. @returns whether it is one of ours. */
   seen(content: Buffer): boolean {
     const id = content.toString("latin1");
-    this.#waiting.get(id)?.resolve();
+    const waiting = this.#waiting.get(id);
+    if (waiting === undefined) return false;
+    for (const [earlier, { reject }] of this.#waiting) {
+      if (earlier === id) break;
+      // They are written one after the other: this stream began behind it.
+      reject(new Error("The stream has not passed the place."));
+      this.#waiting.delete(earlier);
+    }
+    waiting.resolve();
     return this.#waiting.delete(id);
   }
 
