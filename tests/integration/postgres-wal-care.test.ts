@@ -29,7 +29,18 @@ describe("what somebody takes away", () => {
     ["the replica identity", "alter table todos replica identity default"],
     ["the replica identity, for none", "alter table todos replica identity nothing"],
     ["the table's place in the publication", "alter publication meddled drop table todos"],
+    [
+      "the table's place in the publication, for a moment",
+      "alter publication meddled drop table todos; alter publication meddled add table todos",
+    ],
     ["the publication", "drop publication meddled"],
+    ["updates", "alter publication meddled set (publish = 'insert')"],
+    [
+      "updates, for a moment",
+      "alter publication meddled set (publish = 'insert'); alter publication meddled set (publish = 'insert, update, delete, truncate')",
+    ],
+    ["some rows", "alter publication meddled set table todos where (id > 5)"],
+    ["some columns", "alter publication meddled set table todos (id, tenant_id)"],
     [
       "the publication, and a change is made without it",
       "drop publication meddled; insert into todos values (9, 'a', 'x')",
@@ -83,7 +94,7 @@ describe("a table", () => {
       await expect(test.watch("a", "todos")).rejects.toMatchObject({
         code: "source_unavailable",
         message: expect.stringMatching(
-          /"todos" was locked.*ALTER TABLE "public"\."todos" REPLICA IDENTITY FULL/,
+          /"todos" was locked.*ALTER TABLE public\.todos REPLICA IDENTITY FULL/,
         ),
         retryAfterSeconds: 5,
       });
@@ -106,6 +117,69 @@ describe("a table", () => {
         code: "collection_not_usable",
         message: expect.stringMatching(/"fleeting".*unlogged/),
       });
+    } finally {
+      await test.source.close();
+    }
+  });
+
+  it("that somebody else published while it was written to is streamed once that has ended", async () => {
+    await query("alter table todos replica identity full");
+    const test = await openWalSource({
+      url: database.url,
+      slot: "by_hand",
+      settings: { enrollTimeoutMs: 300 },
+    });
+    const writer = await database.pool.connect();
+    try {
+      await writer.query("begin; insert into todos values (1, 'a', 'x')");
+      await query("alter publication by_hand add table todos");
+      await expect(test.watch("a", "todos")).rejects.toMatchObject({
+        code: "source_unavailable",
+        message: expect.stringMatching(
+          /"todos" was put into the publication while a transaction wrote to it/,
+        ),
+      });
+      await writer.query("commit");
+      await test.watch("a", "todos");
+      await query("insert into todos values (2, 'a', 'x')");
+      expect(await test.sink.next("a", "todos", 1)).toMatchObject([{ id: "2" }]);
+    } finally {
+      writer.release(true);
+      await test.source.close();
+    }
+  });
+
+  it("that the database does not let us alter does not keep others from being streamed", async () => {
+    await query("create table others (id int primary key, tenant_id text)");
+    const test = await openWalSource({
+      url: database.url,
+      slot: "forbidden",
+      settings: { catalogPollIntervalMs: 3_600_000 },
+    });
+    try {
+      await test.watch("a", "todos");
+      await test.watch("a", "others");
+      await query("alter table todos replica identity default");
+      await query(
+        `create function forbid() returns event_trigger language plpgsql as $$ begin raise 'no'; end $$`,
+      );
+      await query(
+        "create event trigger forbidden on ddl_command_start when tag in ('ALTER TABLE') execute function forbid()",
+      );
+      await query(
+        "select pg_terminate_backend(active_pid, 5000) from pg_replication_slots where slot_name = 'forbidden'",
+      );
+      await until(() => test.sink.droppedCollections.includes("todos") && test.source.state().live, {
+        describe: () => JSON.stringify(test.source.state()),
+      });
+      await expect(test.watch("a", "todos")).rejects.toMatchObject({
+        code: "collection_not_usable",
+        message: expect.stringMatching(
+          /SQLSTATE P0001.*ALTER TABLE public.todos REPLICA IDENTITY FULL; .*COMMIT;/,
+        ),
+      });
+      await query("insert into others values (1, 'a')");
+      await test.sink.next("a", "others", 1);
     } finally {
       await test.source.close();
     }
@@ -218,6 +292,38 @@ describe("what the mode needs", () => {
       }
       expect(await uninstall(url.href)).toMatchObject({ slots: [expect.any(String)] });
     } finally {
+      await query(
+        `reassign owned by ${role} to current_user; drop owned by ${role} cascade; drop role ${role}`,
+      );
+    }
+  });
+
+  it("includes rights to partitions: the SQL that an answer has is all that is missing", async () => {
+    const role = `weak_${database.name}`;
+    await query(`create role ${role} login replication password 'weak'`);
+    await query(
+      `create schema paperdb authorization ${role}; grant create on database ${database.name} to ${role}`,
+    );
+    await query("create table parted (id int primary key, tenant_id text) partition by range (id)");
+    await query("create table parted_1 partition of parted for values from (0) to (10)");
+    const url = new URL(database.url);
+    url.username = role;
+    url.password = "weak";
+    const test = await openWalSource({ url: url.href });
+    try {
+      const failure = await test.watch("a", "parted").catch((error: unknown) => String(error));
+      const [sql = ""] = /BEGIN;.*COMMIT;/u.exec(failure) ?? [];
+      await query(sql);
+      await test.watch("a", "parted");
+      await query("insert into parted values (1, 'a')");
+      await query("update parted set id = 2");
+      expect(await test.sink.next("a", "parted", 3)).toMatchObject([
+        { id: "1" },
+        { type: "delete" },
+        { id: "2" },
+      ]);
+    } finally {
+      await test.source.close();
       await query(
         `reassign owned by ${role} to current_user; drop owned by ${role} cascade; drop role ${role}`,
       );

@@ -229,6 +229,19 @@ describe("what happened while no server ran", () => {
     ],
     ["a truncation", ["truncate todos"]],
   ];
+  it("a publication that did without updates for a while resets", async () => {
+    const first = await startFirst();
+    const since = await first.watch("a", "todos");
+    await insert(1);
+    await first.settle(query);
+    await first.source.close();
+    await query(`alter publication ${slot} set (publish = 'insert')`);
+    await query("update todos set n = 1");
+    await query(`alter publication ${slot} set (publish = 'insert, update, delete, truncate')`);
+    const second = await start();
+    expect(await comeBack(second, since)).toBeUndefined();
+  });
+
   it.each(cases)("%s resets its clients only", async (_, statements) => {
     const first = await startFirst();
     await query("create table notes (id int primary key, tenant_id text)");

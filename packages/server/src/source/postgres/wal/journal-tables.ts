@@ -3,11 +3,14 @@ import type { Position } from "@paperdb/protocol";
 import type { Collections } from "../collections.ts";
 import type { DatabasePool } from "../database-pool.ts";
 import type { CapturedTable } from "../table.ts";
+import type { Enrollment } from "./publication.ts";
 
 /** A table whose changes are in the log, all of one kind. */
 export interface JournalTable {
   readonly table: CapturedTable;
   readonly since: Position;
+  /** See {@link Enrollment}. */
+  readonly enrollment: string;
 }
 
 /**
@@ -24,37 +27,29 @@ export class JournalTables {
   }
 
   /** Those that go on, of the tables of now. */
-  async fetch({ tables }: Collections): Promise<readonly JournalTable[]> {
+  async fetch({ tables }: Collections, enrollment: Enrollment): Promise<readonly JournalTable[]> {
     const result = await this.#database.pool.query<{
       collection: string;
+      enrollment: string;
       fingerprint: string;
       since: string;
-      relation: string;
-    }>(
-      `select h.collection, h.fingerprint, h.since, r.prrelid::pg_catalog.int8 as relation
-       from paperdb.wal_histories h
-       join pg_catalog.pg_publication_rel r on r.oid = h.enrollment
-       join pg_catalog.pg_publication p on p.oid = r.prpubid and p.pubname = h.slot
-       where h.slot = $1`,
-      [this.#slot],
-    );
-    return result.rows.flatMap(({ collection, fingerprint, since, relation }) => {
+    }>("select collection, enrollment, fingerprint, since from paperdb.wal_histories where slot = $1", [
+      this.#slot,
+    ]);
+    return result.rows.flatMap(({ collection, fingerprint, since, enrollment: former }) => {
       const table = tables.get(collection);
-      const goesOn = table?.oid === Number(relation) && fingerprintOf(table) === fingerprint;
-      return goesOn ? [{ table, since }] : [];
+      if (table === undefined || fingerprintOf(table) !== fingerprint) return [];
+      return enrollment.get(table.oid) === former ? [{ table, since, enrollment: former }] : [];
     });
   }
 
   /** All changes of the table are in the log since there. */
-  async record(table: CapturedTable, since: Position): Promise<void> {
+  async record(table: CapturedTable, since: Position, enrollment: string): Promise<void> {
     await this.#database.pool.query(
       `insert into paperdb.wal_histories (slot, collection, enrollment, fingerprint, since)
-       select $1, $2, r.oid, $4, $5 from pg_catalog.pg_publication_rel r
-       join pg_catalog.pg_publication p on p.oid = r.prpubid and p.pubname = $1
-       where r.prrelid = $3::oid
-       on conflict (slot, collection) do update
+       values ($1, $2, $3, $4, $5) on conflict (slot, collection) do update
          set enrollment = excluded.enrollment, fingerprint = excluded.fingerprint, since = excluded.since`,
-      [this.#slot, table.collection, table.oid, fingerprintOf(table), since],
+      [this.#slot, table.collection, enrollment, fingerprintOf(table), since],
     );
   }
 

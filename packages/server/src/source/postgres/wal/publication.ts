@@ -1,5 +1,7 @@
 import { escapeIdentifier } from "pg";
+import type { PoolClient } from "pg";
 import { RealtimeError } from "@paperdb/protocol";
+import { quoteQualifiedName } from "../../../postgres/identifier.ts";
 import type { DatabasePool } from "../database-pool.ts";
 import type { CapturedTable } from "../table.ts";
 
@@ -13,18 +15,18 @@ interface PublicationRow {
   readonly generated: boolean;
 }
 
-/** What of a table's changes is streamed. */
-export interface Enrollment {
-  /** The tables of the publication. */
-  readonly published: ReadonlySet<number>;
-  /** Those of them, or with partitions, whose rows of before would not be complete. */
-  readonly withoutIdentity: ReadonlySet<number>;
-}
+/**
+ * The tables of which all changes are streamed, with whole rows of before, by their oids; each with a text that is another
+ * one if that was not so for a while: the table was taken out and put back, or the publication had other options.
+ */
+export type Enrollment = ReadonlyMap<number, string>;
 
-/** Whether all changes of a table are streamed, with whole rows of before. */
-export function isEnrolled(table: CapturedTable, enrollment: Enrollment): boolean {
-  return enrollment.published.has(table.oid) && !enrollment.withoutIdentity.has(table.oid);
-}
+/** {@link Enrollment}'s text of a table, in a query that has `pg_publication` as p and `pg_publication_rel` as r. */
+export const ENROLLMENT_ID = "p.oid || '.' || p.xmin || '.' || r.oid";
+
+/** Neither a row filter nor a column list, which PostgreSQL 14 does not have. */
+const IS_WHOLE =
+  "coalesce(pg_catalog.to_jsonb(r) ->> 'prqual', pg_catalog.to_jsonb(r) ->> 'prattrs') is null";
 
 /** The one publication of an installation; it names its tables. */
 export class Publication {
@@ -64,7 +66,7 @@ export class Publication {
   }
 
   async fetchEnrollment(): Promise<Enrollment> {
-    const result = await this.#database.pool.query<{ oid: string; complete: boolean }>(
+    const result = await this.#database.pool.query<{ oid: string; id: string }>(
       `with recursive tree(root, oid) as (
          select r.prrelid, r.prrelid from pg_catalog.pg_publication_rel r
          join pg_catalog.pg_publication p on p.oid = r.prpubid where p.pubname = $1
@@ -72,13 +74,39 @@ export class Publication {
          select t.root, i.inhrelid from tree t join pg_catalog.pg_class c on c.oid = t.oid and c.relkind = 'p'
          join pg_catalog.pg_inherits i on i.inhparent = t.oid
        )
-       select t.root::pg_catalog.int8 as oid, pg_catalog.bool_and(c.relkind <> 'r' or c.relreplident = 'f') as complete
-       from tree t join pg_catalog.pg_class c on c.oid = t.oid group by t.root`,
+       select r.prrelid::pg_catalog.int8 as oid, ${ENROLLMENT_ID} as id
+       from pg_catalog.pg_publication_rel r join pg_catalog.pg_publication p on p.oid = r.prpubid
+       where p.pubname = $1 and ${IS_WHOLE} and not exists (
+         select from tree t join pg_catalog.pg_class c on c.oid = t.oid
+         where t.root = r.prrelid and c.relkind = 'r' and c.relreplident <> 'f')`,
       [this.name],
     );
-    const published = new Set(result.rows.map(({ oid }) => Number(oid)));
-    const incomplete = result.rows.filter(({ complete }) => !complete).map(({ oid }) => Number(oid));
-    return { published, withoutIdentity: new Set(incomplete) };
+    return new Map(result.rows.map(({ oid, id }) => [Number(oid), id]));
+  }
+
+  /** All that it names, whether their changes are streamed completely or not. */
+  async fetchTables(): Promise<ReadonlySet<number>> {
+    const result = await this.#database.pool.query<{ oid: string }>(
+      `select r.prrelid::pg_catalog.int8 as oid from pg_catalog.pg_publication_rel r
+       join pg_catalog.pg_publication p on p.oid = r.prpubid where p.pubname = $1`,
+      [this.name],
+    );
+    return new Set(result.rows.map(({ oid }) => Number(oid)));
+  }
+
+  /** Puts a whole table in, whatever was of it, in a transaction that keeps its writers out. */
+  async add(client: PoolClient, { oid, name }: CapturedTable): Promise<void> {
+    const present = await client.query<{ whole: boolean }>(
+      `select ${IS_WHOLE} as whole from pg_catalog.pg_publication_rel r
+       join pg_catalog.pg_publication p on p.oid = r.prpubid where p.pubname = $1 and r.prrelid = $2::oid`,
+      [this.name, oid],
+    );
+    const [row] = present.rows;
+    if (row?.whole === true) return;
+    const change = `ALTER PUBLICATION ${escapeIdentifier(this.name)}`;
+    const shown = quoteQualifiedName(name);
+    if (row !== undefined) await client.query(`${change} DROP TABLE ${shown}`);
+    await client.query(`${change} ADD TABLE ONLY ${shown}`);
   }
 
   /**

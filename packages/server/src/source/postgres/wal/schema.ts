@@ -36,10 +36,14 @@ create table paperdb.wal_histories (
 );
 `;
 
+/** An enrollment is the publication's, and its version, and the table's place in it; what was known of before is reset once. */
+const ENROLLMENTS = "alter table paperdb.wal_histories alter column enrollment type text;";
+
 /** The history of this mode's part of schema `paperdb`. */
 export const WAL_MIGRATIONS: readonly Migration[] = [
   { id: 1, sql: SLOTS_AND_IDENTITIES },
   { id: 2, sql: HISTORIES },
+  { id: 3, sql: ENROLLMENTS },
 ];
 
 /** The body of `paperdb.publish`: a logical message, which commits, or does not, with its transaction. The stream carries its bytes as they are. */

@@ -7,7 +7,6 @@ import { isSameHistory } from "../table.ts";
 import type { CapturedTable } from "../table.ts";
 import type { Barriers } from "./barriers.ts";
 import type { Enroller } from "./enroller.ts";
-import { isEnrolled } from "./publication.ts";
 import type { Publication } from "./publication.ts";
 import { whyNotEncodable } from "./encodable.ts";
 import type { TypeCatalog } from "./type-catalog.ts";
@@ -24,7 +23,7 @@ export interface WalCapturerOptions {
   readonly types: TypeCatalog;
   readonly watches: WalWatches;
   /** All changes of the table are in the stream from here on. */
-  readonly captured: (table: CapturedTable) => Promise<void>;
+  readonly captured: (table: CapturedTable, enrollment: string) => Promise<void>;
 }
 
 /** Sees to it that the changes of a collection are streamed. Calls for one collection share their work. */
@@ -100,15 +99,18 @@ export class WalCapturer {
     }
     const problem = await this.whyNotEncodable(table, watches.filteredColumns(collection));
     if (problem !== undefined) throw new RealtimeError("collection_not_usable", problem);
-    if (!isEnrolled(table, await publication.fetchEnrollment())) {
+    let enrollment = (await publication.fetchEnrollment()).get(table.oid);
+    if (enrollment === undefined) {
       await enroller.enroll(table);
       table = (await catalog.refresh()).tables.get(collection);
+      if (table === undefined) throw justChanged(collection);
+      enrollment = (await publication.fetchEnrollment()).get(table.oid);
+    } else if (!watches.on(table.oid).some((watched) => watched.enrollment === enrollment)) {
+      await enroller.outlastWriters(table);
     }
-    if (table === undefined || !isEnrolled(table, await publication.fetchEnrollment())) {
-      throw justChanged(collection);
-    }
+    if (enrollment === undefined) throw justChanged(collection);
     await barriers.pass();
-    await captured(table);
+    await captured(table, enrollment);
     this.#captured.set(collection, table);
     return table;
   }

@@ -1,12 +1,11 @@
 import { RealtimeError } from "@paperdb/protocol";
 import type { Logger } from "pino";
 import type { Catalog } from "../catalog.ts";
-import { isSameHistory } from "../table.ts";
 import type { GrantedColumns } from "../granted-columns.ts";
+import { justChanged } from "../just-changed.ts";
 import type { CapturedTable } from "../table.ts";
 import type { Barriers } from "./barriers.ts";
 import type { Enroller } from "./enroller.ts";
-import { isEnrolled } from "./publication.ts";
 import type { Enrollment, Publication } from "./publication.ts";
 import type { WalSettings } from "./settings.ts";
 import type { TypeCatalog } from "./type-catalog.ts";
@@ -49,6 +48,7 @@ export class WalCatalogFollower {
   readonly #options: WalCatalogFollowerOptions;
   #timer: NodeJS.Timeout | undefined;
   #polling: Promise<void> | undefined;
+  #reconciling: Promise<unknown> = Promise.resolve();
   #closed = false;
 
   constructor(options: WalCatalogFollowerOptions) {
@@ -66,25 +66,30 @@ export class WalCatalogFollower {
     await this.#polling;
   }
 
-  /** Compares what is watched with what there is, and puts right what differs. */
+  /** Compares what is watched with what there is, and puts right what differs. One after the other. */
   async reconcile(): Promise<void> {
-    const { catalog, capturer, grantedColumns, publication, types, watches } = this.#options;
+    const reconciled = this.#reconciling.then(() => this.#reconcile());
+    this.#reconciling = reconciled.catch(() => undefined);
+    return reconciled;
+  }
+
+  async #reconcile(): Promise<void> {
+    const { catalog, capturer, publication, types, watches } = this.#options;
+    // Whatever is watched from now on may be younger than what is read.
+    const received = watches.collections();
     const collections = await catalog.refresh();
     capturer.forgetMissing(collections);
-    if (watches.isEmpty) return;
+    if (received.length === 0) return;
     await publication.ensure();
     const enrollment = await publication.fetchEnrollment();
     const changedTypes = await types.refresh();
-    const changedTables = await grantedColumns.fetchChanged();
-    for (const watched of watches.collections()) {
-      // Of what nobody watches, who comes back is told what is granted now.
-      if (watched.isWatched && changedTables.has(watched.table.oid)) watched.isResetDue = true;
-    }
-    for (const watched of watches.collections()) {
+    for (const watched of received) {
+      if (!watches.isCurrent(watched)) continue;
       const table = collections.tables.get(watched.name);
       if (watched.hasType(changedTypes)) watched.isBroken = true;
       if (table === undefined || !isNamedAs(table, watched.table)) await this.#drop(watched);
-      else if (!this.#needsRepair(watched, table, enrollment)) continue;
+      else if (watched.goesOnWith(table, enrollment.get(table.oid)))
+        watched.enrollment = enrollment.get(table.oid);
       else if (watched.isWatched) await this.#repair(watched, table, enrollment);
       else await this.#release(watched);
     }
@@ -125,13 +130,8 @@ export class WalCatalogFollower {
     }
   }
 
-  #needsRepair(watched: WatchedCollection, table: CapturedTable, enrollment: Enrollment): boolean {
-    if (watched.isBroken || watched.isResetDue) return true;
-    return !isEnrolled(table, enrollment) || !isSameHistory(table, watched.table);
-  }
-
   async #repair(watched: WatchedCollection, table: CapturedTable, enrollment: Enrollment): Promise<void> {
-    const { barriers, capturer, enroller, log, lost, watches } = this.#options;
+    const { barriers, capturer, log, lost, watches } = this.#options;
     capturer.forget(watched.name);
     // Kept until it has worked.
     watched.isResetDue = true;
@@ -139,7 +139,7 @@ export class WalCatalogFollower {
     try {
       const problem = await capturer.whyNotEncodable(table, watches.filteredColumns(watched.name));
       if (problem !== undefined) throw new RealtimeError("collection_not_usable", problem);
-      if (!isEnrolled(table, enrollment)) await enroller.enroll(table, REPAIR_TIMEOUT_MS);
+      watched.enrollment = await this.#enroll(watched, table, enrollment);
     } catch (error) {
       if (!(error instanceof RealtimeError)) throw error;
       log.warn({ collection: watched.name, reason: error.message }, "Cannot stream a collection");
@@ -153,6 +153,20 @@ export class WalCatalogFollower {
     watched.isBroken = false;
     watched.isResetDue = false;
     await lost(watched, "collection_changed");
+  }
+
+  /** @returns what is true of the table from now on, see {@link Enrollment}. */
+  async #enroll(watched: WatchedCollection, table: CapturedTable, enrollment: Enrollment): Promise<string> {
+    const { enroller, publication } = this.#options;
+    const present = enrollment.get(table.oid);
+    if (present === undefined) {
+      await enroller.enroll(table, REPAIR_TIMEOUT_MS);
+      const made = (await publication.fetchEnrollment()).get(table.oid);
+      if (made === undefined) throw justChanged(watched.name);
+      return made;
+    }
+    if (present !== watched.enrollment) await enroller.outlastWriters(table, REPAIR_TIMEOUT_MS);
+    return present;
   }
 
   /** Whoever watches it is told. */

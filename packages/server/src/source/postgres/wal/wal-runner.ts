@@ -7,16 +7,14 @@ import type { GrantedColumns } from "../granted-columns.ts";
 import type { TopicSink } from "../receiver.ts";
 import type { SnapshotReader } from "../snapshot/snapshot-reader.ts";
 import { fetchVisibility } from "../snapshot/visibility.ts";
-import type { CapturedTable } from "../table.ts";
 import { Acknowledgement } from "./acknowledgement.ts";
 import { AcknowledgementRecord } from "./acknowledgement-record.ts";
 import { Barriers } from "./barriers.ts";
 import { ChangeReceiver } from "./change-receiver.ts";
 import { Enroller } from "./enroller.ts";
+import { FollowedTables } from "./followed-tables.ts";
 import { fetchPartitionRoot } from "./partition-root.ts";
 import { Journal } from "./journal.ts";
-import { JournalTables } from "./journal-tables.ts";
-import { isEnrolled } from "./publication.ts";
 import type { Publication } from "./publication.ts";
 import { RecentCommits } from "./recent-commits.ts";
 import type { WalSettings } from "./settings.ts";
@@ -63,7 +61,7 @@ export class WalRunner {
   readonly #place = new StreamPlace();
   readonly #journal: Journal;
   readonly #acknowledgement: Acknowledgement;
-  readonly #tables: JournalTables;
+  readonly #tables: FollowedTables;
   readonly #barriers: Barriers;
   readonly #commits: RecentCommits;
   readonly #receiver: ChangeReceiver;
@@ -96,7 +94,7 @@ export class WalRunner {
     });
     this.#journal = new Journal(settings);
     this.#acknowledgement = new Acknowledgement(settings);
-    this.#tables = new JournalTables(database, publication.name);
+    this.#tables = new FollowedTables({ ...shared, position: () => this.#place.position });
     this.#barriers = barriers;
     this.#receiver = new ChangeReceiver({
       ...shared,
@@ -117,7 +115,10 @@ export class WalRunner {
       commits: this.#commits,
       receiver: this.#receiver,
     });
-    this.capturer = new WalCapturer({ ...shared, captured: (table) => this.#follow(table) });
+    this.capturer = new WalCapturer({
+      ...shared,
+      captured: (table, enrollment) => this.#tables.follow(table, enrollment),
+    });
     this.#follower = new WalCatalogFollower({
       ...shared,
       grantedColumns: options.grantedColumns,
@@ -126,9 +127,9 @@ export class WalRunner {
       housekeep: () => slotWatch.look(),
       lost: async (collection, reason) => {
         this.#receiver.lost(collection, reason);
-        await this.#tables.record(collection.table, collection.since);
+        await this.#tables.renew(collection);
       },
-      released: (collection) => this.#tables.forget(collection),
+      released: (collection) => this.#tables.release(collection),
       dropped: (collection) => {
         sink.dropped(collection, "collection_dropped");
       },
@@ -194,7 +195,7 @@ export class WalRunner {
         await publication.ensure();
       },
       onSlot: async (slot) => {
-        if (this.#begin(slot)) await this.#restore();
+        if (this.#begin(slot)) await this.#tables.restore();
         const { confirmedLsn, clockAheadMs } = slot;
         const acknowledgement = new AcknowledgementRecord(this.#acknowledgement, slots, log, confirmedLsn);
         const handler = this.#createReader(acknowledgement, clockAheadMs);
@@ -255,30 +256,6 @@ export class WalRunner {
     if (!this.#epoch.startsWith(history)) this.#commits.clear();
     this.#epoch = `${history}${String(generation)}`;
     return !goesOn;
-  }
-
-  /** Receives what a former server has received, so that its clients can go on. */
-  async #restore(): Promise<void> {
-    const { catalog, publication, watches } = this.#options;
-    const tables = await this.#tables.fetch(await catalog.refresh());
-    if (tables.length === 0) return;
-    const enrollment = await publication.fetchEnrollment();
-    for (const { table, since } of tables) {
-      if (isEnrolled(table, enrollment)) watches.follow(table, since);
-    }
-  }
-
-  /** All changes of the table are in the stream from here on. */
-  async #follow(table: CapturedTable): Promise<void> {
-    const { watches } = this.#options;
-    const known = watches.get(table.collection);
-    if (known !== undefined) {
-      // Of one that is watched, the follower sees to it that its subscribers are told.
-      if (known.isWatched || known.goesOnWith(table)) return;
-      watches.drop(known);
-    }
-    const { since } = watches.follow(table, this.#place.position);
-    await this.#tables.record(table, since);
   }
 
   /** Live is who has read all that was committed before; the catalog may have changed meanwhile. */

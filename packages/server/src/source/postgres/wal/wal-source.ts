@@ -56,6 +56,9 @@ export interface PostgresWalSourceOptions {
 /** How old an answer about a name may be that is no collection: anybody can ask, as often as they like. */
 const UNKNOWN_NAME_MAX_AGE_MS = 250;
 
+/** An attempt that began in time may take longer. */
+const LAST_ATTEMPT_MS = 2_000;
+
 /** Longer than the connections need, which are cut after a second. */
 const CLOSE_TIMEOUT_MS = 2_500;
 
@@ -235,7 +238,8 @@ export class PostgresWalSource implements ChangeSource {
     const { capturer } = this.#requireLive();
     try {
       // Publishing the table, and then the stream, may take their time.
-      return await within(this.#settings.enrollTimeoutMs * 2, capturer.capture(collection));
+      const limitMs = this.#settings.enrollTimeoutMs * 2 + LAST_ATTEMPT_MS;
+      return await within(limitMs, capturer.capture(collection));
     } catch (error) {
       throw this.#explain(error);
     }

@@ -10,6 +10,8 @@ export class WatchedCollection {
   readonly name: string;
   /** Since where none of its changes is missing. */
   since: Position;
+  /** That of its table, see `Enrollment`, since then; undefined until it is known. */
+  enrollment: string | undefined;
   /** The channels that are watched. */
   readonly keys = new Map<string, ChannelKey>();
   /** Partitions that the table, as it was read last, does not have yet. */
@@ -68,9 +70,10 @@ export class WatchedCollection {
     return typeOids.size > 0 && [...this.#types].some((oid) => typeOids.has(oid));
   }
 
-  /** Whether changes of a table are what its changes were until now. */
-  goesOnWith(table: CapturedTable): boolean {
-    return !this.isBroken && !this.isResetDue && isSameHistory(this.#table, table);
+  /** Whether changes of a table are what its changes were until now, and none was missed. */
+  goesOnWith(table: CapturedTable, enrollment: string | undefined): boolean {
+    if (this.isBroken || this.isResetDue || !isSameHistory(this.#table, table)) return false;
+    return enrollment !== undefined && enrollment === (this.enrollment ?? enrollment);
   }
 
   channels(): readonly ChannelKey[] {
