@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { describeType, environmentSettings, formatPath, settingsAt } from "./settings.ts";
+import { describeType, environmentSettings, formatPath, settingsAt, type SettingNode } from "./settings.ts";
 
 type Issue = z.core.$ZodIssue;
 
@@ -17,12 +17,28 @@ export function explainIssue(issue: Issue, origins: Origins): string {
   return `${place(issue.path, origins)} ${requirement(issue)}.`;
 }
 
-function explainUnknownKeys(issue: z.core.$ZodIssueUnrecognizedKeys, origins: Origins): string {
-  const all = settingsAt(issue.path).flatMap(({ properties }) => Object.keys(properties ?? {}));
-  // A key of another kind of source is known, but not here.
-  const known = [...new Set(all)].filter((key) => !issue.keys.includes(key)).join(", ");
-  const unknown = issue.keys.map((key) => formatPath([...issue.path, key])).join(", ");
-  return `${origins.file}: unknown key ${unknown}: correct its name or remove it. Known here: ${known}.`;
+function explainUnknownKeys(issue: z.core.$ZodIssueUnrecognizedKeys, { file }: Origins): string {
+  const nodes = settingsAt(issue.path);
+  // Of several kinds of thing that may be there, it is none that knows one of the keys.
+  const here = nodes.filter((node) => !issue.keys.some((key) => knows(node, key)));
+  const elsewhere = nodes.find((node) => kindOf(node) !== "" && issue.keys.some((key) => knows(node, key)));
+  const known = [...new Set(here.flatMap(({ properties }) => Object.keys(properties ?? {})))].join(", ");
+  const named = (keys: readonly string[]): string =>
+    keys.map((key) => formatPath([...issue.path, key])).join(", ");
+  if (elsewhere === undefined) {
+    return `${file}: unknown key ${named(issue.keys)}: correct its name or remove it. Known here: ${known}.`;
+  }
+  const foreign = named(issue.keys.filter((key) => knows(elsewhere, key)));
+  return `${file}: ${foreign} is for kind ${kindOf(elsewhere)}, and this is of kind ${here.map(kindOf).join()}: remove it. Known here: ${known}.`;
+}
+
+function knows({ properties }: SettingNode, key: string): boolean {
+  return Object.hasOwn(properties ?? {}, key);
+}
+
+function kindOf({ properties }: SettingNode): string {
+  const kind = properties?.["kind"];
+  return kind === undefined ? "" : describeType(kind);
 }
 
 function place(path: readonly PropertyKey[], origins: Origins): string {

@@ -216,7 +216,30 @@ describe("what is refused, in one line that names the key and the fix", () => {
     [
       "what another kind of source has",
       { sources: [{ kind: "mongodb", url: "mongodb://h/d", mode: "wal" }] },
-      /unknown key sources\[0\]\.mode: .*Known here: kind, name, url, slot, collections, database\.$/,
+      /: sources\[0\]\.mode is for kind "postgres", and this is of kind "mongodb": remove it\. Known here: kind, name, url, database, collections\.$/,
+    ],
+    [
+      "what a source of PostgreSQL has not",
+      oneSource({ mode: "wal", database: "d", nonsense: 1 }),
+      /: sources\[0\]\.database is for kind "mongodb", and this is of kind "postgres": remove it\. Known here: kind, name, url, mode, slot, collections\.$/,
+    ],
+    [
+      "what no source has",
+      { sources: [{ kind: "mongodb", url: "mongodb://h/d", modus: "wal" }] },
+      /: unknown key sources\[0\]\.modus: correct its name or remove it\. Known here: /,
+    ],
+    [
+      "what a table has, of a MongoDB collection",
+      {
+        sources: [
+          {
+            kind: "mongodb",
+            url: "mongodb://h/d",
+            collections: { a: { collection: "a", tenantColumn: "t" } },
+          },
+        ],
+      },
+      /: unknown key sources\[0\]\.collections\.a\.tenantColumn: correct its name or remove it\. Known here: collection, tenantField, hide\.$/,
     ],
     [
       "a MongoDB collection as a table",
