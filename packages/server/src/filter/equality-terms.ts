@@ -1,12 +1,11 @@
-import { visitPath } from "./field-path.ts";
 import type { FieldPath } from "./field-path.ts";
 import type { FilterNode } from "./filter-node.ts";
 import { isScalar } from "./json-value.ts";
-import type { JsonScalar, JsonValue } from "./json-value.ts";
+import type { JsonScalar } from "./json-value.ts";
 
 /**
- * A condition without which a filter does not match: one of the keys of the document at
- * `path` ({@link visitKeys}) is among `keys`. Keys are compared as `Map` and `Set` do.
+ * A condition without which a filter does not match: one of the values that `path` stands for
+ * is among `keys`; null is what is missing too. Keys are compared as `Map` and `Set` do.
  */
 export interface EqualityTerm {
   readonly path: FieldPath;
@@ -26,17 +25,6 @@ export function compareTerms(left: EqualityTerm, right: EqualityTerm): number {
 function compareNames(left: string, right: string): number {
   if (left === right) return 0;
   return left < right ? -1 : 1;
-}
-
-/**
- * Calls `visit` with each key of the document at a path; with some, more than once.
- * An index of filters by their terms looks these up.
- */
-export function visitKeys(path: FieldPath, document: JsonValue, visit: (key: JsonScalar) => void): void {
-  visitPath(path, document, (value) => {
-    if (value === undefined) visit(null);
-    else if (isScalar(value)) visit(value);
-  });
 }
 
 function termsOf(node: FilterNode): readonly EqualityTerm[] {

@@ -21,19 +21,6 @@ export function compilePath(path: FieldPath, test: ValueTest): (document: JsonVa
   return (document) => isObject(document) && someAtLeaf(member(document, name), test);
 }
 
-/** Calls `visit` with each value that a path stands for in a document. */
-export function visitPath(
-  path: FieldPath,
-  document: JsonValue,
-  visit: (value: JsonValue | undefined) => void,
-): void {
-  const visitAll = (value: JsonValue | undefined): boolean => {
-    visit(value);
-    return false;
-  };
-  if (isObject(document)) someInObject(path, 0, document, visitAll);
-}
-
 function someInObject(path: FieldPath, from: number, object: JsonObject, test: ValueTest): boolean {
   let current = object;
   for (let place = from; place < path.length - 1; place++) {
