@@ -86,6 +86,34 @@ it("has no hidden fields, and every document that a filter wants", async () => {
   }
 });
 
+it("has what is hidden apart where a grant may ask for it, and only what the grant finds", async () => {
+  await create("granted");
+  const source = await openMongoSource({
+    url: database.url,
+    collections: { granted: { collection: "granted", hide: ["owner", "deep.secret"] } },
+  });
+  try {
+    const deep = { secret: 2, open: 3 };
+    const documents = ["ann", "bob", "ann"].map((owner, _id) => ({ _id, tenantId: "a", owner, deep }));
+    await database.insert("granted", ...documents, { _id: 9, tenantId: "b", owner: "ann", deep });
+    await source.watch("a", "granted");
+    const granted = parseFilter({ owner: "ann" }, "filters");
+    // A client's filter is none of the query's business here: it sees the owner as missing.
+    const wanted = parseFilter({ owner: null }, "where");
+    const narrowing = { id: "1", wanted, granted };
+    const signal = new AbortController().signal;
+    const taken = await source.source.snapshot(key("a", "granted"), narrowing, signal);
+    const read = await readAll(taken);
+    expect(read.map(({ documentId }) => documentId).toSorted()).toEqual(["0", "2"]);
+    for (const { documentId, document, hidden = "" } of read) {
+      expect(parseObject(document)).toEqual({ _id: Number(documentId), tenantId: "a", deep: { open: 3 } });
+      expect(parseObject(hidden)).toEqual({ owner: "ann", deep });
+    }
+  } finally {
+    await source.source.close();
+  }
+});
+
 it("reads only what a filter may want", async () => {
   const documents = Array.from({ length: 50 }, (_, id) => ({ _id: id, tenantId: "a", room: String(id % 5) }));
   await create("rooms", ...documents);
