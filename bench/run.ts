@@ -8,6 +8,7 @@ import { latency } from "./latency.ts";
 import { mongoJoins } from "./mongo-joins.ts";
 import { mongoStreams } from "./mongo-streams.ts";
 import { reconnectStorm } from "./reconnect-storm.ts";
+import { snapshots } from "./snapshots.ts";
 import { startup } from "./startup.ts";
 import { writeReport } from "./support/document.ts";
 import { describeMachine } from "./support/machine.ts";
@@ -29,6 +30,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   mongoJoins,
   walDecode,
   transactions,
+  snapshots,
 ];
 const NAMES = BENCHMARKS.map(({ name }) => name).join(", ");
 
