@@ -83,6 +83,7 @@ export class WalCatalogFollower {
     await publication.ensure();
     const enrollment = await publication.fetchEnrollment();
     const changedTypes = await types.refresh();
+    await this.#noticeGrantedColumns();
     for (const watched of received) {
       if (!watches.isCurrent(watched)) continue;
       const table = collections.tables.get(watched.name);
@@ -92,6 +93,15 @@ export class WalCatalogFollower {
         watched.enrollment = enrollment.get(table.oid);
       else if (watched.isWatched) await this.#repair(watched, table, enrollment);
       else await this.#release(watched);
+    }
+  }
+
+  /** Whoever is granted rows by a column that is gone is reset. Of what nobody watches, who comes back is told. */
+  async #noticeGrantedColumns(): Promise<void> {
+    const { grantedColumns, watches } = this.#options;
+    const changed = await grantedColumns.fetchChanged();
+    for (const watched of watches.collections()) {
+      if (watched.isWatched && changed.has(watched.table.oid)) watched.isResetDue = true;
     }
   }
 
