@@ -1,10 +1,10 @@
 import { formatCursor, sequencePosition, type Position } from "@paperdb/protocol";
 import fc from "fast-check";
-import { afterEach, describe, expect, it } from "vitest";
-import type { DeliveryTarget, Greeting } from "../../hub/delivery.ts";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import type { DeliveryTarget, Greeting, SnapshotTarget } from "../../hub/delivery.ts";
 import { Hub } from "../../hub/hub.ts";
 import { MemoryLog } from "../../log/memory/memory-log.ts";
-import { TOPICS, type ChangeSource, type ChannelKey } from "../../source/change-source.ts";
+import { TOPICS, type ChangeSource, type ChannelKey, type Snapshot } from "../../source/change-source.ts";
 import { SourceDirectory } from "../../source/source-directory.ts";
 import { ChannelSubscription } from "./channel-subscription.ts";
 import { V1_EVENTS } from "./event-frames.ts";
@@ -14,7 +14,7 @@ const KEY: ChannelKey = { tenant: TENANT, collection: TOPICS };
 
 /** An event bus whose channels become live when the test says so. */
 class GatedBus implements ChangeSource {
-  readonly name = "bus";
+  readonly name: string = "bus";
   readonly epoch = "e1";
   /** Of the calls of {@link watch} that wait, oldest first. */
   readonly gates: ((position: Position) => void)[] = [];
@@ -22,7 +22,7 @@ class GatedBus implements ChangeSource {
   state(): { live: true } {
     return { live: true };
   }
-  collections(): [] {
+  collections(): { name: string }[] {
     return [];
   }
   whyNotCollection(): Promise<undefined> {
@@ -42,7 +42,31 @@ class GatedBus implements ChangeSource {
   }
 }
 
+/** A table without rows, whose snapshots end when the test says so. */
+class GatedTable extends GatedBus {
+  override readonly name: string = "table";
+  readonly ends: (() => void)[] = [];
+  override collections(): { name: string }[] {
+    return [{ name: "rows" }];
+  }
+  snapshot(): Promise<Snapshot> {
+    const end = new Promise<void>((resolve) => this.ends.push(resolve));
+    const position = sequencePosition(this.sequence);
+    return Promise.resolve({
+      since: position,
+      batches: {
+        [Symbol.asyncIterator]: () => ({ next: () => end.then(() => ({ done: true, value: undefined })) }),
+      },
+      seam: () => Promise.resolve({ position, saw: () => false }),
+    });
+  }
+}
+
 class Reader implements DeliveryTarget {
+  readonly snapshots: SnapshotTarget = {
+    write: (documents) => this.write(documents),
+    reset: (reason) => this.write(Buffer.from(reason)),
+  };
   readonly greetings: Greeting[] = [];
   readonly keepsUp = true;
   readonly #onGreeting: () => void;
@@ -186,6 +210,26 @@ describe("a subscription", () => {
     expect(subscription).toMatchObject({ isLive: false, isOver: true });
     await expectUnharmed(world);
   });
+});
+
+it("has no heartbeats while its documents are sent", async () => {
+  const { hub, bus } = await setUp();
+  const table = new GatedTable();
+  const channels = { hub, bus, directory: new SourceDirectory([table]) };
+  const subject = { kind: "collection", collection: "rows" } as const;
+  const subscription = new ChannelSubscription(channels, { tenant: TENANT, subject, snapshot: true });
+  const opened = subscription.open();
+  await new Promise(setImmediate);
+  await table.pass();
+  await opened;
+  const reader = new Reader();
+  subscription.start(reader, V1_EVENTS);
+  expect([subscription.isLive, subscription.hasHeartbeats, reader.greetings]).toEqual([true, false, []]);
+  table.ends.shift()?.();
+  await vi.waitFor(() => expect(reader.greetings).toHaveLength(1), { timeout: 20_000 });
+  expect([subscription.isLive, subscription.hasHeartbeats]).toEqual([true, true]);
+  subscription.end();
+  expect([subscription.isLive, subscription.hasHeartbeats]).toEqual([false, false]);
 });
 
 /** What may happen to one of several subscriptions, in any order. */

@@ -70,6 +70,11 @@ export class ChannelSubscription {
     return this.#state.kind === "live";
   }
 
+  /** Whether its client is told now and then where it stands: not while documents are sent, or waited for. */
+  get hasHeartbeats(): boolean {
+    return this.#state.kind === "live" && this.#state.subscription.feed === undefined;
+  }
+
   get isOver(): boolean {
     return this.#state.kind === "over";
   }

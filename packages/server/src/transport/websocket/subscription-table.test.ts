@@ -56,7 +56,7 @@ describe("the subscriptions of a connection", () => {
     expect(table.subjects).toEqual({ collections: ["messages"], topics: ["a.*"] });
     table.endAll();
     expect(log).toEqual(["end messages", "end a.*"]);
-    expect(table).toMatchObject({ hasLive: false, subjects: { collections: [], topics: [] } });
+    expect(table).toMatchObject({ hasHeartbeats: false, subjects: { collections: [], topics: [] } });
     expect(table.end("1")).toBe(false);
   });
 

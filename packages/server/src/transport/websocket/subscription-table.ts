@@ -20,8 +20,9 @@ export class SubscriptionTable {
     return this.#byId.size;
   }
 
-  get hasLive(): boolean {
-    return Array.from(this.#byId.values()).some(({ isLive }) => isLive);
+  /** Whether one of them has heartbeats. */
+  get hasHeartbeats(): boolean {
+    return Array.from(this.#byId.values()).some(({ hasHeartbeats }) => hasHeartbeats);
   }
 
   get subjects(): Pick<ConnectionInfo, "collections" | "topics"> {

@@ -95,7 +95,7 @@ export class V1Connection extends WebSocketConnection {
   /** Subscriptions have heartbeats of their own, with their cursors. */
   override beat(): void {
     super.beat();
-    if (this.keepsUp && !this.#subscriptions.hasLive) this.answer(EMPTY_HEARTBEAT);
+    if (this.keepsUp && !this.#subscriptions.hasHeartbeats) this.answer(EMPTY_HEARTBEAT);
   }
 
   #handle(received: ReceivedMessage): Promise<void> | undefined {
@@ -201,7 +201,9 @@ export class V1Connection extends WebSocketConnection {
       return;
     }
     this.grant = grant;
-    const reopened = this.#subscriptions.entries().map(([id, subscription]) => this.#judge(id, subscription));
+    const reopened = this.#subscriptions
+      .entries()
+      .flatMap(([id, subscription]) => this.#judge(id, subscription) ?? []);
     // Nor does a client that sends ever other tokens get ahead of the channels that these open.
     if (this.#openings > this.#dependencies.limits.maxSubscriptions) await Promise.all(reopened);
   }
