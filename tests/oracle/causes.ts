@@ -1,0 +1,82 @@
+import type { FaultKind, SourceKind, SubscriberPlan } from "./plan.ts";
+import type { SeenReset, Stretch } from "./observations.ts";
+
+/** Something after which subscribers may be reset. */
+export interface Cause {
+  readonly kind: FaultKind | "truncated" | "filter_needed";
+  /** Undefined: all. */
+  readonly collection?: string | undefined;
+  readonly fromMs: number;
+  /** When its effects were over; infinite when nobody can tell. */
+  readonly untilMs: number;
+}
+
+const CURSOR = "cursor_not_usable";
+/** For which reasons subscribers to documents may be reset after each; a cause that is not there allows none. */
+const DOCUMENT_RESETS: Readonly<Record<SourceKind, Partial<Record<Cause["kind"], readonly string[]>>>> = {
+  wal: { slot_dropped: ["slot_lost", CURSOR], truncated: ["truncated", CURSOR] },
+  notify: {
+    server_killed: [CURSOR],
+    server_restarted: [CURSOR],
+    database_killed: ["source_reconnected", CURSOR],
+    backends_terminated: ["source_reconnected", CURSOR],
+    truncated: ["truncated", CURSOR],
+    filter_needed: ["prior_unknown", CURSOR],
+  },
+  mongodb: {
+    oplog_rolled: ["history_lost", CURSOR],
+    filter_needed: ["prior_unknown", CURSOR],
+  },
+};
+/** Likewise of topics, which have no history beyond the server. */
+const TOPIC_RESETS: typeof DOCUMENT_RESETS = {
+  wal: {
+    server_killed: [CURSOR],
+    server_restarted: [CURSOR],
+    server_replaced: [CURSOR],
+    slot_dropped: ["slot_lost", CURSOR],
+  },
+  notify: {
+    server_killed: [CURSOR],
+    server_restarted: [CURSOR],
+    database_killed: ["source_reconnected", CURSOR],
+    backends_terminated: ["source_reconnected", CURSOR],
+  },
+  mongodb: {},
+};
+/** Effects of a fault that was put right may still be on their way. */
+const GRACE_MS = 10_000;
+
+/** Resets that nothing explains: each cause explains one of a subscriber's. */
+export function unexplainedResets(
+  source: SourceKind,
+  { collection }: Pick<SubscriberPlan, "collection">,
+  {
+    resets,
+    stretches,
+    causes,
+  }: {
+    readonly resets: readonly SeenReset[];
+    readonly stretches: readonly Stretch[];
+    readonly causes: readonly Cause[];
+  },
+): readonly string[] {
+  const allowed = (collection === undefined ? TOPIC_RESETS : DOCUMENT_RESETS)[source];
+  const unused = new Set(causes);
+  return resets.flatMap(({ atMs, reason }) => {
+    const sinceMs = Math.max(
+      0,
+      ...stretches.map(({ readyAtMs }) => readyAtMs).filter((readyAtMs) => readyAtMs < atMs),
+    );
+    const cause = [...unused].find(
+      ({ kind, collection: only, fromMs, untilMs }) =>
+        (allowed[kind] ?? []).includes(reason) &&
+        (only === undefined || only === collection) &&
+        fromMs <= atMs &&
+        untilMs + GRACE_MS >= sinceMs,
+    );
+    if (cause === undefined) return [`a reset (${reason}) without a cause`];
+    unused.delete(cause);
+    return [];
+  });
+}
