@@ -7,6 +7,9 @@ import { parseFilter } from "../../packages/server/src/filter/parse-filter.ts";
 import type { SqlTable } from "../../packages/server/src/filter/sql-column.ts";
 import { toSql } from "../../packages/server/src/filter/to-sql.ts";
 import { documentJson } from "../../packages/server/src/source/document-json.ts";
+import { takeSql } from "../../packages/server/src/source/postgres/snapshot/snapshot-sql.ts";
+import type { TableFacts } from "../../packages/server/src/source/postgres/snapshot/snapshot-sql.ts";
+import type { CapturedTable } from "../../packages/server/src/source/postgres/table.ts";
 import { FILTER_COLUMNS, FILTER_TYPES, nearby } from "../support/filter-table.ts";
 import { rawFilters, WIDE_LIMITS } from "../support/filters.ts";
 import { createApplicationDatabase } from "../support/postgres-source.ts";
@@ -22,14 +25,24 @@ const OUTPUT_SETTINGS = [
 ];
 /** More rows than any column has samples, so that all meet, in different company. */
 const ROWS = 61;
-const TABLE: SqlTable = {
-  columns: new Map(
-    FILTER_COLUMNS.map(({ name, type }) => [name, { reference: `t.${escapeIdentifier(name)}`, type }]),
-  ),
-  encoding: "UTF8",
+
+const CAPTURED: CapturedTable = {
+  collection: "t",
+  oid: 0,
+  name: { schema: "public", table: "t" },
+  tenantColumn: "row_id",
+  primaryKey: ["row_id"],
+  hidden: new Set(),
+  virtualColumns: [],
+  shape: "",
+  partitions: [],
+  attachments: "",
+  triggers: [],
 };
 
 let database: TestDatabase;
+/** As snapshots find it. */
+let table: SqlTable;
 let reader: PoolClient;
 /** What is delivered of each row, in order of their ids. */
 let documents: readonly JsonObject[];
@@ -37,8 +50,8 @@ let documents: readonly JsonObject[];
 beforeAll(async () => {
   database = await createApplicationDatabase();
   for (const sql of FILTER_TYPES) await database.query(sql);
-  const columns = FILTER_COLUMNS.map(({ name, declaration }) => `${escapeIdentifier(name)} ${declaration}`);
-  await database.query(`create table t (row_id int primary key, ${columns.join(", ")})`);
+  const declared = FILTER_COLUMNS.map(({ name, declaration }) => `${escapeIdentifier(name)} ${declaration}`);
+  await database.query(`create table t (row_id int primary key, ${declared.join(", ")})`);
   for (let row = 0; row < ROWS; row++) {
     const values = FILTER_COLUMNS.map(({ samples }, place) => {
       const index = (row + place) % (samples.length + 1);
@@ -47,6 +60,12 @@ beforeAll(async () => {
     await database.query(`insert into t values (${String(row)}, ${values.join(", ")})`);
   }
   reader = await database.pool.connect();
+  const facts = await reader.query<TableFacts>(takeSql(CAPTURED), [await oidOf("t")]);
+  const types = Object.entries(facts.rows[0]?.types ?? {});
+  const columns = types.map(
+    ([name, type]) => [name, { reference: `t.${escapeIdentifier(name)}`, type }] as const,
+  );
+  table = { columns: new Map(columns), encoding: "UTF8" };
   for (const setting of OUTPUT_SETTINGS) await reader.query(`set ${setting}`);
   const { rows } = await reader.query<{ json: string }>(
     "select row_to_json(t)::text as json from t order by row_id",
@@ -59,9 +78,14 @@ afterAll(async () => {
   await database.drop();
 });
 
+async function oidOf(name: string): Promise<number> {
+  const { rows } = await database.query<{ oid: number }>("select $1::regclass::int8::float8 as oid", [name]);
+  return rows[0]?.oid ?? 0;
+}
+
 /** The ids of the rows that a condition leaves; undefined without one. */
 async function narrowed(where: unknown): Promise<readonly number[] | undefined> {
-  const condition = toSql(parseFilter(where, "where", WIDE_LIMITS), TABLE, 2);
+  const condition = toSql(parseFilter(where, "where", WIDE_LIMITS), table, 2);
   if (condition === undefined) return undefined;
   const { rows } = await reader.query<{ id: number }>(
     `select row_id as id from t where row_id >= $1 and ${condition.text} order by row_id`,

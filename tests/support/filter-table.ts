@@ -5,8 +5,6 @@ export interface FilterColumn {
   readonly name: string;
   /** As SQL declares it. */
   readonly declaration: string;
-  /** As `pg_type` names it. */
-  readonly type: string;
   readonly samples: readonly string[];
 }
 
@@ -60,21 +58,19 @@ const TIMES = quoted(
 
 /** Columns of the types that conditions know, and of others. */
 export const FILTER_COLUMNS: readonly FilterColumn[] = [
-  { name: "txt", declaration: "text", type: "text", samples: TEXTS },
-  { name: "ignore_case", declaration: "text collate ignoring_case", type: "text", samples: TEXTS },
-  { name: "english", declaration: `varchar(20) collate "und-x-icu"`, type: "varchar", samples: TEXTS },
-  { name: "padded", declaration: "char(4)", type: "bpchar", samples: quoted("a", "a  ", "ab", "", "10") },
-  { name: "small", declaration: "int2", type: "int2", samples: ["-32768", "0", "1", "2", "3", "32767"] },
+  { name: "txt", declaration: "text", samples: TEXTS },
+  { name: "ignore_case", declaration: "text collate ignoring_case", samples: TEXTS },
+  { name: "english", declaration: `varchar(20) collate "und-x-icu"`, samples: TEXTS },
+  { name: "padded", declaration: "char(4)", samples: quoted("a", "a  ", "ab", "", "10") },
+  { name: "small", declaration: "int2", samples: ["-32768", "0", "1", "2", "3", "32767"] },
   {
     name: "whole",
     declaration: "int4",
-    type: "int4",
     samples: ["-2147483648", "-1", "0", "1", "2", "3", "2147483647"],
   },
   {
     name: "large",
     declaration: "int8",
-    type: "int8",
     samples: [
       "0",
       "1",
@@ -90,7 +86,6 @@ export const FILTER_COLUMNS: readonly FilterColumn[] = [
   {
     name: "dec",
     declaration: "numeric",
-    type: "numeric",
     samples: [
       "0",
       "1.50",
@@ -110,7 +105,6 @@ export const FILTER_COLUMNS: readonly FilterColumn[] = [
   {
     name: "dbl",
     declaration: "float8",
-    type: "float8",
     samples: [
       "0",
       "'-0'",
@@ -128,41 +122,53 @@ export const FILTER_COLUMNS: readonly FilterColumn[] = [
       "5.684341886080802e-14",
     ],
   },
-  { name: "single", declaration: "float4", type: "float4", samples: ["0.1", "1.5", "2", "16777217"] },
-  { name: "flag", declaration: "bool", type: "bool", samples: ["true", "false"] },
+  { name: "single", declaration: "float4", samples: ["0.1", "1.5", "2", "16777217"] },
+  { name: "flag", declaration: "bool", samples: ["true", "false"] },
   {
     name: "ident",
     declaration: "uuid",
-    type: "uuid",
     samples: quoted("f81d4fae-7dec-11d0-a765-00a0c91e6bf6", "00000000-0000-0000-0000-000000000000"),
   },
-  { name: "mood", declaration: "mood", type: "enum", samples: quoted("open", "it's", "", "10") },
-  { name: "day", declaration: "date", type: "date", samples: TIMES },
-  { name: "moment", declaration: "timestamp", type: "timestamp", samples: TIMES },
+  { name: "mood", declaration: "mood", samples: quoted("open", "it's", "", "10") },
+  { name: "day", declaration: "date", samples: TIMES },
+  { name: "moment", declaration: "timestamp", samples: TIMES },
   {
     name: "instant",
     declaration: "timestamptz",
-    type: "timestamptz",
     samples: TIMES.map((value) => (value.includes("infinity") ? value : value.replace(/( BC)?'$/, "+00$1'"))),
   },
-  { name: "clock", declaration: "time", type: "time", samples: quoted("03:04:05", "24:00") },
+  { name: "clock", declaration: "time", samples: quoted("03:04:05", "24:00") },
   {
     name: "data",
     declaration: "jsonb",
-    type: "jsonb",
     samples: quoted("null", "1", '"open"', '{"n":1}', "[1,null]", "[]"),
   },
-  { name: "raw", declaration: "json", type: "json", samples: quoted("null", ' {"n" : [1] }') },
-  { name: "tags", declaration: "text[]", type: "_text", samples: quoted("{open,NULL}", "{}", "{{a,b}}") },
+  { name: "raw", declaration: "json", samples: quoted("null", ' {"n" : [1] }') },
+  { name: "tags", declaration: "text[]", samples: quoted("{open,NULL}", "{}", "{{a,b}}") },
   {
     name: "pair",
     declaration: "pair",
-    type: "pair",
     samples: ["row(1,'open')::pair", "row(null,null)::pair"],
   },
-  { name: "amount", declaration: "positive_amount", type: "numeric", samples: ["1", "1.5", "2"] },
-  { name: "na.me", declaration: "text", type: "text", samples: quoted("open") },
-  { name: "constructor", declaration: "text", type: "text", samples: quoted("open") },
+  { name: "amount", declaration: "positive_amount", samples: ["1", "1.5", "2"] },
+  { name: "titled", declaration: "title", samples: quoted("open", "a", "it's") },
+  { name: "feeling", declaration: "feeling", samples: quoted("open", "10") },
+  { name: "shown", declaration: "shown", samples: quoted("one", "two", "open") },
+  { name: "spoken", declaration: "spoken", samples: quoted("one", "open") },
+  { name: "document", declaration: "document", samples: quoted("null", "1", '"open"') },
+  { name: "cents", declaration: "numeric(10,2)", samples: ["0", "1.5", "1.55", "-2", "'NaN'"] },
+  { name: "letter", declaration: '"char"', samples: quoted("a", "", "1") },
+  { name: "ident_name", declaration: "name", samples: quoted("open", "a") },
+  { name: "object", declaration: "oid", samples: ["0", "1", "4294967295"] },
+  { name: "price", declaration: "money", samples: ["1.5", "-2"] },
+  { name: "took", declaration: "interval", samples: quoted("1 day", "36:00", "-1 month") },
+  { name: "zoned", declaration: "timetz", samples: quoted("03:04:05+00", "03:04:05.5+02") },
+  { name: "address", declaration: "inet", samples: quoted("10.0.0.1", "10.0.0.0/8") },
+  { name: "bytes", declaration: "bytea", samples: quoted("", "\\x00ff") },
+  { name: "bits", declaration: "varbit", samples: quoted("1", "101") },
+  { name: "days", declaration: "date[]", samples: quoted("{2026-01-02,infinity}", "{NULL}") },
+  { name: "na.me", declaration: "text", samples: quoted("open") },
+  { name: "constructor", declaration: "text", samples: quoted("open") },
 ];
 
 /** SQL that makes the types of {@link FILTER_COLUMNS}. */
@@ -171,6 +177,17 @@ export const FILTER_TYPES: readonly string[] = [
   "create type mood as enum ('open', 'it''s', '', '10')",
   "create type pair as (n int, s text)",
   "create domain positive_amount as numeric check (value > 0)",
+  "create domain short_title as varchar(20)",
+  "create domain title as short_title check (value <> '')",
+  "create domain feeling as mood",
+  "create domain document as jsonb",
+  // What is delivered of these is what their casts make of them.
+  "create type shown as enum ('one', 'two', 'open')",
+  "create function shown_json(shown) returns json language sql immutable as $$ select to_json(case $1 when 'one' then 'open' else 'one' end) $$",
+  "create cast (shown as json) with function shown_json(shown)",
+  "create type spoken as enum ('one', 'open')",
+  "create function spoken_text(spoken) returns text language sql immutable as $$ select case $1 when 'one' then 'open' else 'one' end $$",
+  "create cast (spoken as text) with function spoken_text(spoken)",
 ];
 
 /** Strings and numbers near what a table holds: the beginnings of texts, other spellings, neighbours. */

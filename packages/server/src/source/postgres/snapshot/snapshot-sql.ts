@@ -11,7 +11,7 @@ import { VALUE_SETTINGS } from "../wal/stream-settings.ts";
 export interface TableFacts {
   /** `r`, or `p` for a partitioned table. */
   readonly kind: string;
-  /** By column, the type in `pg_catalog` below its domains, `enum`, or empty for any other type. */
+  /** By column, the type in `pg_catalog` below its domains; `enum` for those whose JSON is their label; or empty. */
   readonly types: Readonly<Record<string, string>>;
 }
 
@@ -65,7 +65,10 @@ with recursive base(attname, oid) as (
 select pg_catalog.pg_current_snapshot()::pg_catalog.text as seen,
   pg_catalog.to_regclass(${escapeLiteral(quoteQualifiedName(name))})::pg_catalog.oid::pg_catalog.int8 as oid,
   c.relkind::pg_catalog.text as kind, (
-    select pg_catalog.json_object_agg(b.attname, case when t.typtype = 'e' then 'enum'
+    select pg_catalog.json_object_agg(b.attname, case when t.typtype = 'e' and not exists (
+        select from pg_catalog.pg_cast k where k.castsource = t.oid
+          and k.casttarget in ('pg_catalog.json'::pg_catalog.regtype, 'pg_catalog.text'::pg_catalog.regtype)
+      ) then 'enum'
       when t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace then t.typname else '' end)
     from base b join pg_catalog.pg_type t on t.oid = b.oid where t.typtype <> 'd') as types
 from pg_catalog.pg_class c where c.oid = $1::pg_catalog.oid`;
