@@ -76,7 +76,13 @@ function readOne({ host, port, request, timeoutMs }: SnapshotRequest): Promise<C
     }, timeoutMs);
     socket.setNoDelay(true);
     socket.once("error", reject);
-    socket.once("close", () => reject(new Error("The server closed a connection before it was ready.")));
+    const startedAtMs = monotonicMs();
+    socket.once("close", () => {
+      const seconds = Math.round((monotonicMs() - startedAtMs) / 1000);
+      reject(
+        new Error(`The server closed a connection after ${seconds} s, with ${scanner.documents} documents.`),
+      );
+    });
     socket.write(request);
   });
 }
