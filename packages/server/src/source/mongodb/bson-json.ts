@@ -60,7 +60,10 @@ function encodeObject(value: object, hidden: ReadonlySet<string> | undefined, pa
     const items: readonly unknown[] = value;
     return `[${items.map((item) => encode(item, hidden, path)).join(",")}]`;
   }
-  return isPlainObject(value) ? encodeMembers(value, hidden, path) : encodeClass(value);
+  if (isPlainObject(value)) return encodeMembers(value, hidden, path);
+  // To the database it is a document, whose fields may be hidden.
+  if (value instanceof DBRef) return encodeMembers(membersOf(value), hidden, path);
+  return encodeClass(value);
 }
 
 function encodeMembers(
@@ -92,7 +95,6 @@ function encodeClass(value: object): string {
   if (value instanceof RegExp) return JSON.stringify({ pattern: value.source, options: value.flags });
   if (value instanceof BSONSymbol) return JSON.stringify(value.value);
   if (value instanceof Code) return codeJson(value);
-  if (value instanceof DBRef) return dbRefJson(value);
   if (value instanceof MinKey) return '"MinKey"';
   if (value instanceof MaxKey) return '"MaxKey"';
   return "null";
@@ -124,7 +126,6 @@ function codeJson({ code, scope }: Code): string {
   return `{"code":${JSON.stringify(code)},"scope":${bsonJson(scope)}}`;
 }
 
-function dbRefJson({ collection, oid, db, fields }: DBRef): string {
-  const members = { $ref: collection, $id: oid, ...(db === undefined ? {} : { $db: db }), ...fields };
-  return bsonJson(members);
+function membersOf({ collection, oid, db, fields }: DBRef): Readonly<Record<string, unknown>> {
+  return { $ref: collection, $id: oid, ...(db === undefined ? {} : { $db: db }), ...fields };
 }
