@@ -151,6 +151,33 @@ describe.each(["notify", "wal"] as const)("a snapshot in mode %s", (mode) => {
     );
   });
 
+  it("is not waited for by one whose key is revoked meanwhile", async () => {
+    await start(mode);
+    const watcher = await server.watch("todos", tenant.anonKey);
+    const { id, key } = await server.createKey(tenant.id, { role: "anon" });
+    const locker = await server.database.pool.connect();
+    try {
+      await locker.query("begin; lock table todos in access exclusive mode");
+      const waiting = server.subscribe({ collection: "todos", snapshot: "true" }, key);
+      await until(
+        async () =>
+          (
+            await query(
+              "select from pg_stat_activity where datname = current_database() and application_name like '%snapshots' and wait_event_type = 'Lock'",
+            )
+          ).rowCount === 1,
+        { describe: "a snapshot that waits" },
+      );
+      await server.admin("DELETE", `tenants/${tenant.id}/keys/${id}`);
+      const refused = await waiting;
+      await refused.waitForEnd();
+      expect([refused.status, refused.problem.code]).toEqual([401, "key_revoked"]);
+    } finally {
+      locker.release(true);
+    }
+    watcher.close();
+  });
+
   it("ends where the documents cannot be had, and never says ready", async () => {
     await start(mode, { wal: { maxDocumentBytes: 1_024 }, notify: { maxDocumentBytes: 1_024 } });
     await query("insert into todos values (1, 'a', 1, 'small'), (2, 'a', 1, repeat('x', 2000))");

@@ -7,15 +7,15 @@ import { requireCollection, requireTopic, type Grant } from "../../auth/grant.ts
 import { tokenExpired } from "../../auth/realtime-token.ts";
 import { onTokenExpiry } from "../../auth/token-expiry.ts";
 import type { FilterLimits } from "../../filter/filter-limits.ts";
-import { topicFilter } from "../../hub/topic-filter.ts";
 import type { Hub } from "../../hub/hub.ts";
 import type { Subscription } from "../../hub/subscription.ts";
 import { problemSchema } from "../../http/problem.ts";
-import { TOPICS, type ChangeSource } from "../../source/change-source.ts";
+import type { ChangeSource } from "../../source/change-source.ts";
 import type { SourceDirectory } from "../../source/source-directory.ts";
 import type { ConnectionInfo, ConnectionRegistry, DisconnectReason } from "../connection-registry.ts";
 import { documentScope, type DocumentScope } from "../document-scope.ts";
 import { openCollection, type OpenCollection } from "../open-collection.ts";
+import { openTopic } from "../open-topic.ts";
 import { SseConnection } from "./sse-connection.ts";
 import { retryFrame, SSE_FRAMES } from "./sse-frames.ts";
 import { subjectOf, subscribeQuerySchema, type SubscribeSubject } from "./subscribe-query.ts";
@@ -100,6 +100,8 @@ class SseSession {
   #subscription: Subscription | undefined;
   /** Set when the connection was ended before it was open. */
   #endedEarly: SessionEnd | undefined;
+  /** Aborted when nobody waits for the answer any more. */
+  readonly #waiting = new AbortController();
   #cancelExpiry: (() => void) | undefined;
 
   constructor(dependencies: SubscribeRouteDependencies, request: FastifyRequest, reply: FastifyReply) {
@@ -149,19 +151,16 @@ class SseSession {
     { subject, cursor, snapshot }: Wish,
     scope: DocumentScope | undefined,
   ): Promise<OpenCollection> {
-    const { bus, hub } = this.#dependencies;
-    if ("topic" in subject) {
-      const channel = await hub.open(bus, { tenant, collection: TOPICS });
-      return { channel, filter: topicFilter(subject.topic), opened: undefined };
-    }
-    const left = new AbortController();
-    const abandon = (): void => left.abort(endedError(this.#endedEarly));
+    if ("topic" in subject)
+      return openTopic(this.#dependencies, { tenant, pattern: subject.topic, cursor });
+    const { signal } = this.#waiting;
+    const abandon = (): void => this.#waiting.abort(endedError(undefined));
     const { socket } = this.#request.raw;
     socket.once("close", abandon);
     if (socket.destroyed) abandon();
     try {
       const channel = { tenant, collection: subject.collection };
-      return await openCollection(this.#dependencies, { channel, scope, cursor, snapshot }, left.signal);
+      return await openCollection(this.#dependencies, { channel, scope, cursor, snapshot }, signal);
     } finally {
       socket.off("close", abandon);
     }
@@ -200,7 +199,10 @@ class SseSession {
   }
 
   #end(reason: SessionEnd): void {
-    if (this.#connection === undefined) this.#endedEarly = reason;
+    if (this.#connection === undefined) {
+      this.#endedEarly = reason;
+      this.#waiting.abort(endedError(reason));
+    }
     // The client comes back by itself, and learns why from the answer.
     else if (reason === "expired") this.#connection.close();
     else if (reason === "draining") this.#connection.close(retryFrame(jitteredRetryMs()));
