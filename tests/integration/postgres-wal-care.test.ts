@@ -93,9 +93,7 @@ describe("a table", () => {
       await reader.query("begin; select from todos");
       await expect(test.watch("a", "todos")).rejects.toMatchObject({
         code: "source_unavailable",
-        message: expect.stringMatching(
-          /"todos" was locked.*ALTER TABLE public\.todos REPLICA IDENTITY FULL/,
-        ),
+        message: expect.stringMatching(/"todos" was locked.*ALTER TABLE public\.todos REPLICA IDENTITY FULL/),
         retryAfterSeconds: 5,
       });
       await query("insert into todos values (1, 'a', 'x')");
@@ -373,6 +371,24 @@ describe("what the mode needs", () => {
 });
 
 describe("uninstall", () => {
+  it("refuses beside a server that waits for the slot", async () => {
+    await query("select pg_create_logical_replication_slot($1, 'test_decoding')", [`${database.name}_other`]);
+    const test = createWalSource({
+      url: database.url,
+      slot: `${database.name}_other`,
+      settings: { openWaitMs: 0, slotRetryMs: 60_000 },
+    });
+    try {
+      await test.source.open();
+      await until(() => JSON.stringify(test.source.state()).includes("of another program"));
+      await expect(uninstall(database.url)).rejects.toThrow(/stop it first/);
+    } finally {
+      await test.source.close();
+    }
+    await uninstall(database.url);
+    await query("select pg_drop_replication_slot($1)", [`${database.name}_other`]);
+  });
+
   it("refuses beside a running server; then nothing is left, and a later start sets up again", async () => {
     await query("create table keyless (id int primary key, tenant_id text, code text not null unique)");
     await query("alter table keyless replica identity using index keyless_code_key");

@@ -36,7 +36,7 @@ export interface TestSource<Source extends ChangeSource = ChangeSource> {
   readonly sink: RecordingSink;
   readonly published: readonly PublishedEvent[];
   /** Why published events may have been missed, each time. */
-  readonly lostTopics: readonly string[];
+  readonly lostTopics: string[];
   watchedChannels(): number;
   watch(tenant: string, collection: string): Promise<string>;
   /** Everything that committed before this call has been received when it resolves. */

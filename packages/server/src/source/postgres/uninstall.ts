@@ -3,6 +3,7 @@ import { Client, DatabaseError } from "pg";
 import { TRIGGER_NAME_PREFIX } from "./capture-sql.ts";
 import { LISTENER_APPLICATION_NAME } from "./notify-source.ts";
 import { SOURCE_SCHEMA_SET } from "./schema.ts";
+import { WAL_APPLICATION_NAME } from "./wal/application-names.ts";
 import { isStreaming, uninstallWal } from "./wal/uninstall.ts";
 
 /** How patient {@link uninstall} is with tables in use. */
@@ -25,6 +26,7 @@ export interface UninstallReport {
 const LOCK_NOT_AVAILABLE = "55P03";
 const DEADLOCK = "40P01";
 const RETRY_MS = 200;
+const SERVER_END_MS = 2_000;
 
 /**
  * Removes every trigger and function of this source, its replication slot and publication, and its tables, from a
@@ -56,14 +58,24 @@ export async function uninstall(url: string, options: UninstallOptions = {}): Pr
   }
 }
 
+/** The connections of one that has just ended may be there for a moment longer. */
 async function refuseBesideServer(client: Client): Promise<void> {
-  const { rowCount } = await client.query(
-    "select from pg_stat_activity where datname = current_database() and application_name = $1",
-    [LISTENER_APPLICATION_NAME],
-  );
-  if (rowCount !== 0 || (await isStreaming(client))) {
-    throw new Error("A server runs on this database and would set everything up again: stop it first.");
+  const deadlineMs = performance.now() + SERVER_END_MS;
+  while (await isServerThere(client)) {
+    if (performance.now() >= deadlineMs) {
+      throw new Error("A server runs on this database and would set everything up again: stop it first.");
+    }
+    await sleep(RETRY_MS);
   }
+}
+
+/** Also one that waits for the slot, or for the database to come back. */
+async function isServerThere(client: Client): Promise<boolean> {
+  const { rowCount } = await client.query(
+    "select from pg_stat_activity where datname = current_database() and application_name = any($1)",
+    [[LISTENER_APPLICATION_NAME, WAL_APPLICATION_NAME]],
+  );
+  return rowCount !== 0 || isStreaming(client);
 }
 
 async function fetchTriggers(client: Client): Promise<readonly { table: string; trigger: string }[]> {

@@ -1,7 +1,7 @@
 import { Socket } from "node:net";
-import { Client, Connection } from "pg";
+import { Client, Connection, DatabaseError } from "pg";
 import { within } from "../../../timing/within.ts";
-import { formatLsn, NO_LSN } from "./lsn.ts";
+import { formatLsn, NO_LSN, parseLsn } from "./lsn.ts";
 import type { Lsn } from "./lsn.ts";
 import { VALUE_OPTIONS } from "./stream-settings.ts";
 import { COPY_DONE, readCopyData, statusMessage } from "./streaming-protocol.ts";
@@ -35,6 +35,14 @@ export interface StreamHandler {
 export interface SystemIdentity {
   readonly systemId: string;
   readonly timeline: number;
+  /** Where its log ends, on disk. */
+  readonly endLsn: Lsn;
+}
+
+interface SystemRow {
+  readonly systemid: string;
+  readonly timeline: number | string;
+  readonly xlogpos: string;
 }
 
 /** Whatever the role's own settings are. */
@@ -116,11 +124,11 @@ export class ReplicationConnection {
   }
 
   async identify(): Promise<SystemIdentity> {
-    const asked = this.#client.query<{ systemid: string; timeline: number | string }>("IDENTIFY_SYSTEM");
+    const asked = this.#client.query<SystemRow>("IDENTIFY_SYSTEM");
     const result = await within(this.#options.connectTimeoutMs, asked, this.#options.signal);
     const [row] = result.rows;
     if (row === undefined) throw new Error("The database did not say which one it is.");
-    return { systemId: row.systemid, timeline: Number(row.timeline) };
+    return { systemId: row.systemid, timeline: Number(row.timeline), endLsn: parseLsn(row.xlogpos) };
   }
 
   /**
@@ -153,9 +161,9 @@ export class ReplicationConnection {
     this.#timer.unref();
   }
 
-  /** Ends it at once. */
+  /** Ends it at once. A failure of another connection is none of the stream's. */
   cut(reason: unknown): void {
-    this.#end(reason);
+    this.#end(reason instanceof DatabaseError ? new Error(reason.message, { cause: reason }) : reason);
     this.#socket.destroy();
   }
 

@@ -16,40 +16,64 @@ export interface SlotWatchEvents {
   bounded(bytes: number): void;
 }
 
-/** Looks at how much of the log the slot keeps from being removed. */
-export class SlotWatch {
-  readonly #slots: SlotKeeper;
-  readonly #settings: Pick<WalSettings, "maxSlotLagBytes">;
-  readonly #stats: WalStats;
-  readonly #log: Logger;
-  readonly #events: SlotWatchEvents;
-  #told: string | undefined;
+/** What a {@link SlotWatch} works with. */
+export interface SlotWatchOptions {
+  readonly slots: SlotKeeper;
+  readonly settings: Pick<WalSettings, "maxSlotLagBytes" | "catalogPollIntervalMs">;
+  readonly stats: WalStats;
+  readonly log: Logger;
+  readonly events: SlotWatchEvents;
+}
 
-  constructor(
-    slots: SlotKeeper,
-    settings: Pick<WalSettings, "maxSlotLagBytes">,
-    stats: WalStats,
-    log: Logger,
-    events: SlotWatchEvents,
-  ) {
-    this.#slots = slots;
-    this.#settings = settings;
-    this.#stats = stats;
-    this.#log = log;
-    this.#events = events;
+/** Looks at how much of the log the slot keeps from being removed, whether somebody streams from it or not. */
+export class SlotWatch {
+  readonly #options: SlotWatchOptions;
+  #timer: NodeJS.Timeout | undefined;
+  #looking: Promise<void> | undefined;
+  #told: string | undefined;
+  #closed = false;
+
+  constructor(options: SlotWatchOptions) {
+    this.#options = options;
   }
 
-  async look(): Promise<void> {
-    const status = await this.#slots.fetchStatus();
-    if (status === undefined) return;
-    this.#stats.slotLagBytes = status.lagBytes;
-    if (status.maxKeptBytes !== undefined) this.#events.bounded(status.maxKeptBytes * KEPT_FOR_HISTORY);
-    const kind = kindOfTrouble(status, this.#settings.maxSlotLagBytes);
+  /** Begins to look, again and again. */
+  follow(): void {
+    if (this.#closed) return;
+    this.#timer = setTimeout(() => {
+      this.#looking = this.#look();
+    }, this.#options.settings.catalogPollIntervalMs);
+    this.#timer.unref();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    await this.#looking;
+  }
+
+  async #look(): Promise<void> {
+    const { log, slots } = this.#options;
+    try {
+      const status = await slots.fetchStatus();
+      if (status !== undefined) this.#tell(status);
+    } catch (error) {
+      // The stream has the same trouble, and tells of it.
+      log.debug({ reason: String(error) }, "Cannot look at the replication slot, will retry");
+    }
+    this.follow();
+  }
+
+  #tell(status: SlotStatus): void {
+    const { slots, settings, stats, log, events } = this.#options;
+    stats.slotLagBytes = status.lagBytes;
+    if (status.maxKeptBytes !== undefined) events.bounded(status.maxKeptBytes * KEPT_FOR_HISTORY);
+    const kind = kindOfTrouble(status, settings.maxSlotLagBytes);
     if (kind !== undefined && kind !== this.#told) {
-      this.#log.warn({ ...status, slot: this.#slots.name }, "The replication slot is far behind");
+      log.warn({ ...status, slot: slots.name }, "The replication slot is far behind");
     }
     this.#told = kind;
-    this.#events.detail(kind === undefined ? undefined : describeTrouble(this.#slots.name, status));
+    events.detail(kind === undefined ? undefined : describeTrouble(slots.name, status));
   }
 }
 

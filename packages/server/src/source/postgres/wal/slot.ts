@@ -1,5 +1,5 @@
 import { DatabaseError } from "pg";
-import type { Pool } from "pg";
+import type { Pool, PoolClient } from "pg";
 import type { Logger } from "pino";
 import type { DatabasePool } from "../database-pool.ts";
 import { formatLsn, parseLsn } from "./lsn.ts";
@@ -17,6 +17,8 @@ export interface ReadySlot {
   readonly confirmedLsn: Lsn;
   /** How far our clock is ahead of the database's, in ms. */
   readonly clockAheadMs: number;
+  /** It was just found that what the one of before kept is gone. */
+  readonly isLost: boolean;
 }
 
 /** How a slot does. */
@@ -39,6 +41,10 @@ interface SlotRow {
 }
 
 const MEBIBYTE = 1024 * 1024;
+/** The longest attempt to make a slot, unless one is configured to be longer. */
+const MAX_CREATE_MS = 600_000;
+/** How long the answer may take beyond the statement. */
+const ANSWER_TIMEOUT_MS = 10_000;
 
 const DUPLICATE_OBJECT = "42710";
 const UNDEFINED_OBJECT = "42704";
@@ -69,6 +75,9 @@ export class SlotKeeper {
   readonly #settings: Pick<WalSettings, "slotTimeoutMs">;
   readonly #log: Logger;
   #generation = 0;
+  /** Attempts in a row to make the slot. */
+  #attempts = 0;
+  #isLost = false;
 
   constructor(
     name: string,
@@ -85,10 +94,15 @@ export class SlotKeeper {
   /**
    * Finds the slot, or makes it; one that has lost what it kept is made anew.
    *
+   * @param reachedLsn - how far we have come. A database that ends before is one of the past.
    * @param onWaiting - told why it takes time.
    * @throws {SlotUnavailableError} PostgreSQL waits for transactions before it makes one.
    */
-  async ensure(identity: SystemIdentity, onWaiting: (reason: string) => void): Promise<ReadySlot> {
+  async ensure(
+    identity: SystemIdentity,
+    reachedLsn: Lsn,
+    onWaiting: (reason: string) => void,
+  ): Promise<ReadySlot> {
     let slot = await this.#fetch();
     if (slot !== undefined) this.#requireOurs(slot);
     if (slot?.active === true) throw new SlotUnavailableError(inUse(this.name));
@@ -101,6 +115,9 @@ export class SlotKeeper {
       const generation = await this.#nextGeneration(identity);
       await this.#create(onWaiting);
       this.#log.info({ slot: this.name, generation }, "Created the replication slot");
+    } else if (identity.endLsn < reachedLsn) {
+      const generation = await this.#nextGeneration(identity);
+      this.#log.warn({ slot: this.name, generation }, "The database has gone back to an earlier state");
     } else if (!(await this.#isAsTold(slot))) {
       const generation = await this.#nextGeneration(identity);
       this.#log.warn(
@@ -108,21 +125,29 @@ export class SlotKeeper {
         "The replication slot was made again, or moved on, by somebody else",
       );
     }
+    return this.#begin(identity);
+  }
+
+  async #begin(identity: SystemIdentity): Promise<ReadySlot> {
     const generation = await this.#readGeneration(identity);
-    slot = await this.#fetch();
+    const slot = await this.#fetch();
     if (slot?.confirmed === null || slot === undefined) {
       throw new SlotUnavailableError(`The replication slot "${this.name}" was just dropped.`);
     }
     this.#generation = generation;
     const confirmedLsn = parseLsn(slot.confirmed);
     await this.recordConfirmedAtMost(confirmedLsn);
-    return { ...identity, generation, confirmedLsn, clockAheadMs: Date.now() - slot.now_ms };
+    const isLost = this.#isLost;
+    this.#isLost = false;
+    return { ...identity, generation, confirmedLsn, clockAheadMs: Date.now() - slot.now_ms, isLost };
   }
 
   /** Before the slot is told to move on: it does not get further than this by us. */
   async recordConfirmedAtMost(lsn: Lsn): Promise<void> {
     await this.#database.pool.query(
+      // On disk before the slot is told, whatever the role's setting.
       `update paperdb.wal_slots set confirmed_at_most = greatest(confirmed_at_most, $3::pg_lsn)
+       from (select pg_catalog.set_config('synchronous_commit', 'local', true)) as durable
        where name = $1 and generation = $2`,
       [this.name, this.#generation, formatLsn(lsn)],
     );
@@ -183,24 +208,46 @@ export class SlotKeeper {
     );
   }
 
+  /**
+   * Each attempt waits twice as long as the one before: it begins from scratch, so where transactions always overlap none
+   * that is shorter than they are would ever succeed.
+   */
   async #create(onWaiting: (reason: string) => void): Promise<void> {
+    const { slotTimeoutMs } = this.#settings;
+    const longestMs = Math.max(slotTimeoutMs, MAX_CREATE_MS);
+    const timeoutMs = Math.min(longestMs, slotTimeoutMs * 2 ** this.#attempts);
+    this.#attempts += 1;
     onWaiting(await this.#describeWait());
-    await this.#database.use(async (client) => {
-      await client.query(`set statement_timeout = ${String(this.#settings.slotTimeoutMs)}`);
-      try {
-        await client.query("select pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput')", [
-          this.name,
-        ]);
-      } catch (error) {
-        const code = error instanceof DatabaseError ? error.code : undefined;
-        if (code === QUERY_CANCELED)
-          throw new SlotUnavailableError(await this.#describeWait(), { cause: error });
-        // Another server was faster: it is the same slot.
-        if (code !== DUPLICATE_OBJECT) throw error;
-      } finally {
-        await client.query("reset statement_timeout");
+    const timer = setInterval(() => {
+      this.#describeWait().then(onWaiting, () => undefined); // Told the next time.
+    }, slotTimeoutMs);
+    try {
+      await this.#database.use((client) => this.#createWithin(client, timeoutMs));
+    } finally {
+      clearInterval(timer);
+    }
+    this.#attempts = 0;
+  }
+
+  async #createWithin(client: PoolClient, timeoutMs: number): Promise<void> {
+    const creation = {
+      text: "select pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput')",
+      values: [this.name],
+      query_timeout: timeoutMs + ANSWER_TIMEOUT_MS,
+    };
+    await client.query(`set statement_timeout = ${String(timeoutMs)}`);
+    try {
+      await client.query(creation);
+    } catch (error) {
+      const code = error instanceof DatabaseError ? error.code : undefined;
+      if (code === QUERY_CANCELED) {
+        throw new SlotUnavailableError(await this.#describeWait(), { cause: error });
       }
-    });
+      // Another server was faster: it is the same slot.
+      if (code !== DUPLICATE_OBJECT) throw error;
+    } finally {
+      await client.query("reset statement_timeout");
+    }
   }
 
   /** PostgreSQL makes a slot once every transaction that was writing has ended. */
@@ -217,14 +264,17 @@ export class SlotKeeper {
   }
 
   async #nextGeneration({ systemId, timeline }: SystemIdentity): Promise<number> {
-    const result = await this.#database.pool.query<{ generation: number }>(
+    const result = await this.#database.pool.query<{ generation: number; used: boolean | null }>(
       `insert into paperdb.wal_slots as s (name, generation, system_id, timeline) values ($1, $2::int + 1, $3, $4)
        on conflict (name) do update set generation = greatest(s.generation, $2::int) + 1,
          system_id = excluded.system_id, timeline = excluded.timeline, confirmed_at_most = null
-       returning generation`,
+       returning generation,
+         (select former.confirmed_at_most is not null from paperdb.wal_slots former where former.name = $1) as used`,
       [this.name, this.#generation, systemId, timeline],
     );
-    return result.rows[0]?.generation ?? 1;
+    const [row] = result.rows;
+    if (row?.used === true) this.#isLost = true;
+    return row?.generation ?? 1;
   }
 
   async #readGeneration(identity: SystemIdentity): Promise<number> {

@@ -46,6 +46,7 @@ function setUp() {
       whyNotEncodable: () => Promise.resolve(undefined),
     },
     barriers: { pass: () => Promise.resolve() },
+    grantedColumns: { fetchChanged: () => Promise.resolve(new Set()) },
     types: { refresh: () => Promise.resolve(new Set()) },
   } as unknown as WalCatalogFollowerOptions;
   const follower = new WalCatalogFollower({
@@ -54,7 +55,6 @@ function setUp() {
     settings: WAL_DEFAULTS,
     log: pino({ level: "silent" }),
     isLive: () => true,
-    housekeep: () => Promise.resolve(),
     lost: ({ name }, reason) => Promise.resolve(void told.push(`${name}: ${reason}`)),
     released: (name) => Promise.resolve(void told.push(`${name}: released`)),
     dropped: (name) => void told.push(`${name}: dropped`),

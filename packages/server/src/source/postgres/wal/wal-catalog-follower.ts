@@ -25,8 +25,6 @@ export interface WalCatalogFollowerOptions {
   readonly settings: WalSettings;
   readonly log: Logger;
   readonly isLive: () => boolean;
-  /** Beside the catalog: how the slot does. */
-  readonly housekeep: () => Promise<void>;
   /** The collection is put right, and is received anew. */
   readonly lost: (collection: WatchedCollection, reason: string) => Promise<void>;
   /** The collection is not received any more. */
@@ -119,10 +117,7 @@ export class WalCatalogFollower {
     try {
       // The application's writes of such tables fail until then, whether the source is live or not.
       await this.#withdrawUnwritable();
-      if (isLive()) {
-        await this.reconcile();
-        await this.#options.housekeep();
-      }
+      if (isLive()) await this.reconcile();
     } catch (error) {
       // Of a source that is not live it is known already.
       const level = isLive() ? "warn" : "debug";

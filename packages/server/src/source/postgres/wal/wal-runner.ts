@@ -9,6 +9,7 @@ import type { SnapshotReader } from "../snapshot/snapshot-reader.ts";
 import { fetchVisibility } from "../snapshot/visibility.ts";
 import { Acknowledgement } from "./acknowledgement.ts";
 import { AcknowledgementRecord } from "./acknowledgement-record.ts";
+import { STREAM_APPLICATION_NAME } from "./application-names.ts";
 import { Barriers } from "./barriers.ts";
 import { ChangeReceiver } from "./change-receiver.ts";
 import { Enroller } from "./enroller.ts";
@@ -50,9 +51,6 @@ export interface WalRunnerOptions {
   readonly signal: AbortSignal;
 }
 
-/** What the replication connection of a running server is called in `pg_stat_replication`. */
-const STREAM_APPLICATION_NAME = "paperdb-realtime stream";
-
 /** Keeps changes coming from a database that was checked and set up, and knows whether they do. */
 export class WalRunner {
   readonly capturer: WalCapturer;
@@ -66,6 +64,7 @@ export class WalRunner {
   readonly #commits: RecentCommits;
   readonly #receiver: ChangeReceiver;
   readonly #follower: WalCatalogFollower;
+  readonly #slotWatch: SlotWatch;
   readonly #stream: WalStream;
   #state: SourceState = { live: false, reason: "The source is starting.", retryAfterMs: 1_000 };
   #epoch = "0";
@@ -74,6 +73,8 @@ export class WalRunner {
   #lostReason: string | undefined;
   /** All that was committed before the start was read: what was published then is not published again. */
   #caughtUp = false;
+  /** Whoever subscribed to topics before it was live for the first time has missed what was published. */
+  #isAwaited = false;
   #onLive: () => void = () => undefined;
 
   constructor(options: WalRunnerOptions) {
@@ -84,12 +85,18 @@ export class WalRunner {
     const enroller = new Enroller({ database, publication, settings, log, signal });
     const shared = { database, catalog, publication, enroller, barriers, types, watches, settings, log };
     const slots = new SlotKeeper(publication.name, database, settings, log);
-    const slotWatch = new SlotWatch(slots, settings, stats, log, {
-      detail: (detail) => {
-        this.#setDetail(detail);
-      },
-      bounded: (bytes) => {
-        this.#acknowledgement.limitLogBytes(bytes);
+    this.#slotWatch = new SlotWatch({
+      slots,
+      settings,
+      stats,
+      log,
+      events: {
+        detail: (detail) => {
+          this.#setDetail(detail);
+        },
+        bounded: (bytes) => {
+          this.#acknowledgement.limitLogBytes(bytes);
+        },
       },
     });
     this.#journal = new Journal(settings);
@@ -124,7 +131,6 @@ export class WalRunner {
       grantedColumns: options.grantedColumns,
       capturer: this.capturer,
       isLive: () => this.#state.live,
-      housekeep: () => slotWatch.look(),
       lost: async (collection, reason) => {
         this.#receiver.lost(collection, reason);
         await this.#tables.renew(collection);
@@ -166,7 +172,13 @@ export class WalRunner {
     });
     this.#stream.start();
     this.#follower.follow();
+    this.#slotWatch.follow();
     await live;
+  }
+
+  /** The start is not waited for any longer: there may be subscribers before it is live. */
+  goWithout(): void {
+    this.#isAwaited = !this.#state.live;
   }
 
   /** Tells the database what was processed, and ends the stream; who waits for it is told. */
@@ -178,7 +190,8 @@ export class WalRunner {
 
   /** Resolves once nothing goes on any more, after the signal. */
   async ended(): Promise<void> {
-    await Promise.all([this.#stream.stopped(), this.#follower.close(), this.capturer.settled()]);
+    const loops = [this.#stream.stopped(), this.#follower.close(), this.#slotWatch.close()];
+    await Promise.all([...loops, this.capturer.settled()]);
   }
 
   #createStream(slots: SlotKeeper): WalStream {
@@ -194,6 +207,7 @@ export class WalRunner {
       prepare: async () => {
         await publication.ensure();
       },
+      reachedLsn: () => this.#place.processedLsn,
       onSlot: async (slot) => {
         if (this.#begin(slot)) await this.#tables.restore();
         const { confirmedLsn, clockAheadMs } = slot;
@@ -233,15 +247,14 @@ export class WalRunner {
    *
    * @returns whether it does not simply go on where it was.
    */
-  #begin({ generation, systemId, timeline, confirmedLsn }: ReadySlot): boolean {
+  #begin({ generation, systemId, timeline, confirmedLsn, isLost }: ReadySlot): boolean {
     const place = this.#place;
     place.interrupt();
     const goesOn = generation === this.#generation && confirmedLsn <= place.processedLsn;
     if (generation !== this.#generation) {
-      if (this.#generation !== undefined) {
-        this.#lostReason = "slot_lost";
-        this.#options.stats.slotsLost += 1;
-      }
+      const isAnother = this.#generation !== undefined;
+      if (isAnother) this.#lostReason = "slot_lost";
+      if (isAnother || isLost) this.#options.stats.slotsLost += 1;
       this.#generation = generation;
       place.restart(generation);
       this.#acknowledgement.restart();
@@ -269,10 +282,9 @@ export class WalRunner {
     this.#state = { live: true };
     const reason = this.#lostReason;
     this.#lostReason = undefined;
-    if (reason !== undefined) {
-      this.#receiver.lostAll(reason);
-      topics.lost?.(reason);
-    }
+    if (reason !== undefined) this.#receiver.lostAll(reason);
+    if (reason !== undefined || this.#isAwaited) topics.lost?.(reason ?? "source_reconnected");
+    this.#isAwaited = false;
     log.info("The source is live");
     this.#onLive();
   }

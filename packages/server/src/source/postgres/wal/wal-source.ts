@@ -30,6 +30,7 @@ import { WAL_DEFAULTS } from "./settings.ts";
 import type { WalSettings } from "./settings.ts";
 import { fetchDefaultSlotName } from "./slot.ts";
 import { isStreamPosition } from "./stream-place.ts";
+import { WAL_APPLICATION_NAME } from "./application-names.ts";
 import { emptyWalStats } from "./stats.ts";
 import type { WalStats } from "./stats.ts";
 import type { CapturedTable } from "../table.ts";
@@ -91,7 +92,7 @@ export class PostgresWalSource implements ChangeSource {
     this.#settings = Object.freeze(withinLag({ ...WAL_DEFAULTS, ...options.settings }));
     const { url, log, collections } = options;
     const { connectTimeoutMs } = this.#settings;
-    this.#database = new DatabasePool({ url, applicationName: "paperdb-realtime", connectTimeoutMs, log });
+    this.#database = new DatabasePool({ url, applicationName: WAL_APPLICATION_NAME, connectTimeoutMs, log });
     this.#catalog = new Catalog(this.#database, collections);
     this.#grantedColumns = new GrantedColumns(this.#database);
     this.#snapshots = new SnapshotReader({
@@ -128,6 +129,7 @@ export class PostgresWalSource implements ChangeSource {
       await within(this.#settings.openWaitMs, this.#runner.start(), this.#closing.signal);
     } catch (error) {
       if (!(error instanceof TimeLimitError)) throw error;
+      this.#runner.goWithout();
     }
   }
 

@@ -21,6 +21,8 @@ export interface WalStreamOptions {
   readonly signal: AbortSignal;
   /** Before the slot is looked for: the publication comes first. */
   readonly prepare: () => Promise<void>;
+  /** How far the stream has come. */
+  readonly reachedLsn: () => Lsn;
   /** There is a slot. @returns where the stream starts, and who handles it. */
   readonly onSlot: (slot: ReadySlot) => Promise<{ readonly from: Lsn; readonly handler: StreamHandler }>;
   /** The stream runs. What it does is done beside it, and its failure ends the stream. */
@@ -44,6 +46,8 @@ export class WalStream {
   #failures = 0;
   #waits = 0;
   #isClosing = false;
+  /** Whether the last run came so far that a failure can be the slot's. */
+  #isStarted = false;
 
   constructor(options: WalStreamOptions) {
     this.#options = options;
@@ -78,16 +82,18 @@ export class WalStream {
 
   /** @returns why the stream has ended. */
   async #once(): Promise<unknown> {
-    const { prepare, slots, publication, onSlot, onStreaming, onDown, url, applicationName, signal } =
-      this.#options;
+    const { prepare, reachedLsn, slots, publication, onSlot, onStreaming, onDown } = this.#options;
+    const { url, applicationName, signal } = this.#options;
     const connectionOptions: ReplicationOptions = { ...this.#options.settings, url, applicationName, signal };
+    this.#isStarted = false;
     const connection = await ReplicationConnection.open(connectionOptions);
     this.#connection = connection;
     try {
       const identity: SystemIdentity = await connection.identify();
       await prepare();
-      const slot = await slots.ensure(identity, (reason) => onDown(reason, true));
+      const slot = await slots.ensure(identity, reachedLsn(), (reason) => onDown(reason, true));
       const { from, handler } = await onSlot(slot);
+      this.#isStarted = true;
       await connection.start(slots.name, publication, from, handler);
       onStreaming().then(
         () => {
@@ -114,7 +120,7 @@ export class WalStream {
       return;
     }
     onDown(failureText(failure), false);
-    if (isBeyondRepair(failure)) {
+    if (this.#isStarted && isBeyondRepair(failure)) {
       // What the slot kept is gone, or cannot be read: its publication did not exist then.
       log.error({ reason: failureText(failure) }, "The replication slot is lost, and is made anew");
       await slots.drop().catch((error: unknown) => {
