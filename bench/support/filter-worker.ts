@@ -2,7 +2,8 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { sequencePosition } from "@paperdb/protocol";
 // What is built, as in production: the loader of TypeScript makes closures heavy.
-import type { DeliveryTarget, FilterTerm } from "../../packages/server/dist/hub/delivery.js";
+import { parseFilter } from "../../packages/server/dist/filter/parse-filter.js";
+import type { DeliveryTarget } from "../../packages/server/dist/hub/delivery.js";
 import { documentFilter } from "../../packages/server/dist/hub/document-filter.js";
 import { Hub } from "../../packages/server/dist/hub/hub.js";
 import { MemoryLog } from "../../packages/server/dist/log/memory/memory-log.js";
@@ -85,7 +86,7 @@ const calls: FilterCalls = {
     const before = heapUsedBytes();
     for (; rooms < subscriptions; rooms += 1) {
       const channel = await hub.open(source, CHANNEL);
-      const filter = documentFilter(new RoomCondition(`room-${rooms}`));
+      const filter = documentFilter(parseFilter({ room: `room-${rooms}` }, "where"));
       hub.subscribe(channel, { target: new CountingTarget(), format: SSE_FRAMES, filter, cursor: undefined });
     }
     await nextTurn();
@@ -104,23 +105,6 @@ const calls: FilterCalls = {
     return (user + system) / changes;
   },
 };
-
-/** `{"room": …}` */
-class RoomCondition {
-  readonly id: string;
-  readonly terms: readonly FilterTerm[];
-  readonly #room: string;
-
-  constructor(room: string) {
-    this.id = JSON.stringify({ room });
-    this.terms = [{ path: ["room"], keys: [room] }];
-    this.#room = room;
-  }
-
-  matches(document: unknown): boolean {
-    return typeof document === "object" && document !== null && Reflect.get(document, "room") === this.#room;
-  }
-}
 
 /** Rooms take turns, in steps that leave no neighbours together. */
 function nextChange(): SourceEvent {
