@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { SourceEvent } from "../../source/change-source.ts";
-import { RAW_EVENTS, V1_EVENTS } from "./event-frames.ts";
+import { RAW_EVENTS, snapshotHead, V1_EVENTS } from "./event-frames.ts";
 
 function change(type: "insert" | "update" | "replace" | "delete", document: string): SourceEvent {
   return {
@@ -51,6 +51,22 @@ it("a topic's event has its topic, and no raw connection gets it", () => {
     event: { topic: "order.created", data: [1] },
   });
   expect(() => RAW_EVENTS.event(event, "c", "c2.1")).toThrow("no topics");
+});
+
+it.each([1, 60, 5_000])("a snapshot of %i documents is one frame, most of it the same for all", (count) => {
+  const batch = Array.from({ length: count }, (_, n) => ({ documentId: `"${n}"`, document: `{"n":${n}}` }));
+  const documents = V1_EVENTS.snapshots?.documents(batch) ?? Buffer.alloc(0);
+  const frame = Buffer.concat([snapshotHead('my "id"', "c1", documents), documents]);
+  const headerBytes = frame.indexOf("{");
+  const lengths = { 2: frame[1], 4: frame.readUInt16BE(2), 10: Number(frame.readBigUInt64BE(2)) };
+  expect(lengths).toMatchObject({ [headerBytes]: frame.length - headerBytes });
+  expect(JSON.parse(frame.subarray(headerBytes).toString())).toEqual({
+    type: "snapshot",
+    id: 'my "id"',
+    channel: "c1",
+    documents: batch.map(({ document }) => JSON.parse(document) as unknown),
+    documentIds: batch.map(({ documentId }) => documentId),
+  });
 });
 
 it("a heartbeat carries the cursor of its channel; raw connections have none", () => {

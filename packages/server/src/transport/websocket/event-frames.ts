@@ -35,10 +35,14 @@ export const V1_EVENTS: FrameFormat = {
   },
 };
 
-/** @param documents - as `V1_EVENTS.snapshots` made them, the same for all that get them. */
-export function snapshotFrame(id: string, channel: string, documents: Buffer): Buffer {
+/**
+ * What a subscription's own frame of documents begins with. The rest is the same Buffer for all that get them.
+ *
+ * @param documents - as `V1_EVENTS.snapshots` made them, to be written right behind it.
+ */
+export function snapshotHead(id: string, channel: string, documents: Buffer): Buffer {
   const head = JSON.stringify({ type: "snapshot", id, channel });
-  return textFrame(`${head.slice(0, -1)},`, documents);
+  return textFrame(`${head.slice(0, -1)},`, documents.length);
 }
 
 function eventJson({ body, channel }: SourceEvent): string {

@@ -7,7 +7,7 @@ import { ChannelSubscription, type Channels } from "./channel-subscription.ts";
 import { readClientMessage, type ReceivedMessage } from "./client-messages.ts";
 import { ConnectionTarget, type TargetEvents } from "./connection-target.ts";
 import { WebSocketConnection, type ConnectionOptions } from "./connection.ts";
-import { snapshotFrame, V1_EVENTS } from "./event-frames.ts";
+import { snapshotHead, V1_EVENTS } from "./event-frames.ts";
 import { Inbox } from "./inbox.ts";
 import { EMPTY_HEARTBEAT, errorFrame, greetingFrames, serverFrame } from "./server-frames.ts";
 import { requireSubject, scopeOf, subjectOf } from "./subject.ts";
@@ -179,7 +179,10 @@ export class V1Connection extends WebSocketConnection {
       },
     };
     return new ConnectionTarget(this, events, {
-      write: (documents, channel) => this.write(snapshotFrame(id, channel, documents)),
+      write: (documents, channel) => {
+        this.write(snapshotHead(id, channel, documents));
+        return this.write(documents);
+      },
       reset: (reason) => this.answer(serverFrame({ type: "reset", id, reason })),
     });
   }

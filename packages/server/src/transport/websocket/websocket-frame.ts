@@ -17,14 +17,12 @@ const EIGHT_BYTE_LENGTH = 127;
 /** A close frame's payload begins with the code. */
 const CODE_BYTES = 2;
 
-const NOTHING = Buffer.alloc(0);
-
-/** A text message, unfragmented. @param rest - its end, which was encoded already. */
-export function textFrame(text: string, rest: Buffer = NOTHING): Buffer {
+/** A text message, unfragmented. @param moreBytes - of it are written right behind the frame, which is its beginning. */
+export function textFrame(text: string, moreBytes = 0): Buffer {
   const textBytes = Buffer.byteLength(text);
-  const byteLength = textBytes + rest.length;
+  const byteLength = textBytes + moreBytes;
   const headerBytes = byteLength <= MAX_SHORT_BYTES ? 2 : byteLength <= MAX_UINT16 ? 4 : 10;
-  const frame = Buffer.allocUnsafe(headerBytes + byteLength);
+  const frame = Buffer.allocUnsafe(headerBytes + textBytes);
   frame[0] = TEXT;
   if (headerBytes === 2) {
     frame[1] = byteLength;
@@ -36,7 +34,6 @@ export function textFrame(text: string, rest: Buffer = NOTHING): Buffer {
     frame.writeBigUInt64BE(BigInt(byteLength), 2);
   }
   frame.write(text, headerBytes);
-  rest.copy(frame, headerBytes + textBytes);
   return frame;
 }
 
