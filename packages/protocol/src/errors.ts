@@ -27,6 +27,7 @@ export type ErrorCode =
   | "upgrade_required"
   | "too_many_connections"
   | "too_many_subscriptions"
+  | "too_many_filters"
   | "headers_too_large"
   | "rate_limited"
   | "internal"
@@ -82,6 +83,7 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorDefinition>> = {
     retryable: false,
     title: "The connection has too many subscriptions",
   },
+  too_many_filters: { status: 429, retryable: true, title: "The collection has too many filters" },
   headers_too_large: { status: 431, retryable: false, title: "The request line and headers are too large" },
   rate_limited: { status: 429, retryable: true, title: "The tenant publishes too fast" },
   internal: { status: 500, retryable: true, title: "The server failed" },

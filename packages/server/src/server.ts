@@ -96,7 +96,11 @@ class Composition {
     this.#metrics = this.#createMetrics();
     this.#hub = new Hub(
       this.#changeLog,
-      { ...config.connections, ...config.history },
+      {
+        ...config.connections,
+        ...config.history,
+        maxTriedComparisons: config.filters.maxTriedComparisons,
+      },
       this.#metrics,
       new SnapshotReads({ ...config.snapshots, timeoutMs: config.snapshotTimeoutMs }),
     );

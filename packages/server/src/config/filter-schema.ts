@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { DEFAULT_FILTER_LIMITS } from "../filter/filter-limits.ts";
-import { MEBIBYTE } from "./ranges.ts";
+import { MAX_COUNT, MEBIBYTE } from "./ranges.ts";
 
 /** How large a filter may be. */
 export const filterLimitsSchema = z
@@ -23,6 +23,14 @@ export const filterLimitsSchema = z
       .max(50)
       .default(DEFAULT_FILTER_LIMITS.maxDepth)
       .describe("Levels of one filter, and names of a path."),
+    maxTriedComparisons: z
+      .int()
+      .min(100)
+      .max(MAX_COUNT)
+      .default(10_000)
+      .describe(
+        "Comparisons that one change may take, of all filters on a tenant's collection that cannot be found by an equality.",
+      ),
   })
   .prefault({})
   .describe("Filters of subscriptions, tokens and keys.");

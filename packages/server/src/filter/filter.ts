@@ -34,6 +34,11 @@ export class Filter {
     return this.#terms;
   }
 
+  /** How many comparisons it takes at most. */
+  get comparisons(): number {
+    return comparisonsOf(this.node);
+  }
+
   /** The outermost names of the fields that it compares. */
   get fields(): ReadonlySet<string> {
     return new Set(namesOf(this.node));
@@ -47,6 +52,21 @@ export class Filter {
   /** What matches both. */
   and(other: Filter): Filter {
     return new Filter(conjunction([this.node, other.node]));
+  }
+}
+
+function comparisonsOf(node: FilterNode): number {
+  switch (node.kind) {
+    case "and":
+    case "or":
+      return node.nodes.reduce((sum, inner) => sum + comparisonsOf(inner), 0);
+    case "not":
+      return comparisonsOf(node.node);
+    case "in":
+      return node.values.length;
+    case "range":
+    case "exists":
+      return 1;
   }
 }
 

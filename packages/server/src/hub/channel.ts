@@ -120,6 +120,12 @@ export class Channel {
     return `${this.name}.${this.#namedViews.toString(36)}`;
   }
 
+  /** What an event may take that no view sees, in comparisons; and what one more filter would add to it. */
+  triedWith(filter: EventFilter): { readonly tried: number; readonly added: number } {
+    const isKnown = [...this.#views.values()].some((byFilter) => byFilter.has(filter.id));
+    return { tried: this.#filtered.tried, added: isKnown ? 0 : this.#filtered.addedBy(filter) };
+  }
+
   /** Forgets a view without subscriptions. */
   dropView(view: View): void {
     const byFilter = this.#views.get(view.format);

@@ -121,6 +121,8 @@ export interface EventFilter {
   sees(event: SourceEvent, documents: EventDocuments): Sight;
   /** Of whatever the filter sees this is true: it costs nothing on all other events. Without it, each event is tried. */
   readonly term?: FilterTerm | undefined;
+  /** What it takes to try an event, in comparisons; 1 where it is left out. */
+  readonly comparisons?: number;
   /** Of a filter on documents: which ones a snapshot has. */
   readonly documents?: DocumentQuery | undefined;
 }

@@ -10,6 +10,8 @@ export interface DocumentCondition {
   matches(document: unknown): boolean;
   /** Necessary conditions, the most selective one first. */
   readonly terms: readonly FilterTerm[];
+  /** How many comparisons it takes at most; 1 where it is left out. */
+  readonly comparisons?: number;
 }
 
 /**
@@ -35,6 +37,7 @@ export function documentFilter(
   return {
     id,
     term: terms.toSorted(compareTerms)[0],
+    comparisons: comparisonsOf(wanted) + comparisonsOf(granted),
     sees: (event, documents) => sightOf(conditions, event, documents),
     documents: {
       matches: (document) => hasDocument(conditions, document),
@@ -51,8 +54,13 @@ export function requireFields(condition: DocumentCondition, fields: ReadonlySet<
   return {
     id: condition.id,
     terms: condition.terms,
+    comparisons: comparisonsOf(condition),
     matches: (document) => hasAll(document, fields) && condition.matches(document),
   };
+}
+
+function comparisonsOf(condition: DocumentCondition | undefined): number {
+  return condition === undefined ? 0 : (condition.comparisons ?? 1);
 }
 
 function hasAll(document: unknown, fields: ReadonlySet<string>): boolean {

@@ -1,41 +1,11 @@
-import type { EventDocuments, FilterTerm, Scalar } from "./delivery.ts";
+import type { EventDocuments, EventFilter } from "./delivery.ts";
 import { valuesAt } from "./document-values.ts";
+import { comparisonsOf, PathIndex } from "./path-index.ts";
 import { termName } from "./term-name.ts";
 import type { View } from "./view.ts";
 
-/** The views with a term on one path of one kind, by its keys: most keys have one view, and a set for each would weigh more than it. */
-class PathIndex {
-  /** One of them. */
-  readonly term: FilterTerm;
-  readonly #byKey = new Map<Scalar, View | Set<View>>();
-
-  constructor(term: FilterTerm) {
-    this.term = term;
-  }
-
-  get isEmpty(): boolean {
-    return this.#byKey.size === 0;
-  }
-
-  add(key: Scalar, view: View): void {
-    const views = this.#byKey.get(key);
-    if (views === undefined) this.#byKey.set(key, view);
-    else if (views instanceof Set) views.add(view);
-    else if (views !== view) this.#byKey.set(key, new Set([views, view]));
-  }
-
-  delete(key: Scalar, view: View): void {
-    const views = this.#byKey.get(key);
-    if (views instanceof Set) views.delete(view);
-    if (views === view || (views instanceof Set && views.size === 0)) this.#byKey.delete(key);
-  }
-
-  visit(key: Scalar, visit: (view: View) => void): void {
-    const views = this.#byKey.get(key);
-    if (views instanceof Set) views.forEach(visit);
-    else if (views !== undefined) visit(views);
-  }
-}
+/** So many paths to look at are nothing to speak of. */
+const FREE_PATHS = 8;
 
 /** The filtered views of one channel, by what their filters ask for, so that an event finds those it may concern. */
 export class FilterIndex {
@@ -44,8 +14,24 @@ export class FilterIndex {
   readonly #others = new Set<View>();
   readonly #all = new Set<View>();
 
+  #tried = 0;
+
   get size(): number {
     return this.#all.size;
+  }
+
+  /** What an event may take that no view sees, in comparisons: where each is tried, each path looked at, each crowded key met. */
+  get tried(): number {
+    return this.#tried + Math.max(0, this.#byPath.size - FREE_PATHS);
+  }
+
+  /** How much {@link tried} would grow. */
+  addedBy(filter: EventFilter): number {
+    const { term } = filter;
+    if (term === undefined) return comparisonsOf(filter);
+    const index = this.#byPath.get(termName(term));
+    if (index !== undefined) return index.addedBy(filter);
+    return this.#byPath.size < FREE_PATHS ? 0 : 1;
   }
 
   add(view: View): void {
@@ -53,23 +39,32 @@ export class FilterIndex {
     const term = view.filter?.term;
     if (term === undefined) {
       this.#others.add(view);
+      this.#tried += comparisonsOf(view.filter);
       return;
     }
     const name = termName(term);
-    const index = this.#byPath.get(name) ?? new PathIndex(term);
+    const known = this.#byPath.get(name);
+    const index = known ?? new PathIndex(term);
     this.#byPath.set(name, index);
+    if (known !== undefined) this.#tried -= known.tried;
     for (const key of term.keys) index.add(key, view);
+    this.#tried += index.tried;
   }
 
   delete(view: View): void {
     this.#all.delete(view);
-    this.#others.delete(view);
     const term = view.filter?.term;
-    if (term === undefined) return;
+    if (term === undefined) {
+      if (this.#others.delete(view)) this.#tried -= comparisonsOf(view.filter);
+      return;
+    }
     const name = termName(term);
     const index = this.#byPath.get(name);
-    for (const key of term.keys) index?.delete(key, view);
-    if (index?.isEmpty === true) this.#byPath.delete(name);
+    if (index === undefined) return;
+    this.#tried -= index.tried;
+    for (const key of term.keys) index.delete(key, view);
+    if (index.isEmpty) this.#byPath.delete(name);
+    else this.#tried += index.tried;
   }
 
   forEach(visit: (view: View) => void): void {

@@ -568,6 +568,34 @@ describe("a channel", () => {
   });
 });
 
+describe("filters that cannot be found by an equality", () => {
+  it("are refused when all of a channel would make its changes too dear, unless they are there already", async () => {
+    const { hub, source, connectTo } = setUp({}, { maxTriedComparisons: 3 });
+    const filterOf = (id: string, comparisons: number): EventFilter => ({
+      id,
+      comparisons,
+      sees: () => "as_is",
+    });
+    const channel = await hub.open(source, KEY);
+    hub.admit(channel, filterOf("one", 2));
+    const peer = await connectTo(filterOf("one", 2));
+    hub.admit(channel, undefined);
+    hub.admit(channel, filterOf("other", 1));
+    expect(() => {
+      hub.admit(channel, filterOf("other", 2));
+    }).toThrow('"todos" would take more than 3 comparisons');
+    hub.admit(channel, { ...filterOf("equal", 2), term: { path: ["room"], keys: ["1"] } });
+    await connectTo(filterOf("other", 1));
+    hub.admit(channel, filterOf("one", 2));
+    hub.admit(channel, filterOf("other", 1));
+    if (peer.subscription !== undefined) hub.unsubscribe(peer.subscription);
+    hub.admit(channel, filterOf("new", 2));
+    expect(() => {
+      hub.admit(channel, filterOf("new", 3));
+    }).toThrow("filters.maxTriedComparisons");
+  });
+});
+
 describe("clients of a quiet channel", () => {
   it("stand where their source stands, and go on from there, in this server", async () => {
     const { connect, append, source } = setUp({}, { heartbeatIntervalMs: 30 });

@@ -11,6 +11,7 @@ import { reachBack } from "./reach-back.ts";
 import { unchangedSince } from "./seam-place.ts";
 import { SnapshotFeed } from "./snapshot-feed.ts";
 import type { OpenSnapshot } from "./snapshot-feed.ts";
+import { requireRoomFor } from "./room-for-filter.ts";
 import { SlowConsumers } from "./slow-consumers.ts";
 import { Subscription } from "./subscription.ts";
 
@@ -27,6 +28,8 @@ export interface HubSettings {
   /** How long a peer may accept nothing. */
   readonly writeTimeoutMs: number;
   readonly heartbeatIntervalMs: number;
+  /** Comparisons that one change of a channel may take for filters that cannot be looked up. Default: no bound. */
+  readonly maxTriedComparisons?: number;
 }
 
 /** What a transport asks for. */
@@ -118,6 +121,15 @@ export class Hub implements LogListener {
       this.release(channel);
       throw error;
     }
+  }
+
+  /**
+   * Refuses a filter that would make each of the channel's changes too dear. To be asked before {@link subscribe}.
+   *
+   * @throws {RealtimeError} `too_many_filters`.
+   */
+  admit(channel: Channel, filter: EventFilter | undefined): void {
+    requireRoomFor(channel, filter, this.#settings.maxTriedComparisons ?? Infinity);
   }
 
   /** The caller of {@link open} does not need the channel. */

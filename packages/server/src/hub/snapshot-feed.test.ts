@@ -300,6 +300,13 @@ async function untilLive(peers: readonly Peer[]): Promise<void> {
   await turns(20);
 }
 
+/** Nothing is read, waits or is held any more. */
+async function untilIdle(reads: SnapshotReads): Promise<void> {
+  for (let waited = 0; waited < 10_000 && (reads.size > 0 || reads.bufferedBytes > 0); waited += 5)
+    await sleep(5);
+  expect({ size: reads.size, bytes: reads.bufferedBytes }).toEqual({ size: 0, bytes: 0 });
+}
+
 describe("a subscription with a snapshot", () => {
   it("gets documents, what they do not have yet, ready, and changes", async () => {
     const { source, connect } = setUp();
@@ -362,7 +369,7 @@ describe("a subscription with a snapshot", () => {
     peer.reads = false;
     for (let waited = 0; waited < 5_000 && peer.ended === undefined; waited += 5) await sleep(5);
     expect(peer.ended).toEqual({ kind: "slow_consumer" });
-    expect({ size: reads.size, bytes: reads.bufferedBytes }).toEqual({ size: 0, bytes: 0 });
+    await untilIdle(reads);
   });
 
   it("shares one snapshot among those that ask at once, and gives up what nobody wants any more", async () => {
@@ -374,8 +381,7 @@ describe("a subscription with a snapshot", () => {
     for (const { held } of peers) expect(held).toEqual(source.docs);
     const leaving = await connect(FLAGGED);
     if (leaving.subscription !== undefined) hub.unsubscribe(leaving.subscription);
-    for (let waited = 0; waited < 5_000 && reads.bufferedBytes > 0; waited += 5) await sleep(5);
-    expect({ size: reads.size, bytes: reads.bufferedBytes }).toEqual({ size: 0, bytes: 0 });
+    await untilIdle(reads);
     expect(leaving.isLive).toBe(false);
   });
 

@@ -28,7 +28,7 @@ export interface OpenCollection {
  * Makes a tenant's collection live, and all known that the scope has to know of each change; then takes the snapshot.
  *
  * @param signal - the client is gone.
- * @throws {RealtimeError} `collection_not_found`, `source_unavailable`, `prior_images_required` and what else the source says.
+ * @throws {RealtimeError} `collection_not_found`, `source_unavailable`, `prior_images_required`, `too_many_filters` and what else the source says.
  */
 export async function openCollection(
   { hub, directory }: { readonly hub: Hub; readonly directory: SourceDirectory },
@@ -39,10 +39,11 @@ export async function openCollection(
   // First of all: from then on no update is in the history that a filter cannot judge.
   if (scope !== undefined) await source.needPrior?.(key.collection, scope.grantedFields);
   const channel = await hub.open(source, key, cursor);
-  const filter = scope?.filterOf(source);
-  if (!snapshot) return { channel, filter, opened: undefined };
   try {
-    return { channel, filter, opened: await hub.openSnapshot(channel, { filter, cursor }, signal) };
+    const filter = scope?.filterOf(source);
+    hub.admit(channel, filter);
+    const opened = snapshot ? await hub.openSnapshot(channel, { filter, cursor }, signal) : undefined;
+    return { channel, filter, opened };
   } catch (error) {
     hub.release(channel);
     throw error;

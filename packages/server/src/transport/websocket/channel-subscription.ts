@@ -1,11 +1,11 @@
 import type { DeliveryTarget, FrameFormat } from "../../hub/delivery.ts";
 import type { Hub } from "../../hub/hub.ts";
 import type { Subscription } from "../../hub/subscription.ts";
-import { topicFilter } from "../../hub/topic-filter.ts";
-import { TOPICS, type ChangeSource } from "../../source/change-source.ts";
+import type { ChangeSource } from "../../source/change-source.ts";
 import type { SourceDirectory } from "../../source/source-directory.ts";
 import type { DocumentScope } from "../document-scope.ts";
 import { openCollection, type OpenCollection } from "../open-collection.ts";
+import { openTopic } from "../open-topic.ts";
 import type { Subject } from "./subject.ts";
 
 /** Where channels come from. */
@@ -137,13 +137,10 @@ export class ChannelSubscription {
   }
 
   async #open(): Promise<OpenCollection> {
-    const { hub, bus } = this.#channels;
     const { tenant, subject, scope, snapshot = false, resetReason } = this.#request;
     const cursor = resetReason === undefined ? this.#request.cursor : undefined;
-    if (subject.kind === "topic") {
-      const channel = await hub.open(bus, { tenant, collection: TOPICS }, cursor);
-      return { channel, filter: topicFilter(subject.pattern), opened: undefined };
-    }
+    if (subject.kind === "topic")
+      return openTopic(this.#channels, { tenant, pattern: subject.pattern, cursor });
     const channel = { tenant, collection: subject.collection };
     return openCollection(this.#channels, { channel, scope, cursor, snapshot }, this.#ended.signal);
   }
