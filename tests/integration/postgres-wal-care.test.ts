@@ -370,6 +370,68 @@ describe("what the mode needs", () => {
   });
 });
 
+describe("doctor", () => {
+  const doctor = async (slot: string, url = database.url) =>
+    (await diagnose({ name: "postgres", url, mode: "wal", slot, log })).filter(({ level }) => level !== "ok");
+
+  it("names slots that servers have left behind, and the SQL that drops them", async () => {
+    const slot = `${database.name}_left`;
+    const test = await openWalSource({ url: database.url, slot });
+    const other = `${database.name}_now`;
+    expect(await doctor(other)).toEqual([]);
+    await test.source.close();
+    const [finding] = await doctor(other);
+    expect(finding).toMatchObject({ level: "warning", title: expect.stringContaining(`"${slot}"`) });
+    await query(/SELECT .*;/u.exec(finding?.fix ?? "")?.[0] ?? "");
+    expect(await doctor(other)).toEqual([]);
+    expect((await query("select from pg_publication")).rowCount).toBe(0);
+  });
+
+  it("tells a slot of somebody else's, and a publication of all tables", async () => {
+    const slot = `${database.name}_foreign`;
+    await query("select pg_create_logical_replication_slot($1, 'test_decoding')", [slot]);
+    await query(`create publication ${slot} for all tables`);
+    expect(await doctor(slot)).toMatchObject([
+      { level: "error", title: expect.stringContaining("is of another program") },
+      {
+        level: "error",
+        title: expect.stringContaining("FOR ALL TABLES"),
+        fix: `Run: DROP PUBLICATION "${slot}";`,
+      },
+    ]);
+    await query("select pg_drop_replication_slot($1)", [slot]);
+  });
+
+  it("names what snapshots need, and does not miss rights to what is published already", async () => {
+    const role = `weak_${database.name}`;
+    await query(`create role ${role} login replication password 'weak'`);
+    await query(
+      `grant create on database ${database.name} to ${role}; grant usage on schema public to ${role}`,
+    );
+    const url = new URL(database.url);
+    url.username = role;
+    url.password = "weak";
+    try {
+      const slot = `${database.name}_read`;
+      await query(`create publication ${slot} for table todos; alter table todos replica identity full`);
+      await query(`alter publication ${slot} owner to ${role}`);
+      const mend = async (title: RegExp) => {
+        const findings = await doctor(slot, url.href);
+        expect(findings).toMatchObject([{ level: "warning", title: expect.stringMatching(title) }]);
+        await query(/(?:GRANT|ALTER) .*;/u.exec(findings[0]?.fix ?? "")?.[0] ?? "");
+      };
+      await mend(/may not read the table of collection "todos"/);
+      await query("alter table todos enable row level security");
+      await mend(/Row-level security hides rows of collection "todos"/);
+      expect(await doctor(slot, url.href)).toEqual([]);
+    } finally {
+      await query(
+        `reassign owned by ${role} to current_user; drop owned by ${role} cascade; drop role ${role}`,
+      );
+    }
+  });
+});
+
 describe("uninstall", () => {
   it("refuses beside a server that waits for the slot", async () => {
     await query("select pg_create_logical_replication_slot($1, 'test_decoding')", [`${database.name}_other`]);

@@ -16,6 +16,10 @@ export interface ServerFacts {
   readonly ownedTables: ReadonlySet<number>;
   /** The oids of ordinary tables that others INHERIT. */
   readonly inheritedTables: ReadonlySet<number>;
+  /** The oids of tables that this role may read. */
+  readonly readableTables: ReadonlySet<number>;
+  /** The oids of tables of which row-level security hides rows from this role. */
+  readonly securedTables: ReadonlySet<number>;
 }
 
 const FACTS = `
@@ -31,11 +35,16 @@ select current_setting('server_version_num')::int as "version",
   coalesce((select json_agg(c.oid::bigint) from pg_class c
     where c.relkind in ('r', 'p') and pg_has_role(c.relowner, 'USAGE')), '[]') as "ownedTables",
   coalesce((select json_agg(c.oid::bigint) from pg_class c
-    where c.relkind = 'r' and exists (select from pg_inherits i where i.inhparent = c.oid)), '[]') as "inheritedTables"`;
+    where c.relkind = 'r' and exists (select from pg_inherits i where i.inhparent = c.oid)), '[]') as "inheritedTables",
+  coalesce((select json_agg(c.oid::bigint) from pg_class c where c.relkind in ('r', 'p')
+    and has_schema_privilege(c.relnamespace, 'USAGE') and has_table_privilege(c.oid, 'SELECT')), '[]') as "readableTables",
+  coalesce((select json_agg(c.oid::bigint) from pg_class c
+    where c.relkind in ('r', 'p') and row_security_active(c.oid)), '[]') as "securedTables"`;
+
+type Tables = "ownedTables" | "inheritedTables" | "readableTables" | "securedTables";
 
 /** The facts as they arrive: sets are arrays. */
-type Row = Omit<ServerFacts, "ownedTables" | "inheritedTables"> &
-  Readonly<Record<"ownedTables" | "inheritedTables", readonly number[]>>;
+type Row = Omit<ServerFacts, Tables> & Readonly<Record<Tables, readonly number[]>>;
 
 /** Asks a database what `doctor` wants to know of it. */
 export async function fetchServerFacts(client: Client): Promise<ServerFacts> {
@@ -46,5 +55,7 @@ export async function fetchServerFacts(client: Client): Promise<ServerFacts> {
     ...row,
     ownedTables: new Set(row.ownedTables),
     inheritedTables: new Set(row.inheritedTables),
+    readableTables: new Set(row.readableTables),
+    securedTables: new Set(row.securedTables),
   };
 }

@@ -61,7 +61,7 @@ export async function diagnose(options: DoctorOptions): Promise<readonly Finding
       return [
         ...aboutServer(facts),
         ...(await aboutWal(client, options)),
-        ...(await aboutWalCollections(client, collections, facts)),
+        ...(await aboutWalCollections(client, collections, facts, options)),
       ];
     }
     return [

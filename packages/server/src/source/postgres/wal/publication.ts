@@ -1,5 +1,5 @@
 import { escapeIdentifier } from "pg";
-import type { PoolClient } from "pg";
+import type { Pool, PoolClient } from "pg";
 import { RealtimeError } from "@paperdb/protocol";
 import { quoteQualifiedName } from "../../../postgres/identifier.ts";
 import type { DatabasePool } from "../database-pool.ts";
@@ -22,11 +22,34 @@ interface PublicationRow {
 export type Enrollment = ReadonlyMap<number, string>;
 
 /** {@link Enrollment}'s text of a table, in a query that has `pg_publication` as p and `pg_publication_rel` as r. */
-export const ENROLLMENT_ID = "p.oid || '.' || p.xmin || '.' || r.oid";
+const ENROLLMENT_ID = "p.oid || '.' || p.xmin || '.' || r.oid";
 
 /** Neither a row filter nor a column list, which PostgreSQL 14 does not have. */
 const IS_WHOLE =
   "coalesce(pg_catalog.to_jsonb(r) ->> 'prqual', pg_catalog.to_jsonb(r) ->> 'prattrs') is null";
+
+/** What of a publication is streamed completely. */
+export async function fetchEnrollment(
+  database: Pick<Pool, "query">,
+  publication: string,
+): Promise<Enrollment> {
+  const result = await database.query<{ oid: string; id: string }>(
+    `with recursive tree(root, oid) as (
+         select r.prrelid, r.prrelid from pg_catalog.pg_publication_rel r
+         join pg_catalog.pg_publication p on p.oid = r.prpubid where p.pubname = $1
+         union all
+         select t.root, i.inhrelid from tree t join pg_catalog.pg_class c on c.oid = t.oid and c.relkind = 'p'
+         join pg_catalog.pg_inherits i on i.inhparent = t.oid
+       )
+       select r.prrelid::pg_catalog.int8 as oid, ${ENROLLMENT_ID} as id
+       from pg_catalog.pg_publication_rel r join pg_catalog.pg_publication p on p.oid = r.prpubid
+       where p.pubname = $1 and ${IS_WHOLE} and not exists (
+         select from tree t join pg_catalog.pg_class c on c.oid = t.oid
+         where t.root = r.prrelid and c.relkind = 'r' and c.relreplident <> 'f')`,
+    [publication],
+  );
+  return new Map(result.rows.map(({ oid, id }) => [Number(oid), id]));
+}
 
 /** The one publication of an installation; it names its tables. */
 export class Publication {
@@ -66,22 +89,7 @@ export class Publication {
   }
 
   async fetchEnrollment(): Promise<Enrollment> {
-    const result = await this.#database.pool.query<{ oid: string; id: string }>(
-      `with recursive tree(root, oid) as (
-         select r.prrelid, r.prrelid from pg_catalog.pg_publication_rel r
-         join pg_catalog.pg_publication p on p.oid = r.prpubid where p.pubname = $1
-         union all
-         select t.root, i.inhrelid from tree t join pg_catalog.pg_class c on c.oid = t.oid and c.relkind = 'p'
-         join pg_catalog.pg_inherits i on i.inhparent = t.oid
-       )
-       select r.prrelid::pg_catalog.int8 as oid, ${ENROLLMENT_ID} as id
-       from pg_catalog.pg_publication_rel r join pg_catalog.pg_publication p on p.oid = r.prpubid
-       where p.pubname = $1 and ${IS_WHOLE} and not exists (
-         select from tree t join pg_catalog.pg_class c on c.oid = t.oid
-         where t.root = r.prrelid and c.relkind = 'r' and c.relreplident <> 'f')`,
-      [this.name],
-    );
-    return new Map(result.rows.map(({ oid, id }) => [Number(oid), id]));
+    return fetchEnrollment(this.#database.pool, this.name);
   }
 
   /** All that it names, whether their changes are streamed completely or not. */

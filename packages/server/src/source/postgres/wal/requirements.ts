@@ -22,7 +22,12 @@ export interface WalFacts {
   /** Whether the publication exists and is ours, or can be created. */
   readonly mayPublish: boolean;
   readonly database: string;
+  /** Of the slot; null where there is none. */
   readonly walStatus: string | null;
+  /** Whether the slot, if there is one, is of pgoutput and this database. */
+  readonly isSlotOurs: boolean;
+  /** The publication is; it names its tables otherwise. */
+  readonly isForAllTables: boolean;
   readonly lagBytes: number;
 }
 
@@ -43,7 +48,10 @@ select current_setting('wal_level') as "walLevel", quote_ident(current_user) as 
   coalesce((select pg_has_role(pubowner, 'USAGE') from pg_publication where pubname = $1),
     has_database_privilege(current_database(), 'CREATE')) as "mayPublish",
   quote_ident(current_database()) as "database",
-  (select wal_status from pg_replication_slots where slot_name = $1) as "walStatus",
+  (select coalesce(wal_status, 'lost') from pg_replication_slots where slot_name = $1) as "walStatus",
+  coalesce((select plugin = 'pgoutput' and database = current_database() from pg_replication_slots where slot_name = $1), true)
+    as "isSlotOurs",
+  coalesce((select puballtables from pg_publication where pubname = $1), false) as "isForAllTables",
   case when pg_is_in_recovery() then 0 else coalesce((select pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)
     from pg_replication_slots where slot_name = $1), 0)::float8 end as "lagBytes"`;
 
