@@ -151,8 +151,7 @@ class SseSession {
     { subject, cursor, snapshot }: Wish,
     scope: DocumentScope | undefined,
   ): Promise<OpenCollection> {
-    if ("topic" in subject)
-      return openTopic(this.#dependencies, { tenant, pattern: subject.topic, cursor });
+    if ("topic" in subject) return openTopic(this.#dependencies, { tenant, pattern: subject.topic, cursor });
     const { signal } = this.#waiting;
     const abandon = (): void => this.#waiting.abort(endedError(undefined));
     const { socket } = this.#request.raw;
