@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Position } from "@paperdb/protocol";
 import type { Db } from "mongodb";
 import type { Logger } from "pino";
@@ -18,6 +19,9 @@ import type { ServerClock } from "./replica-set.ts";
 import type { MongoSettings } from "./settings.ts";
 import type { MongoStats } from "./stats.ts";
 import { StreamReader } from "./stream-reader.ts";
+
+/** A stream has events within a moment. */
+const DELIVERY_POLL_MS = 5;
 
 /** What a {@link CollectionStream} works with. */
 export interface CollectionStreamOptions {
@@ -126,6 +130,18 @@ export class CollectionStream {
   /** Resolves once the log has all events up to this time. */
   async reached(time: ClusterTime, signal: AbortSignal): Promise<void> {
     if (this.#reader?.hasRead(time) !== true) await this.#arrivals.reached(time, signal);
+    await this.#options.buffer.drain();
+  }
+
+  /** Resolves once the log has the tenant's events up to this one, which the server has. Rejects with the signal's reason. */
+  async delivered(tenant: string, position: Position, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      signal.throwIfAborted();
+      const member = this.#members.get(tenant);
+      if (member === undefined) throw new Error("The tenant is not watched any more.");
+      if (member.lastPosition >= position) break;
+      await sleep(DELIVERY_POLL_MS, undefined, { signal });
+    }
     await this.#options.buffer.drain();
   }
 

@@ -198,11 +198,11 @@ export class MongoSource implements ChangeSource {
   }
 
   async snapshot(
-    { tenant, collection }: ChannelKey,
+    key: ChannelKey,
     narrowing: SnapshotNarrowing | undefined,
     signal: AbortSignal,
   ): Promise<Snapshot> {
-    const stream = this.#streams?.get(collection);
+    const stream = this.#streams?.get(key.collection);
     if (this.#outage !== undefined || this.#connection === undefined || stream === undefined)
       throw this.#unavailable(this.#outage ?? "The collection is not watched.");
     const { client, db, clock } = this.#connection;
@@ -212,10 +212,11 @@ export class MongoSource implements ChangeSource {
       db,
       clock,
       stream,
-      tenant,
+      tenant: key.tenant,
       // Asked once: it is the server's way, whatever the collection.
       isPinned: async () => (this.#pinsReads ??= await pinsReads(db, stream.collection.collection)),
       narrowing,
+      replay: (since, until) => this.replay(key, since, until),
       settings: { ...SNAPSHOT_DEFAULTS, ...this.#options.snapshots },
       maxDocumentBytes: this.#settings.maxDocumentBytes,
       log: this.#log,

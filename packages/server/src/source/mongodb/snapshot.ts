@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { RealtimeError } from "@paperdb/protocol";
+import type { Position } from "@paperdb/protocol";
 import type { Db, MongoClient } from "mongodb";
 import type { Logger } from "pino";
 import type { Snapshot, SnapshotDocument, SnapshotNarrowing } from "../change-source.ts";
@@ -15,6 +16,7 @@ import {
   snapshotProjection,
   type DocumentsRequest,
 } from "./snapshot-documents.ts";
+import { unpinnedSnapshot, type UnpinnedRequest } from "./unpinned-snapshot.ts";
 
 const SNAPSHOT_UNAVAILABLE = 246;
 /** About two seconds. */
@@ -34,6 +36,8 @@ export interface SnapshotRequest {
   /** Whether the server reads at the time that it is asked for, see {@link pinsReads}. */
   readonly isPinned: () => Promise<boolean>;
   readonly narrowing: SnapshotNarrowing | undefined;
+  /** Reads the tenant's events again. */
+  readonly replay: UnpinnedRequest["replay"];
   readonly settings: SnapshotSettings;
   /** See {@link DocumentsRequest}. */
   readonly maxDocumentBytes: number;
@@ -44,9 +48,7 @@ export interface SnapshotRequest {
 /**
  * Reads a tenant's documents at one cluster time: they have the effect of every event up to it, and of none after it.
  *
- * A server that only speaks MongoDB's protocol may read as of now instead. Of what is written meanwhile its documents
- * may have the effect already, so all of it follows: the client ends with the right documents, but may be told of a
- * change that it has.
+ * A server that only speaks MongoDB's protocol may read as of now instead, see {@link unpinnedSnapshot}.
  */
 export async function takeSnapshot(request: SnapshotRequest): Promise<Snapshot> {
   try {
@@ -65,11 +67,8 @@ async function take(request: SnapshotRequest): Promise<Snapshot> {
   const { cursor, time } = await openAtNow(request);
   const batches = explained(batchesOf(cursor, request), request);
   if (!isPinned) {
-    return {
-      since: received,
-      batches,
-      seam: () => Promise.resolve({ position: received, saw: () => false }),
-    };
+    const delivered = (last: Position): Promise<void> => stream.delivered(tenant, last, signal);
+    return unpinnedSnapshot(received, batches, { ...request, delivered });
   }
   const position = barrierPosition(time);
   // Begun now, since the stream may take a moment when it has nothing to send.
