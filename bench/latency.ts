@@ -4,7 +4,7 @@ import type { Benchmark, BenchmarkContext, BenchmarkReport } from "./benchmark.t
 import { monotonicMs } from "./support/clock.ts";
 import { sequenceText } from "./support/frame-scanner.ts";
 import { figure } from "./support/markdown-table.ts";
-import { ServerProcess } from "./support/server-process.ts";
+import { ServerProcess, sourceConfig } from "./support/server-process.ts";
 import { percentile } from "./support/statistics.ts";
 import { requireComplete, Subscribers } from "./support/subscribers.ts";
 import { createTenant } from "./support/tenant.ts";
@@ -15,6 +15,7 @@ const TABLE_SQL = `create table latency (
   seq text not null,
   title text not null)`;
 const INSERT_SQL = "insert into latency (tenant_id, seq, title) values ('bench', $1, $2)";
+const SUBJECT = { collection: "latency" };
 const TITLE = "A row of about two hundred bytes, as JSON. ".repeat(3);
 const PAUSE_MS = 5;
 const WARM_UP_WRITES = 50;
@@ -30,39 +31,50 @@ export const latency: Benchmark = { name: "latency", title: "Commit → client",
 
 async function run({ short, progress, profileDir }: BenchmarkContext): Promise<BenchmarkReport> {
   const writes = short ? 200 : 1500;
-  const server = await ServerProcess.start({ profileDir });
-  const subscribers = new Subscribers();
-  const client = new Client({ connectionString: server.databaseUrl });
-  try {
-    await client.connect();
-    await client.query(TABLE_SQL);
-    const { anonKey: key } = await createTenant(server, "bench");
-    const rows: string[][] = [];
-    let first = 1;
-    for (const connections of [1, 100]) {
-      progress(`${connections} clients, ${writes} writes`);
-      const subscription = { key, subject: { collection: "latency" }, connections, recordArrivals: true };
-      await subscribers.open("clients", server, subscription);
-      await writeRows(client, first, WARM_UP_WRITES);
-      requireComplete(await subscribers.receive("clients", WARM_UP_WRITES), first, WARM_UP_WRITES);
-      first += WARM_UP_WRITES;
-      const written = await writeRows(client, first, writes);
-      const received = await subscribers.receive("clients", writes);
-      requireComplete(received, first, writes);
-      rows.push(rowOf(connections, [...written.values()], delaysOf(written, received.arrivals)));
-      first += writes;
-      await subscribers.closeGroup("clients");
+  const rows: string[][] = [];
+  for (const mode of ["wal", "notify"] as const) {
+    const server = await ServerProcess.start({ profileDir, config: sourceConfig(mode) });
+    const subscribers = new Subscribers();
+    const client = new Client({ connectionString: server.databaseUrl });
+    try {
+      await client.connect();
+      await client.query(TABLE_SQL);
+      const { anonKey: key } = await createTenant(server, "bench");
+      let first = 1;
+      for (const connections of [1, 100]) {
+        progress(`${mode}, ${connections} clients, ${writes} writes`);
+        const subscription = { key, subject: SUBJECT, connections, recordArrivals: true };
+        await subscribers.open("clients", server, subscription);
+        rows.push([`\`${mode}\`, ${connections}`, ...(await measure(client, subscribers, first, writes))]);
+        first += WARM_UP_WRITES + writes;
+        await subscribers.closeGroup("clients");
+      }
+    } finally {
+      await client.end();
+      await subscribers.close();
+      await server.stop();
     }
-    return { table: { head: HEAD, rows }, notes: notesOf(writes) };
-  } finally {
-    await client.end();
-    await subscribers.close();
-    await server.stop();
   }
+  return { table: { head: HEAD, rows }, notes: notesOf(writes) };
+}
+
+async function measure(
+  client: Client,
+  subscribers: Subscribers,
+  first: number,
+  writes: number,
+): Promise<string[]> {
+  await writeRows(client, first, WARM_UP_WRITES);
+  requireComplete(await subscribers.receive("clients", WARM_UP_WRITES), first, WARM_UP_WRITES);
+  const start = first + WARM_UP_WRITES;
+  const written = await writeRows(client, start, writes);
+  const received = await subscribers.receive("clients", writes);
+  requireComplete(received, start, writes);
+  return figuresOf([...written.values()], delaysOf(written, received.arrivals));
 }
 
 const HEAD = [
-  "SSE clients",
+  "mode, SSE clients",
   "commit → client p50",
   "p99",
   "INSERT sent → client p50",
@@ -107,7 +119,7 @@ function delaysOf(written: ReadonlyMap<number, Write>, arrivals: Float64Array): 
   return { sinceCommitMs, sinceSentMs };
 }
 
-function rowOf(connections: number, writes: readonly Write[], delays: Delays): string[] {
+function figuresOf(writes: readonly Write[], delays: Delays): string[] {
   const inserts = writes.map(({ sentAtMs, committedAtMs }) => committedAtMs - sentAtMs);
   const columns = [
     percentile(delays.sinceCommitMs, 0.5),
@@ -116,5 +128,5 @@ function rowOf(connections: number, writes: readonly Write[], delays: Delays): s
     percentile(delays.sinceSentMs, 0.99),
     percentile(inserts, 0.5),
   ];
-  return [String(connections), ...columns.map((ms) => `${figure(ms)} ms`)];
+  return columns.map((ms) => `${figure(ms)} ms`);
 }

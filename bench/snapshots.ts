@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import type { Benchmark, BenchmarkContext, BenchmarkReport } from "./benchmark.ts";
 import { figure, ratioText } from "./support/markdown-table.ts";
 import { SnapshotPeers, type SnapshotCost } from "./support/snapshot-peers.ts";
@@ -18,6 +19,7 @@ const CASES: readonly Case[] = [
 ];
 const SHORT_SHARE = 5;
 const MEBIBYTE = 1024 ** 2;
+const NOT_SHARED_AFTER_MS = 1500;
 
 /** From the request until `ready`, with all documents before it. */
 export const snapshots: Benchmark = { name: "snapshots", title: "Snapshots", run };
@@ -71,6 +73,8 @@ async function measure(peers: SnapshotPeers, { table, rows, clients, rounds }: C
   const costs: SnapshotCost[] = [];
   const figures: Measured["rounds"] = new Rounds();
   for (let round = 0; round <= rounds; round += 1) {
+    // Those who ask within a second share a read, also with a round before.
+    await delay(NOT_SHARED_AFTER_MS);
     const cost = await peers.read(table, rows, clients);
     const copy = await peers.copy(table);
     if (copy.rows !== rows) throw new Error(`COPY gave ${copy.rows} rows, not ${rows}.`);
