@@ -1,20 +1,22 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
+import {
+  EventSubscriber,
+  ListSubscriber,
+  type FakeSubscriber,
+} from "../../../tests/support/sdk-subscribers.ts";
 import { SdkWorld } from "../../../tests/support/sdk-world.ts";
 import { HOLDERS, type ConnectionState } from "./connection-table.ts";
 import { Connection } from "./connection.ts";
 import { resolveSettings } from "./settings.ts";
 
-const COLLECTIONS = ["a", "b", "c"];
+const COLLECTIONS = ["a", "b"];
+const KINDS = ["plain", "snapshot", "list"] as const;
+/** Few, so that they are changed often; undefined: a new one. */
+const DOCUMENT_IDS = ["1", "2", "3", undefined];
 const CLOSE_CODES = [1000, 1001, 1006, 1009, 1012, 1013, 4001, 4003, 4008, 4100, 4101, 4102, 4104];
 
-/** One `subscribe` of the application. */
-interface Subscriber {
-  readonly unsubscribe: () => void;
-  isEnded: boolean;
-  /** The sequence numbers of its events since it began, or was reset. */
-  numbers: number[];
-}
+type SubscriberKind = (typeof KINDS)[number];
 
 /** The connection in its world, and what the application holds. */
 class Real {
@@ -23,34 +25,20 @@ class Real {
     resolveSettings({ baseUrl: "http://test", getToken: () => "not used" }),
     this.world.platform,
   );
-  readonly subscribers: Subscriber[] = [];
+  readonly subscribers: FakeSubscriber[] = [];
 
-  get active(): Subscriber[] {
+  get active(): FakeSubscriber[] {
     return this.subscribers.filter(({ isEnded }) => !isEnded);
   }
 
-  subscribe(name: string): void {
-    const subscriber: Subscriber = {
-      isEnded: false,
-      numbers: [],
-      unsubscribe: this.connection.subscriptions.add(
-        { kind: "collection", name },
-        {
-          onReset: () => {
-            subscriber.numbers = [];
-          },
-          onStatus: (status) => {
-            if (status === "ended") subscriber.isEnded = true;
-          },
-          onError: () => undefined,
-        },
-        ({ data }: { data: { sequence: number } }) => {
-          if (subscriber.isEnded) throw new Error("an event after the end");
-          subscriber.numbers.push(data.sequence);
-        },
-      ).unsubscribe,
-    };
-    this.subscribers.push(subscriber);
+  subscribe(name: string, kind: SubscriberKind): void {
+    const { database } = this.world;
+    const { subscriptions } = this.connection;
+    this.subscribers.push(
+      kind === "list"
+        ? new ListSubscriber(database, subscriptions, name)
+        : new EventSubscriber(database, subscriptions, name, kind === "snapshot"),
+    );
   }
 
   unsubscribe(index: number): void {
@@ -81,10 +69,7 @@ function expectInvariants(model: Model, { world, connection, active, subscribers
   expect(WITHOUT_SUBSCRIBERS.has(state)).toBe(active.length === 0);
   expect(state === "closed").toBe(model.isClosed);
   if (model.hasFailed && !model.isClosed) expect(state).toBe("failed");
-  for (const { numbers } of subscribers) {
-    const [first = 0] = numbers;
-    expect(numbers).toEqual(numbers.map((_, index) => first + index));
-  }
+  for (const { faults } of subscribers) expect(faults).toEqual([]);
 }
 
 /** Something that happens. It is only tried where it can happen. */
@@ -131,31 +116,38 @@ const tokenAsked = ({ world }: Real): boolean => world.tokens.length > 0;
 const socketOpen = ({ world }: Real): boolean => world.socket?.isOpen === true;
 const subscribed = ({ world }: Real): boolean => (world.socket?.subscriptions.length ?? 0) > 0;
 
-const subscribing = fc.constantFrom(...COLLECTIONS).map(
-  (name) =>
+const subscribing = fc.tuple(fc.constantFrom(...COLLECTIONS), fc.constantFrom(...KINDS)).map(
+  ([name, kind]) =>
     new Happening(
-      `subscribe(${name})`,
+      `subscribe(${name}, ${kind})`,
       ({ connection }) => connection.state !== "closed",
       (real, model) => {
         model.hasFailed = false;
-        real.subscribe(name);
+        real.subscribe(name, kind);
       },
     ),
 );
+
+const publishing = fc
+  .tuple(fc.constantFrom(...COLLECTIONS), fc.constantFrom(...DOCUMENT_IDS))
+  .map(
+    ([name, id]) => new Happening(`publish(${name}, ${id})`, always, ({ world }) => world.publish(name, id)),
+  );
 
 const happenings: fc.Arbitrary<Happening>[] = [
   subscribing,
   subscribing,
   fc.nat(9).map((index) => new Happening(`unsubscribe(${index})`, always, (real) => real.unsubscribe(index))),
-  fc.constant(
-    new Happening(
-      "resubscribeInOneTurn",
-      ({ active }) => active.length > 0,
-      (real) => {
-        real.unsubscribe(0);
-        real.subscribe("a");
-      },
-    ),
+  fc.constantFrom(...KINDS).map(
+    (kind) =>
+      new Happening(
+        `resubscribeInOneTurn(${kind})`,
+        ({ active }) => active.length > 0,
+        (real) => {
+          real.unsubscribe(0);
+          real.subscribe("a", kind);
+        },
+      ),
   ),
   fc.constant(new Happening("goLive", always, goLive)),
   fc.constant(new Happening("goLive", always, goLive)),
@@ -195,14 +187,21 @@ const happenings: fc.Arbitrary<Happening>[] = [
         world.nowMs += ms;
       }),
   ),
-  fc
-    .constantFrom(...COLLECTIONS)
-    .map((name) => new Happening(`publish(${name})`, always, ({ world }) => world.publish(name))),
+  publishing,
+  publishing,
+  fc.constant(
+    new Happening("epoch", always, ({ world }) => {
+      // Only a server that starts anew begins another one.
+      world.socket?.closeByServer(1006);
+      world.database.epoch += 1;
+    }),
+  ),
   fc
     .integer({ min: 1, max: 5 })
     .map(
       (count) => new Happening(`deliver(${count})`, socketOpen, ({ world }) => world.socket?.deliver(count)),
     ),
+  fc.constant(new Happening("deliverAll", socketOpen, ({ world }) => world.socket?.deliver())),
   fc.constant(new Happening("deliverAll", socketOpen, ({ world }) => world.socket?.deliver())),
   fc.constant(new Happening("heartbeat", socketOpen, ({ world }) => world.socket?.heartbeat())),
   fc.constantFrom("forbidden" as const, "source_unavailable" as const, "collection_not_found" as const).map(
@@ -214,8 +213,8 @@ const happenings: fc.Arbitrary<Happening>[] = [
   ),
   fc.constant(
     new Happening("reset", subscribed, ({ world }) => {
-      const [[id, name] = ["", ""]] = world.socket?.subscriptions ?? [];
-      world.socket?.reset(id, name);
+      const [[id] = [""]] = world.socket?.subscriptions ?? [];
+      world.socket?.reset(id);
     }),
   ),
 ];
@@ -226,6 +225,19 @@ const stop = fc.constant(
     model.isClosed = true;
   }),
 );
+
+/** Once nothing goes wrong any more, all are live after a while, and have all that there is. */
+async function expectCompleteAtLast(real: Real): Promise<void> {
+  const { world } = real;
+  const areComplete = (): boolean => real.active.every(({ isComplete }) => isComplete);
+  for (let round = 0; round < 20 && !areComplete(); round += 1) {
+    await goLive(real);
+    if (!areComplete() && world.timers.size > 0) world.fireTimer();
+    await world.settle();
+  }
+  expect(real.active.map(({ isComplete }) => isComplete)).toEqual(real.active.map(() => true));
+  for (const { faults } of real.subscribers) expect(faults).toEqual([]);
+}
 
 /** Ends all subscriptions, and lets what is left of the connection end. */
 async function expectIdleAtLast({ world, connection, subscribers }: Real): Promise<void> {
@@ -252,6 +264,7 @@ it("holds what it may hold, and loses and repeats nothing, whatever happens", as
       async (commands) => {
         const real = new Real();
         await fc.asyncModelRun(() => ({ model: { isClosed: false, hasFailed: false }, real }), commands);
+        await expectCompleteAtLast(real);
         await expectIdleAtLast(real);
       },
     ),

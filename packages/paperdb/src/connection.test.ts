@@ -250,7 +250,7 @@ describe("the end of a connection", () => {
     scene.world.fireTimer();
     await scene.goOn();
     expect(scene.world.socket?.received).toEqual([
-      { type: "subscribe", id: "1", collection: "a", cursor: "1" },
+      { type: "subscribe", id: "1", collection: "a", cursor: "1.000001" },
     ]);
     expect(sequences(recorder)).toEqual([1, 2, 3]);
     expect(recorder.statuses).toEqual(["connecting", "live", "reconnecting", "live"]);
@@ -284,7 +284,7 @@ describe("the end of a connection", () => {
     scene.world.socket?.closeByServer(1006);
     scene.world.fireTimer();
     await scene.goOn();
-    expect(scene.world.socket?.received).toMatchObject([{ cursor: "1" }]);
+    expect(scene.world.socket?.received).toMatchObject([{ cursor: "1.000001" }]);
   });
 
   it.each([4003, 4008, 4050, 1002, 1009])(
@@ -535,7 +535,7 @@ describe("a subscription that the server refuses", () => {
       type: "subscribe",
       id: "3",
       collection: "a",
-      cursor: "0",
+      cursor: "1.000000",
     });
     expect(recorder.statuses.at(-1)).toBe("live");
     expect(other.statuses).toEqual(["connecting", "live"]);
@@ -591,7 +591,7 @@ describe("a reset", () => {
     scene.world.publish("a");
     scene.world.socket?.deliver();
     scene.world.database.append("a");
-    scene.world.socket?.reset("1", "a");
+    scene.world.socket?.reset("1");
     scene.world.publish("a");
     scene.world.socket?.deliver();
     expect(recorder.resets).toEqual(["test"]);

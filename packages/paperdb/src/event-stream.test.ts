@@ -74,7 +74,7 @@ describe("a stream", () => {
     expect(await take(stream, 3)).toEqual([1, 2, 3]);
     await scene.goOn();
     expect(scene.world.socket?.received.findLast(({ type }) => type === "subscribe")).toMatchObject({
-      cursor: "3",
+      cursor: "1.000003",
     });
     expect(await take(stream, 3)).toEqual([4, 5, 6]);
     await scene.goOn();
@@ -204,7 +204,7 @@ describe("a stream", () => {
     const scene = new Scene();
     const stream = await scene.open();
     scene.publish(1);
-    scene.world.socket?.reset("1", "a");
+    scene.world.socket?.reset("1");
     scene.publish(1);
     expect(await take(stream, 1)).toEqual([1]);
     await expect(stream.next()).rejects.toMatchObject({ code: "reset", message: "test" });
@@ -218,7 +218,7 @@ describe("a stream", () => {
     const reasons: string[] = [];
     const stream = await scene.open({ onReset: ({ reason }) => reasons.push(reason) });
     scene.publish(1);
-    scene.world.socket?.reset("1", "a");
+    scene.world.socket?.reset("1");
     scene.publish(1);
     expect(reasons).toEqual(["test"]);
     expect(await take(stream, 1)).toEqual([2]);
@@ -230,7 +230,7 @@ describe("a stream", () => {
     const reasons: string[] = [];
     const stream = await scene.open({ maxBuffered: 1, onReset: ({ reason }) => reasons.push(reason) });
     scene.publish(3);
-    scene.world.socket?.reset("1", "a");
+    scene.world.socket?.reset("1");
     scene.publish(1);
     expect(reasons).toEqual(["test"]);
     expect(await take(stream, 1)).toEqual([4]);

@@ -53,7 +53,7 @@ export class EventStream implements AsyncIterator<AnyEvent, undefined> {
   async next(): Promise<IteratorResult<AnyEvent, undefined>> {
     for (;;) {
       for (const value of this.#buffer.splice(0, 1)) {
-        if (this.#buffer.length === 0 && this.#listener.leftAt !== undefined) {
+        if (this.#buffer.length === 0 && !this.#listener.isHere) {
           this.#listener.isWaiting = true;
           this.#subscriptions.schedule();
         }

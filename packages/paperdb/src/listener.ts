@@ -1,4 +1,5 @@
 import { PaperDBError } from "./paperdb-error.ts";
+import { isAfter } from "./place.ts";
 import { reportUncaught } from "./report-error.ts";
 import type { SubscribeOptions, SubscriptionCallbacks, SubscriptionStatus, Unsubscribe } from "./types.ts";
 
@@ -22,8 +23,10 @@ export interface ListenerHooks {
 /** One `subscribe`, stream or list of the application: a place of its own in a shared subscription. */
 export class Listener {
   declare readonly unsubscribe: Unsubscribe;
-  /** Where it left, because it could not take more: it gets nothing until it comes back. */
-  leftAt: string | undefined;
+  /** The last place that it was given, or has nothing to get up to. */
+  place: string | undefined;
+  /** Whether it takes events; it does not where it could not take more, until it comes back. */
+  isHere = true;
   /** Wants to come back. */
   isWaiting = false;
   /** Whether it gets the documents before events. */
@@ -55,11 +58,19 @@ export class Listener {
     this.wantsDocuments = this.lacksDocuments = callbacks.snapshot === true;
   }
 
-  /** @param before - the cursor before the event. */
-  take(event: AnyEvent, before: string | undefined): void {
-    if (this.leftAt !== undefined || this.lacksDocuments) return;
-    if (this.#hooks.isFull?.() === true) this.leftAt = before;
-    else this.call(this.#onEvent, event);
+  /** Takes an event, unless it has had it. */
+  take(event: AnyEvent, cursor: string): void {
+    if (!this.isHere || this.lacksDocuments || !isAfter(cursor, this.place)) return;
+    if (this.#hooks.isFull?.() === true) this.isHere = false;
+    else {
+      this.place = cursor;
+      this.call(this.#onEvent, event);
+    }
+  }
+
+  /** Whether it has to go on at its place. */
+  get hasPlace(): boolean {
+    return this.isHere && this.place !== undefined;
   }
 
   /** Whether the documents have to be kept for it. */
@@ -79,19 +90,15 @@ export class Listener {
       }
   }
 
-  /** Whether what it was given goes up to a cursor, and has to go on there. */
-  get hasPlace(): boolean {
-    return !this.lacksDocuments && this.#hasBeenLive;
-  }
-
   /** Takes events from now on. */
   comeBack(): void {
-    this.leftAt = undefined;
+    this.isHere = true;
     this.isWaiting = false;
   }
 
   reset(reason: string): void {
     this.comeBack();
+    this.place = undefined;
     this.lacksDocuments = this.wantsDocuments;
     this.call(this.#callbacks.onReset, { reason });
   }

@@ -1,7 +1,9 @@
 import type { ErrorCode, SubscribeMessage } from "@paperdb/protocol";
 import { Documents } from "./documents.ts";
 import type { AnyDocument, AnyEvent, Listener } from "./listener.ts";
+import { Listeners } from "./listeners.ts";
 import type { PaperDBError } from "./paperdb-error.ts";
+import { epochOf, isAfter } from "./place.ts";
 import type { SubscriptionStatus } from "./types.ts";
 
 /** What a subscription is to. */
@@ -15,14 +17,18 @@ export type Sent<Message> = { readonly [Name in keyof Message]: Message[Name] | 
 
 /** Why listeners that want documents end, and no others. */
 export const NO_DOCUMENTS: ErrorCode = "snapshot_not_supported";
+const USELESS_CURSOR = "The cursor is of no use.";
 
-/** One subscription on the server, shared by all listeners to the same. */
+/**
+ * One subscription on the server, shared by all listeners to the same. Each of them has its own place; where they
+ * differ, the server is asked to go on from the first, and each takes what it has not had.
+ */
 export class Subscription {
   declare readonly key: string;
   declare readonly target: Target;
   /** Its name on the open connection, once it was asked for. */
   id: string | undefined;
-  /** The server's name for it on the open connection, once it is live. */
+  /** The server's name for it on the open connection, once it is known. */
   channel: string | undefined;
   /** Refusals in a row that may be overcome by trying again. */
   refusals = 0;
@@ -30,19 +36,15 @@ export class Subscription {
   isHeld = false;
   /** A fresh token was fetched for it, because the one before did not grant it. */
   hasFreshToken = false;
+  /** It has to be asked for anew: from an earlier place, or for documents. */
+  isRewound = false;
   readonly #where: unknown;
   readonly #onChange: () => void;
-  #listeners = new Set<Listener>();
+  readonly #listeners = new Listeners();
   readonly #documents = new Documents();
   #status: SubscriptionStatus = "connecting";
-  /** Where to go on, for all that do not lack documents. */
-  #cursor: string | undefined;
-  /** The last event that there was. */
+  /** The last place that there was: that of the documents. */
   #head: string | undefined;
-  /** Went back, and alone takes what comes again up to there. */
-  #replayer: Listener | undefined;
-  /** It went back to an earlier place, and has to be asked for anew. */
-  isRewound = false;
   /** A cursor was sent, and the server has not said yet whether it can go on there. */
   #isResuming = false;
   /** Why what the listeners hold is void, until they are told. */
@@ -65,14 +67,12 @@ export class Subscription {
 
   /** Whether somebody takes its events at the moment. */
   get isWanted(): boolean {
-    return [...this.#listeners].some(({ leftAt }) => leftAt === undefined);
+    return this.#listeners.some("isHere");
   }
 
   add(listener: Listener): void {
     // What came while nobody took events was for those that left, not for this one.
-    if (!this.isWanted && this.id === undefined) {
-      this.#cursor = this.#replayer = this.#documents.kept = undefined;
-    }
+    if (this.#listeners.firstPlace !== undefined) listener.place = this.#head;
     this.#listeners.add(listener);
     queueMicrotask(() => {
       if (this.#listeners.has(listener)) listener.setStatus(this.#status, false);
@@ -83,23 +83,28 @@ export class Subscription {
     this.#listeners.delete(listener);
   }
 
-  /** Sees to those that need something other than the next event. */
+  /** Sees to listeners that need something other than the next event. */
   settle(): void {
     const documents = this.#documents;
-    if (!this.#has("keepsDocuments")) documents.kept = undefined;
-    if (this.#has("lacksDocuments") && !documents.areArriving) {
-      if (documents.kept === undefined) this.isRewound = this.id !== undefined;
+    if (!this.#listeners.some("keepsDocuments")) documents.kept = undefined;
+    if (this.#listeners.some("lacksDocuments") && !documents.areArriving) {
+      if (documents.kept === undefined) this.isRewound = true;
       else this.#giveDocuments(documents.kept, this.#status);
     }
-    this.#rewind();
+    this.#listeners.forEach((listener) => {
+      if (!listener.isWaiting) return;
+      listener.comeBack();
+      this.isRewound = true;
+    });
   }
 
   /** What to send to the server. */
   request(id: string): Sent<SubscribeMessage> {
     const { kind, name } = this.target;
-    // The documents come first: where the others were is gone back to after that.
-    const cursor = this.#has("lacksDocuments") ? undefined : this.#cursor;
-    const snapshot = this.#has("wantsDocuments") || undefined;
+    // Documents come first: after them it goes back to where the others are.
+    const isFresh = this.#resetReason !== undefined || this.#listeners.some("lacksDocuments");
+    const cursor = isFresh ? undefined : this.#listeners.firstPlace;
+    const snapshot = this.#listeners.some("wantsDocuments") || undefined;
     this.id = id;
     this.isRewound = false;
     this.#isResuming = cursor !== undefined;
@@ -113,53 +118,56 @@ export class Subscription {
   }
 
   ready(cursor: string, resumed: boolean): void {
+    if (this.#isResuming && !resumed) this.#resetReason ??= USELESS_CURSOR;
     if (resumed) this.#documents.abandon();
-    else if (this.#isResuming) this.reset("The cursor is of no use.");
-    this.#tellReset();
-    this.#isResuming = false;
+    else this.#head = cursor;
     this.refusals = 0;
-    this.hasFreshToken = false;
-    const goesBack =
-      this.#cursor !== undefined && this.#cursor !== cursor && !resumed && this.#has("hasPlace");
+    this.hasFreshToken = this.#isResuming = false;
+    const resetReason = this.#resetReason;
+    this.#resetReason = undefined;
+    this.#listeners.forEach((listener) => {
+      const { place = cursor } = listener;
+      const isLost = !resumed && epochOf(place) !== epochOf(cursor);
+      const reason = resetReason ?? (isLost ? USELESS_CURSOR : undefined);
+      if (reason !== undefined) listener.reset(reason);
+      listener.place ??= this.#head;
+    });
     const documents = this.#documents.complete();
     if (documents !== undefined) this.#giveDocuments(documents, "live");
-    if (!this.#has("keepsDocuments")) this.#documents.kept = undefined;
-    if (goesBack) {
-      // What has changed while the documents came is in them: those that have them already see it change once more.
-      this.isRewound = true;
-      this.#onChange();
-    } else {
-      this.#cursor = cursor;
-      this.setStatus("live", resumed);
-    }
+    this.isRewound = !resumed && this.#listeners.firstPlace !== cursor;
+    if (!this.isRewound) this.setStatus("live", resumed);
+    this.#onChange();
   }
 
   /** @param cursor - undefined within a snapshot. */
   take(event: AnyEvent, cursor: string | undefined): void {
-    const before = this.#cursor;
-    const replayer = this.#replayer;
-    if (replayer === undefined || cursor === undefined) this.#documents.apply(event, cursor === undefined);
-    if (cursor === undefined) return;
-    this.#cursor = cursor;
-    this.#each((listener) => {
-      if ((replayer ?? listener) === listener) listener.take(event, before);
-    });
-    if (replayer === undefined) this.#head = cursor;
-    else if (cursor === this.#head) this.#replayer = undefined;
-    if (!this.isWanted || this.#replayer !== replayer) this.#onChange();
+    if (cursor === undefined) this.#documents.apply(event, true);
+    else if (!this.isRewound) {
+      if (isAfter(cursor, this.#head)) {
+        this.#head = cursor;
+        this.#documents.apply(event, false);
+      }
+      this.#listeners.forEach((listener) => {
+        listener.take(event, cursor);
+      });
+      if (!this.isWanted) this.#onChange();
+    }
   }
 
   /** Where the server says that it stands. */
   advance(cursor: string): void {
-    this.#cursor = cursor;
+    if (this.isRewound) return;
+    this.#head = cursor;
+    this.#listeners.forEach((listener) => {
+      if (listener.hasPlace) listener.place = cursor;
+    });
   }
 
   /** What listeners hold is void: they are told once it is live again, and documents have come. */
   reset(reason: string): void {
     this.#resetReason = reason;
     this.#isResuming = false;
-    this.#cursor = this.#replayer = undefined;
-    if (this.#has("wantsDocuments")) {
+    if (this.#listeners.some("wantsDocuments")) {
       this.#documents.expect();
       this.setStatus("reconnecting");
     }
@@ -180,7 +188,7 @@ export class Subscription {
   /** Ends it for all listeners; without an error when the client was closed. */
   end(error: PaperDBError | undefined): void {
     const isAboutDocuments = error?.code === NO_DOCUMENTS;
-    this.#each((listener) => {
+    this.#listeners.forEach((listener) => {
       if (isAboutDocuments && !listener.wantsDocuments) return;
       if (error !== undefined) listener.fail(error);
       listener.setStatus("ended", false);
@@ -190,51 +198,17 @@ export class Subscription {
 
   setStatus(status: SubscriptionStatus, resumed = false): void {
     this.#status = status;
-    this.#each((listener) => {
+    this.#listeners.forEach((listener) => {
       listener.setStatus(status, resumed);
     });
   }
 
-  /**
-   * Goes back to where a listener left that wants to come back. One after the
-   * other: nobody can tell which of two cursors is the earlier one.
-   */
-  #rewind(): void {
-    if (this.#replayer !== undefined && this.isWanted) return;
-    for (const listener of this.#listeners) {
-      if (!listener.isWaiting) continue;
-      this.#cursor = listener.leftAt;
-      this.#replayer = listener;
-      this.isRewound = true;
-      listener.comeBack();
-      return;
-    }
-  }
-
-  #tellReset(): void {
-    const reason = this.#resetReason;
-    if (reason === undefined) return;
-    this.#resetReason = undefined;
-    this.#each((listener) => {
-      listener.reset(reason);
-    });
-  }
-
   #giveDocuments(documents: ReadonlyMap<string, AnyDocument>, status: SubscriptionStatus): void {
-    this.#each((listener) => {
+    this.#listeners.forEach((listener) => {
       if (!listener.lacksDocuments) return;
+      listener.place = this.#head;
       listener.takeDocuments(this.target.name, documents);
       listener.setStatus(status, false);
     });
-  }
-
-  /** Whether this is so for one of the listeners. */
-  #has(trait: "wantsDocuments" | "lacksDocuments" | "keepsDocuments" | "hasPlace"): boolean {
-    return [...this.#listeners].some((listener) => listener[trait]);
-  }
-
-  /** Those that come meanwhile are left out, and those that go. */
-  #each(visit: (listener: Listener) => void): void {
-    for (const listener of Array.from(this.#listeners)) if (this.#listeners.has(listener)) visit(listener);
   }
 }
