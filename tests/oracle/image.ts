@@ -1,4 +1,5 @@
 import type { JsonValue } from "../../packages/server/src/filter/json-value.ts";
+import { hiddenOf } from "./hidden-columns.ts";
 import type { CollectionPlan } from "./plan.ts";
 
 /** A document as JSON. */
@@ -14,8 +15,8 @@ export interface Image {
 }
 
 /** What subscribers may see of an image. */
-export function shownOf({ columns }: Pick<CollectionPlan, "columns">, image: Image): JsonDocument {
-  const hidden = new Set(columns.filter((column) => column.hidden).map(({ name }) => name));
+export function shownOf(collection: CollectionPlan, image: Image): JsonDocument {
+  const hidden = new Set(hiddenOf(collection));
   return Object.fromEntries(Object.entries(image.document).filter(([name]) => !hidden.has(name)));
 }
 

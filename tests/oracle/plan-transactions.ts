@@ -19,7 +19,7 @@ export interface TransactionScope {
 const LANES = 3;
 const SLOTS = 10;
 /** A statement over so many documents at once, in slots that nothing else uses. */
-const BULK_SLOTS = 400;
+const BULK_SLOTS: Readonly<Record<SourceKind, number>> = { wal: 400, notify: 400, mongodb: 100 };
 const BODY_LENGTHS = [0, 10, 10, 10, 3_000, 9_000];
 const LARGE_BODY_LENGTHS = [60_000, 1_300_000];
 
@@ -66,10 +66,12 @@ function planStep(dice: Dice, { source, tenants }: TransactionScope, collection:
   if (roll <= 90) return { kind: "move", ...on, slot: slot(), tenant: tenant() };
   if (roll <= 200) return { kind: "delete", ...on, slots: dice.some(slots(0, SLOTS), dice.int(1, 3)) };
   if (roll <= 215) {
-    const rows = slots(SLOTS, BULK_SLOTS).map((each) => planRow(dice, collection, each, tenant(), true));
+    const rows = slots(SLOTS, BULK_SLOTS[source]).map((each) =>
+      planRow(dice, collection, each, tenant(), true),
+    );
     return { kind: "write", ...on, rows };
   }
-  if (roll <= 235) return { kind: "delete", ...on, slots: slots(SLOTS, BULK_SLOTS) };
+  if (roll <= 235) return { kind: "delete", ...on, slots: slots(SLOTS, BULK_SLOTS[source]) };
   if (source !== "mongodb") {
     if (roll <= 290) return { kind: "savepoint" };
     if (roll <= 320) return { kind: "rollback_to" };

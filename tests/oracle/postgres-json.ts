@@ -1,4 +1,5 @@
 import type { JsonValue } from "../../packages/server/src/filter/json-value.ts";
+import { isExact } from "./exact-number.ts";
 import type { Image, JsonDocument } from "./image.ts";
 import type { CollectionPlan } from "./plan.ts";
 
@@ -27,19 +28,4 @@ export function imageOf({ keyKind, tenantColumn }: CollectionPlan, text: string)
 
 function textOf(id: JsonValue | undefined): string {
   return typeof id === "string" ? id : JSON.stringify(id);
-}
-
-function isExact(decimal: string): boolean {
-  if (/^-?\d+$/.test(decimal)) return Number.isSafeInteger(Number(decimal));
-  return normalForm(decimal) === normalForm(String(Number(decimal)));
-}
-
-/** The digits without zeros at both ends, and the power of ten of the last. */
-function normalForm(decimal: string): string {
-  const [, sign = "", whole = "", fraction = "", power = "0"] =
-    /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(decimal) ?? [];
-  const digits = (whole + fraction).replace(/^0+/, "");
-  const kept = digits.replace(/0+$/, "");
-  if (kept === "") return "0";
-  return `${sign}${kept}e${String(Number(power) - fraction.length + digits.length - kept.length)}`;
 }

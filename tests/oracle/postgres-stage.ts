@@ -1,8 +1,9 @@
 import { Client } from "pg";
 import type { ConfigInput } from "../../packages/server/src/config/schema.ts";
-import { startOwnPostgres, type OwnPostgresOptions } from "../support/own-postgres.ts";
+import { startOwnPostgres } from "../support/own-postgres.ts";
 import { until } from "../support/until.ts";
-import type { CollectionPlan, WorldPlan } from "./plan.ts";
+import { hiddenOf, isDiscovered } from "./hidden-columns.ts";
+import type { WorldPlan } from "./plan.ts";
 import { openPostgresStore } from "./postgres-store.ts";
 import type { StageDatabase } from "./stage-database.ts";
 
@@ -16,8 +17,8 @@ interface ConfiguredTable {
 }
 
 /** Starts a PostgreSQL of the world's own. */
-export async function openPostgresStage(options: OwnPostgresOptions): Promise<StageDatabase> {
-  const server = await startOwnPostgres(options);
+export async function openPostgresStage(): Promise<StageDatabase> {
+  const server = await startOwnPostgres();
   const store = await openPostgresStore(server.url);
   const query = async (sql: string, params: readonly unknown[] = []): Promise<number> => {
     const client = new Client({ connectionString: server.url, application_name: "oracle" });
@@ -70,20 +71,9 @@ export async function openPostgresStage(options: OwnPostgresOptions): Promise<St
 function sourcesOf({ source, collections }: WorldPlan): ConfigInput["sources"] {
   const tables = collections.map((collection): [string, ConfiguredTable] => {
     const { name, tenantColumn } = collection;
-    return [name, { table: `public.${name}`, tenantColumn, hide: [...hiddenOf(collection)] }];
+    return [name, { table: `public.${name}`, tenantColumn, hide: hiddenOf(collection) }];
   });
   const mode = source === "wal" ? { mode: "wal" as const, slot: SLOT } : { mode: "notify" as const };
   const listed = isDiscovered(collections) ? {} : { collections: Object.fromEntries(tables) };
   return [{ kind: "postgres", ...mode, ...listed }];
-}
-
-/** Whether the server is to find the tables by itself: nothing has to be said of them. */
-export function isDiscovered(collections: readonly CollectionPlan[]): boolean {
-  return collections.every(
-    (collection) => collection.tenantColumn === "tenant_id" && hiddenOf(collection).length === 0,
-  );
-}
-
-function hiddenOf({ columns }: CollectionPlan): readonly string[] {
-  return columns.filter(({ hidden }) => hidden).map(({ name }) => name);
 }

@@ -1,7 +1,7 @@
 import type { Observation } from "./observations.ts";
 import type { WorldPlan } from "./plan.ts";
 import type { Subscriber } from "./subscriber.ts";
-import type { Verdict } from "./verdict.ts";
+import type { Evidence, Verdict } from "./verdict.ts";
 
 /** Of a subscriber that something is wrong with, so much of the end is shown. */
 const TRACE_LENGTH = 15;
@@ -51,7 +51,7 @@ export function failureReport(plan: WorldPlan, { objections }: Verdict): string 
 }
 
 /** All that all subscribers saw. */
-export function fullTrace(plan: WorldPlan, subscribers: readonly Subscriber[], output: string): string {
+export function fullTrace({ plan, subscribers, causes, output }: Evidence): string {
   const traces = subscribers.flatMap((subscriber) => [
     describeSubscriber(subscriber),
     ...traceOf(subscriber, Infinity),
@@ -61,9 +61,14 @@ export function fullTrace(plan: WorldPlan, subscribers: readonly Subscriber[], o
     replayCommand(plan),
     JSON.stringify({ ...plan, writers: undefined }),
     "",
+    ...causes.map(
+      ({ kind, collection = "all", fromMs, untilMs }) =>
+        `${kind} (${collection}) ${fromMs.toFixed(0)}–${untilMs.toFixed(0)}`,
+    ),
+    "",
     ...traces,
     "The servers said:",
-    output,
+    output(),
     "",
   ].join("\n");
 }

@@ -51,7 +51,7 @@ export function judgeWorld(evidence: Evidence): Verdict {
     transactions: transactions.length,
     events: count(({ observations }) => observations.eventCount),
     resets: count(({ observations }) => observations.resets.length),
-    trace: () => fullTrace(evidence.plan, subscribers, evidence.output()),
+    trace: () => fullTrace(evidence),
   };
 }
 
