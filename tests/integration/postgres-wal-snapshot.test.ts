@@ -61,6 +61,39 @@ it("tells apart what was streamed before anybody else could see it", async () =>
   expect(late.since >= watchedSince).toBe(true);
 });
 
+it("meets prepared transactions, wherever they are committed", async () => {
+  const server = await startPostgres({ settings: { max_prepared_transactions: "4" } });
+  onTestFinished(() => server.stop());
+  const admin = await connect(server.url);
+  await admin.query("create table public.prepared (id int primary key, tenant_id text, n int)");
+  await admin.query("insert into public.prepared select i, 'a', 1 from generate_series(1, 4) i");
+  const test = await openWalSource({ url: server.url });
+  onTestFinished(() => test.source.close());
+  const key = { tenant: "a", collection: "prepared" };
+  await test.source.watch(key);
+  for (const id of [1, 2, 3]) {
+    await admin.query(`begin; savepoint s; update public.prepared set n = 2 where id = ${String(id)}`);
+    await admin.query(`release s; prepare transaction 'p${String(id)}'`);
+  }
+  await admin.query("commit prepared 'p1'");
+  const taken = await takeSnapshot(test.source, key);
+  await admin.query("commit prepared 'p2'");
+  const state = new StrictState();
+  state.add(await readAll(taken));
+  expect([...state.documents.values()].map(({ n }) => n).toSorted()).toEqual([1, 1, 1, 2]);
+  const seam = await taken.seam();
+  expect(eventsAfter(test.sink, key, taken, seam)).toHaveLength(1);
+  await admin.query("commit prepared 'p3'");
+  await test.sink.next("a", "prepared", 3);
+  for (const event of eventsAfter(test.sink, key, taken, seam)) state.apply(event);
+  expect(Object.fromEntries([...state.documents].map(([id, { n }]) => [id, n]))).toEqual({
+    1: 2,
+    2: 2,
+    3: 2,
+    4: 1,
+  });
+});
+
 it("does not remember commits for ever", async () => {
   const server = await startPostgres();
   onTestFinished(() => server.stop());

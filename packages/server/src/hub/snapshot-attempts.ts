@@ -1,5 +1,5 @@
 import { RealtimeError } from "@paperdb/protocol";
-import { SnapshotOverrunError } from "../snapshot/snapshot-reading.ts";
+import { SnapshotGivenUpError, SnapshotOverrunError } from "../snapshot/snapshot-reading.ts";
 import { backoffMs } from "../timing/backoff.ts";
 
 /** Why a snapshot has to be taken again: a word or two for the client. */
@@ -20,6 +20,8 @@ export class OvertakenSnapshotError extends VoidSnapshotError {
 const MAX_ATTEMPTS = 20;
 /** So often a snapshot is read in vain because the history is too short. */
 const MAX_OVERTAKEN = 3;
+/** What another attempt may spare the client. */
+const AGAIN = [VoidSnapshotError, SnapshotOverrunError, SnapshotGivenUpError];
 const PAUSE_LIMITS = { minMs: 20, maxMs: 1_000 };
 
 /** How often a subscription's snapshot was begun, and whether it is worth to begin again. */
@@ -48,7 +50,7 @@ export class SnapshotAttempts {
       return this.#overtaken < MAX_OVERTAKEN ? undefined : this.#tooShort();
     }
     const isPassing = error instanceof RealtimeError && error.retryable;
-    const isAgain = isPassing || error instanceof VoidSnapshotError || error instanceof SnapshotOverrunError;
+    const isAgain = isPassing || AGAIN.some((kind) => error instanceof kind);
     return isAgain && this.#failures < MAX_ATTEMPTS ? undefined : failureOf(error);
   }
 

@@ -417,6 +417,25 @@ describe("a subscription with a snapshot", () => {
     expect(next.held).toEqual(source.docs);
   });
 
+  it("gives way while it takes nothing and others wait, and is sent another snapshot once it reads again", async () => {
+    const settings = { maxConcurrent: 1, maxBufferedBytes: 800, stallMs: 40, shareMs: 0 };
+    const { source, connect, resume, reads } = setUp(1_000, settings);
+    for (let id = 0; id < 20; id += 1) source.write(String(id), false, true);
+    const stalled = await connect();
+    stalled.reads = false;
+    for (let waited = 0; waited < 5_000 && stalled.lines.length === 0; waited += 1) await turn();
+    const other = await connect(FLAGGED);
+    await untilLive([other]);
+    expect(other.kinds).not.toContain("reset");
+    await untilIdle(reads);
+    source.write("1", true, true);
+    resume(stalled);
+    await untilLive([stalled]);
+    expect(stalled.lines).toContainEqual({ kind: "reset", reason: "snapshot_interrupted" });
+    expect(stalled.held).toEqual(source.docs);
+    expect(stalled.problems).toEqual([]);
+  });
+
   it("looks at a long history in many turns", async () => {
     const { source, connect } = setUp(5_000);
     await untilLive([await connect()]);

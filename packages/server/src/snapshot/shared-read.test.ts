@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Snapshot, SnapshotDocument } from "../source/change-source.ts";
 import { SharedRead } from "./shared-read.ts";
-import { SnapshotOverrunError } from "./snapshot-reading.ts";
+import { SnapshotGivenUpError } from "./snapshot-reading.ts";
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -68,7 +68,7 @@ describe("SharedRead", () => {
     read.begin();
     await turns(10);
     read.giveWay();
-    await expect(reader.next()).rejects.toBeInstanceOf(SnapshotOverrunError);
+    await expect(reader.next()).rejects.toBeInstanceOf(SnapshotGivenUpError);
     expect(read.bytes).toBe(0);
     await turns(10);
     expect(seen.done).toBe(1);

@@ -1,7 +1,7 @@
 import type { Position } from "@paperdb/protocol";
 import type { Snapshot, SnapshotSeam } from "../source/change-source.ts";
 import { Reader } from "./reader.ts";
-import { SnapshotOverrunError, SnapshotTimeoutError } from "./snapshot-reading.ts";
+import { SnapshotGivenUpError, SnapshotOverrunError, SnapshotTimeoutError } from "./snapshot-reading.ts";
 import type { SnapshotBatch } from "./snapshot-reading.ts";
 import { Window } from "./window.ts";
 
@@ -129,7 +129,7 @@ export class SharedRead {
 
   /** Others wait for what it holds. */
   giveWay(): void {
-    this.#fail(new SnapshotOverrunError("Others wait for their snapshots."));
+    this.#fail(new SnapshotGivenUpError("Others wait for their snapshots."));
   }
 
   get #isFull(): boolean {

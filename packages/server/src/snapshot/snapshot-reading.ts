@@ -8,7 +8,7 @@ export type SnapshotBatch = readonly SnapshotDocument[];
 export interface SnapshotReading {
   /** Every event whose effect the snapshot does not have lies after it. */
   readonly since: Position;
-  /** Aborted when it is over: a {@link SnapshotTimeoutError}, a {@link SnapshotOverrunError} or what the source threw. */
+  /** Aborted when it is over: a {@link SnapshotTimeoutError}, a {@link SnapshotOverrunError}, a {@link SnapshotGivenUpError} or what the source threw. */
   readonly signal: AbortSignal;
   /** The next batch; undefined after the last. Rejects with the signal's reason. */
   next(): Promise<SnapshotBatch | undefined>;
@@ -21,6 +21,11 @@ export interface SnapshotReading {
 /** The snapshot took too long: it must not be held for ever. */
 export class SnapshotTimeoutError extends Error {
   override readonly name = "SnapshotTimeoutError";
+}
+
+/** Others waited for what the snapshot held, and nobody took any of it. */
+export class SnapshotGivenUpError extends Error {
+  override readonly name = "SnapshotGivenUpError";
 }
 
 /** The others that share the snapshot did not wait any longer. */
