@@ -525,7 +525,7 @@ describe("a subscribe that is refused", () => {
       { collection: "messages", where: { id: { $in: Array.from({ length: 101 }, (_, id) => id) } } },
       "filter_too_large",
     ],
-    ["snapshot", { collection: "messages", snapshot: true }, "snapshot_not_supported"],
+    ["snapshot of a topic", { topic: "a", snapshot: true }, "snapshot_not_supported"],
     ["what is not granted", { collection: "elsewhere" }, "forbidden"],
   ])("for %s: an error that names it, and the connection goes on", async (_name, members, code) => {
     const client = await messages.open();
