@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { escapeIdentifier } from "pg";
+import { escapeIdentifier, escapeLiteral } from "pg";
 import type { PoolClient } from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { JsonObject, JsonValue } from "../../packages/server/src/filter/json-value.ts";
@@ -85,11 +85,10 @@ async function oidOf(name: string): Promise<number> {
 
 /** The ids of the rows that a condition leaves; undefined without one. */
 async function narrowed(where: unknown): Promise<readonly number[] | undefined> {
-  const condition = toSql(parseFilter(where, "where", WIDE_LIMITS), table, 2);
+  const condition = toSql(parseFilter(where, "where", WIDE_LIMITS), table, escapeLiteral);
   if (condition === undefined) return undefined;
   const { rows } = await reader.query<{ id: number }>(
-    `select row_id as id from t where row_id >= $1 and ${condition.text} order by row_id`,
-    [0, ...condition.parameters],
+    `select row_id as id from t where ${condition} order by row_id`,
   );
   return rows.map(({ id }) => id);
 }
@@ -228,10 +227,14 @@ it("can use an index", async () => {
   const plans = await Promise.all(
     [{ room: "r7" }, { room: { $in: ["r7", "r8"] } }, { n: 7 }, { n: { $gt: 7, $lt: 20 } }].map(
       async (where) => {
-        const condition = toSql(parseFilter(where, "where", WIDE_LIMITS), { columns, encoding: "UTF8" }, 2);
+        const condition = toSql(
+          parseFilter(where, "where", WIDE_LIMITS),
+          { columns, encoding: "UTF8" },
+          escapeLiteral,
+        );
         const { rows } = await database.query<{ "QUERY PLAN": string }>(
-          `explain select * from big where tenant_id = $1::text and ${condition?.text ?? "true"}`,
-          ["a", ...(condition?.parameters ?? [])],
+          `explain select * from big where tenant_id = $1::text and ${condition ?? "true"}`,
+          ["a"],
         );
         return rows.map((row) => row["QUERY PLAN"]).join("\n");
       },

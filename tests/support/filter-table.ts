@@ -33,6 +33,8 @@ const TEXTS = quoted(
   "open",
   "OPEN",
   "it's",
+  "back\\slash",
+  "\\' or true --",
 );
 const TIMES = quoted(
   "2026-01-02 03:04:05",
@@ -167,6 +169,7 @@ export const FILTER_COLUMNS: readonly FilterColumn[] = [
   { name: "bytes", declaration: "bytea", samples: quoted("", "\\x00ff") },
   { name: "bits", declaration: "varbit", samples: quoted("1", "101") },
   { name: "days", declaration: "date[]", samples: quoted("{2026-01-02,infinity}", "{NULL}") },
+  { name: `we"ird'`, declaration: "text", samples: quoted("open", "it's") },
   { name: "na.me", declaration: "text", samples: quoted("open") },
   { name: "constructor", declaration: "text", samples: quoted("open") },
 ];

@@ -1,14 +1,11 @@
-/** Takes a parameter, a text or a list of texts, and returns how SQL names it. */
-export type AddParameter = (value: string | readonly string[], cast: string) => string;
+/** Writes a text, or a list of texts, as a value of a type. */
+export type WriteValue = (value: string | readonly string[], cast: string) => string;
 
-/**
- * A condition that is true for every row whose JSON matches. It is written only when it
- * is used, for a statement may not have a parameter that it does not use.
- */
+/** A condition that is true for every row whose JSON matches. */
 export interface SqlPart {
   /** Whether it is true for these rows only, and may therefore be negated. */
   readonly isExact: boolean;
-  write(add: AddParameter): string;
+  write(value: WriteValue): string;
 }
 
 /** A condition without parameters. */
@@ -45,7 +42,7 @@ export function noneOf(part: SqlPart | undefined): SqlPart | undefined {
   if (part?.isExact !== true) return undefined;
   if (part === EVERY_ROW) return NO_ROW;
   if (part === NO_ROW) return EVERY_ROW;
-  return { isExact: true, write: (add) => `(${part.write(add)}) is not true` };
+  return { isExact: true, write: (value) => `(${part.write(value)}) is not true` };
 }
 
 function joined(
@@ -57,6 +54,6 @@ function joined(
   const written = parts.filter((part) => part !== undefined);
   const [only] = written;
   if (only === undefined) return none;
-  if (written.length === 1) return { isExact, write: (add) => only.write(add) };
-  return { isExact, write: (add) => `(${written.map((part) => part.write(add)).join(operator)})` };
+  if (written.length === 1) return { isExact, write: (value) => only.write(value) };
+  return { isExact, write: (value) => `(${written.map((part) => part.write(value)).join(operator)})` };
 }

@@ -8,7 +8,7 @@ type SqlOperand = { readonly text: string } | "never" | undefined;
 
 /** How a type's column is compared with the values of a filter. */
 export interface SqlType {
-  /** What parameters are cast to. */
+  /** What values are cast to. */
   readonly cast: string;
   /** Whether the column's text is compared, not the column. */
   readonly isText: boolean;
@@ -23,7 +23,7 @@ const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const LARGE_INTEGER = /^-?[1-9]\d{15,18}$/;
 const MAX_INT8 = 2n ** 63n - 1n;
 
-/** The types whose values can be equal to a parameter. */
+/** The types whose values can be compared for equality. */
 export const SQL_TYPES: ReadonlyMap<string, SqlType> = new Map<string, SqlType>([
   // A collation of the column's can find more than the bytes, never less.
   ["text", { cast: "text", isText: false, isEqualityExact: false, operand: textOperand }],

@@ -4,38 +4,19 @@ import type { FieldPath } from "./field-path.ts";
 import { isScalar } from "./json-value.ts";
 import type { SqlColumn, SqlTable } from "./sql-column.ts";
 import { allOf, constantPart, EVERY_ROW, noneOf, oneOf } from "./sql-part.ts";
-import type { AddParameter, SqlPart } from "./sql-part.ts";
+import type { SqlPart } from "./sql-part.ts";
 import { rangePart, timeEquality } from "./sql-range.ts";
 import { SCALAR_TYPES, SQL_TYPES } from "./sql-types.ts";
 import type { SqlType } from "./sql-types.ts";
 
-/** A condition for a WHERE clause, and its parameters. */
-export interface SqlCondition {
-  readonly text: string;
-  /** Each a text, or a list of texts. */
-  readonly parameters: readonly (string | readonly string[])[];
-}
-
 /**
- * A condition that is true for every row whose delivered JSON matches, and perhaps for
+ * A condition, for a WHERE clause, that is true for every row whose delivered JSON matches, and perhaps for
  * others: it saves reading, it does not decide.
  *
- * @param firstParameter - the number of its first `$n`.
+ * @param literal - writes a text as SQL.
  * @returns undefined when nothing can be saved.
  */
-export function toSql(filter: Filter, table: SqlTable, firstParameter = 1): SqlCondition | undefined {
-  const part = translate(filter.node, table);
-  if (part === undefined || part === EVERY_ROW) return undefined;
-  const parameters: (string | readonly string[])[] = [];
-  const add: AddParameter = (value, cast) => {
-    parameters.push(value);
-    return `$${String(firstParameter + parameters.length - 1)}::${cast}`;
-  };
-  return { text: part.write(add), parameters };
-}
-
-/** The condition of {@link toSql} for statements that take no parameters. @param literal - writes a text as SQL. */
-export function toSqlText(
+export function toSql(
   filter: Filter,
   table: SqlTable,
   literal: (text: string) => string,
@@ -109,9 +90,9 @@ function equalToOne(
   const compared = type.isText ? `${reference}::text` : reference;
   return {
     isExact: type.isEqualityExact,
-    write: (add) =>
+    write: (value) =>
       parameters.length === 1
-        ? `${compared} = ${add(only, type.cast)}`
-        : `${compared} = any(${add(parameters, `${type.cast}[]`)})`,
+        ? `${compared} = ${value(only, type.cast)}`
+        : `${compared} = any(${value(parameters, `${type.cast}[]`)})`,
   };
 }

@@ -1,7 +1,7 @@
 import { escapeIdentifier, escapeLiteral } from "pg";
 import type { Filter } from "../../../filter/filter.ts";
 import type { SqlTable } from "../../../filter/sql-column.ts";
-import { toSqlText } from "../../../filter/to-sql.ts";
+import { toSql } from "../../../filter/to-sql.ts";
 import { quoteQualifiedName } from "../../../postgres/identifier.ts";
 import type { SnapshotNarrowing } from "../../change-source.ts";
 import type { CapturedTable } from "../table.ts";
@@ -131,7 +131,7 @@ function narrowed(
 }
 
 function sqlOf(filter: Filter | undefined, table: SqlTable): string | undefined {
-  return filter === undefined ? undefined : toSqlText(filter, table, escapeLiteral);
+  return filter === undefined ? undefined : toSql(filter, table, escapeLiteral);
 }
 
 /** A condition that holds for every row of the tenant, and that an index on its column serves. */
