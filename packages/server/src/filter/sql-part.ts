@@ -1,11 +1,11 @@
 /** Writes a text, or a list of texts, as a value of a type. */
-export type WriteValue = (value: string | readonly string[], cast: string) => string;
+export type WriteLiteral = (value: string | readonly string[], cast: string) => string;
 
 /** A condition that is true for every row whose JSON matches. */
 export interface SqlPart {
   /** Whether it is true for these rows only, and may therefore be negated. */
   readonly isExact: boolean;
-  write(value: WriteValue): string;
+  write(literal: WriteLiteral): string;
 }
 
 /** A condition without parameters. */
@@ -42,7 +42,7 @@ export function noneOf(part: SqlPart | undefined): SqlPart | undefined {
   if (part?.isExact !== true) return undefined;
   if (part === EVERY_ROW) return NO_ROW;
   if (part === NO_ROW) return EVERY_ROW;
-  return { isExact: true, write: (value) => `(${part.write(value)}) is not true` };
+  return { isExact: true, write: (literal) => `(${part.write(literal)}) is not true` };
 }
 
 function joined(
@@ -54,6 +54,6 @@ function joined(
   const written = parts.filter((part) => part !== undefined);
   const [only] = written;
   if (only === undefined) return none;
-  if (written.length === 1) return { isExact, write: (value) => only.write(value) };
-  return { isExact, write: (value) => `(${written.map((part) => part.write(value)).join(operator)})` };
+  if (written.length === 1) return { isExact, write: (literal) => only.write(literal) };
+  return { isExact, write: (literal) => `(${written.map((part) => part.write(literal)).join(operator)})` };
 }

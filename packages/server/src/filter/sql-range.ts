@@ -45,7 +45,7 @@ function textRange(
 ): SqlPart | undefined {
   if (!isComparableText(bound, encoding)) return undefined;
   const sign = SIGNS[node.operator];
-  return { isExact: true, write: (value) => `${reference} collate "C" ${sign} ${value(bound, "text")}` };
+  return { isExact: true, write: (literal) => `${reference} collate "C" ${sign} ${literal(bound, "text")}` };
 }
 
 function integerRange(
@@ -66,7 +66,7 @@ function compared(
   cast: string,
   isExact: boolean,
 ): SqlPart {
-  return { isExact, write: (value) => `${reference} ${SIGNS[operator]} ${value(bound, cast)}` };
+  return { isExact, write: (literal) => `${reference} ${SIGNS[operator]} ${literal(bound, cast)}` };
 }
 
 /** From the year 1 to 9999 texts are in the order of their times; other times are read in any case. */
@@ -84,7 +84,7 @@ function timeRange(
     : `${reference} >= ${timeLiteral("10000-01-01T00:00:00", type)}`;
   return {
     isExact: false,
-    write: (value) => `(${reference} ${isLower ? ">=" : "<"} ${value(edge, type)} or ${others})`,
+    write: (literal) => `(${reference} ${isLower ? ">=" : "<"} ${literal(edge, type)} or ${others})`,
   };
 }
 
@@ -96,7 +96,8 @@ export function timeEquality(value: string, { reference, type }: SqlColumn): Sql
   const ceiling = timeText(bounds.ceiling, type);
   return {
     isExact: false,
-    write: (value) => `(${reference} >= ${value(floor, type)} and ${reference} < ${value(ceiling, type)})`,
+    write: (literal) =>
+      `(${reference} >= ${literal(floor, type)} and ${reference} < ${literal(ceiling, type)})`,
   };
 }
 

@@ -90,9 +90,9 @@ function equalToOne(
   const compared = type.isText ? `${reference}::text` : reference;
   return {
     isExact: type.isEqualityExact,
-    write: (value) =>
+    write: (literal) =>
       parameters.length === 1
-        ? `${compared} = ${value(only, type.cast)}`
-        : `${compared} = any(${value(parameters, `${type.cast}[]`)})`,
+        ? `${compared} = ${literal(only, type.cast)}`
+        : `${compared} = any(${literal(parameters, `${type.cast}[]`)})`,
   };
 }
