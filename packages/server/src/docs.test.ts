@@ -47,6 +47,7 @@ test("docs/operations.md lists the metrics that there are", async () => {
     channels: none,
     historyEvents: none,
     historyBytes: none,
+    snapshots: () => ({ reading: 0, waiting: 0, bytes: 0 }),
     sources: () => [],
   });
   const defined = (await metrics.registry.getMetricsAsJSON())

@@ -82,6 +82,7 @@ class Composition {
   readonly #changeLog: MemoryLog;
   readonly #connections: ConnectionRegistry;
   readonly #metrics: Metrics;
+  readonly #snapshots: SnapshotReads;
   readonly #hub: Hub;
   readonly #bus: EventBus;
   #sources: readonly RunningSource[] = [];
@@ -94,6 +95,7 @@ class Composition {
     this.#changeLog = new MemoryLog(config.history);
     this.#connections = new ConnectionRegistry(config.connections.maxTotal);
     this.#metrics = this.#createMetrics();
+    this.#snapshots = new SnapshotReads({ ...config.snapshots, timeoutMs: config.snapshotTimeoutMs });
     this.#hub = new Hub(
       this.#changeLog,
       {
@@ -102,7 +104,7 @@ class Composition {
         maxTriedComparisons: config.filters.maxTriedComparisons,
       },
       this.#metrics,
-      new SnapshotReads({ ...config.snapshots, timeoutMs: config.snapshotTimeoutMs }),
+      this.#snapshots,
     );
     this.#bus = new EventBus(this.#sinkFor(EVENT_BUS));
     closers.add(() => {
@@ -245,6 +247,7 @@ class Composition {
       channels: () => this.#hub.channelCount,
       historyEvents: () => this.#changeLog.stats().events,
       historyBytes: () => this.#changeLog.stats().bytes,
+      snapshots: () => this.#snapshots.stats(),
       sources: () => this.#sources.map((running) => running.figures()),
     });
   }

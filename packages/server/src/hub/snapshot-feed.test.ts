@@ -302,9 +302,13 @@ async function untilLive(peers: readonly Peer[]): Promise<void> {
 
 /** Nothing is read, waits or is held any more. */
 async function untilIdle(reads: SnapshotReads): Promise<void> {
-  for (let waited = 0; waited < 10_000 && (reads.size > 0 || reads.bufferedBytes > 0); waited += 5)
+  for (
+    let waited = 0;
+    waited < 10_000 && Object.values(reads.stats()).some((figure) => figure > 0);
+    waited += 5
+  )
     await sleep(5);
-  expect({ size: reads.size, bytes: reads.bufferedBytes }).toEqual({ size: 0, bytes: 0 });
+  expect(reads.stats()).toEqual({ reading: 0, waiting: 0, bytes: 0 });
 }
 
 describe("a subscription with a snapshot", () => {

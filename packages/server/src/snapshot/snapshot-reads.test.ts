@@ -81,9 +81,13 @@ const numbers = (count: number): readonly string[] =>
 
 /** Nothing is read, waits or is held any more. */
 async function untilIdle(reads: SnapshotReads): Promise<void> {
-  for (let waited = 0; waited < 10_000 && (reads.size > 0 || reads.bufferedBytes > 0); waited += 1)
+  for (
+    let waited = 0;
+    waited < 10_000 && Object.values(reads.stats()).some((figure) => figure > 0);
+    waited += 1
+  )
     await sleep(1);
-  expect({ size: reads.size, bytes: reads.bufferedBytes }).toEqual({ size: 0, bytes: 0 });
+  expect(reads.stats()).toEqual({ reading: 0, waiting: 0, bytes: 0 });
 }
 
 describe("SnapshotReads", () => {
@@ -111,7 +115,7 @@ describe("SnapshotReads", () => {
   it("is not joined once something of it had to be let go", async () => {
     const { taken, open, reads } = setUp(50, { shareMs: 60_000 });
     const first = await open();
-    while (reads.bufferedBytes < 8_000 / 8) await sleep(1);
+    while (reads.stats().bytes < 8_000 / 8) await sleep(1);
     await first.next();
     const second = await open();
     expect(taken).toHaveLength(2);
@@ -132,9 +136,9 @@ describe("SnapshotReads", () => {
   it("reads no further ahead than the window, and goes on as it is taken", async () => {
     const { reads, taken, open } = setUp(1_000);
     const reading = await open();
-    while (reads.bufferedBytes < 8_000 / 8) await sleep(1);
+    while (reads.stats().bytes < 8_000 / 8) await sleep(1);
     await sleep(50);
-    expect(reads.bufferedBytes).toBe(8_000 / 8);
+    expect(reads.stats().bytes).toBe(8_000 / 8);
     expect(taken[0]?.given).toBe(8_000 / 8 / BATCH_BYTES);
     expect(await readAll(reading)).toEqual(numbers(1_000));
   });
@@ -184,7 +188,7 @@ describe("SnapshotReads", () => {
     ];
     await sleep(0);
     expect(taken.map(({ tenant }) => tenant)).toEqual(["a", "a", "b", "c"]);
-    expect(reads.size).toBe(6);
+    expect(reads.stats()).toMatchObject({ reading: 4, waiting: 2 });
     release();
     const all = await Promise.all((await Promise.all(opening)).map(readAll));
     expect(all).toEqual(Array.from({ length: 6 }, () => numbers(3)));
@@ -194,10 +198,10 @@ describe("SnapshotReads", () => {
   it("begins no further snapshot while too much is held for those who do not take it", async () => {
     const { open, taken, reads } = setUp(5, { maxBufferedBytes: 500 });
     const first = await open("a");
-    while (reads.bufferedBytes < 100) await sleep(1);
+    while (reads.stats().bytes < 100) await sleep(1);
     const others = ["b", "c", "d", "e", "f"].map((tenant) => open(tenant));
     await sleep(50);
-    expect(reads.bufferedBytes).toBeLessThanOrEqual(500 + 4 * BATCH_BYTES);
+    expect(reads.stats().bytes).toBeLessThanOrEqual(500 + 4 * BATCH_BYTES);
     expect(taken.length).toBeLessThan(6);
     await readAll(first);
     for (const opening of others) expect(await readAll(await opening)).toEqual(numbers(5));

@@ -54,14 +54,15 @@ export class SnapshotReads {
     this.#shares = new BufferShares(maxBufferedBytes);
   }
 
-  /** Bytes that were read, and not yet taken by all that share them. */
-  get bufferedBytes(): number {
-    return [...this.#held].reduce((sum, { read }) => sum + read.bytes, 0);
-  }
-
-  /** Snapshots that are being read, or wait for their turn. */
-  get size(): number {
-    return [...this.#turns.values()].reduce((sum, { size }) => sum + size, 0);
+  /** Snapshots that are being read and that wait for their turn, and the bytes that were read and not yet taken. */
+  stats(): { readonly reading: number; readonly waiting: number; readonly bytes: number } {
+    let [reading, waiting, bytes] = [0, 0, 0];
+    for (const turns of this.#turns.values()) {
+      reading += turns.running;
+      waiting += turns.waiting;
+    }
+    for (const { read } of this.#held) bytes += read.bytes;
+    return { reading, waiting, bytes };
   }
 
   /**

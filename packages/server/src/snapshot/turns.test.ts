@@ -21,7 +21,7 @@ describe("Turns", () => {
     expect(takeAll(turns)).toEqual([]);
     turns.end("a", "a1");
     expect(takeAll(turns)).toEqual(["a3"]);
-    expect(turns.size).toBe(2);
+    expect([turns.running, turns.waiting]).toEqual([2, 0]);
   });
 
   it("serves the parties in rotation, however many of one wait", () => {
@@ -47,7 +47,7 @@ describe("Turns", () => {
     turns.end("a", "a1");
     expect(takeAll(turns)).toEqual(["a2"]);
     turns.end("a", "a2");
-    expect({ size: turns.size, waiting: turns.waitingOf("a") }).toEqual({ size: 0, waiting: 0 });
+    expect([turns.running, turns.waiting, turns.waitingOf("a")]).toEqual([0, 0, 0]);
   });
 
   it("knows whether somebody waits for others, or only for itself", () => {

@@ -27,8 +27,9 @@ export class Turns<T> {
     this.#limits = limits;
   }
 
-  get size(): number {
-    return this.#running + this.#waiting;
+  /** How many have their turn. */
+  get running(): number {
+    return this.#running;
   }
 
   /** How many wait. */

@@ -10,6 +10,8 @@ export interface Gauges {
   readonly channels: () => number;
   readonly historyEvents: () => number;
   readonly historyBytes: () => number;
+  /** Snapshots that are being read, that wait for their turn, and the bytes that were read and not yet taken. */
+  readonly snapshots: () => { readonly reading: number; readonly waiting: number; readonly bytes: number };
   /** Each source by name: whether it is live, and its own figures. */
   readonly sources: () => readonly SourceFigures[];
 }
@@ -98,6 +100,20 @@ export class Metrics implements HubObserver {
     gauge(registers, "paperdb_channels", "Channels in use, those that linger included", gauges.channels);
     gauge(registers, "paperdb_history_events", "Events kept for resuming", gauges.historyEvents);
     gauge(registers, "paperdb_history_bytes", "Bytes kept for resuming", gauges.historyBytes);
+    const { snapshots } = gauges;
+    gauge(registers, "paperdb_snapshots_reading", "Snapshots that are being read", () => snapshots().reading);
+    gauge(
+      registers,
+      "paperdb_snapshots_waiting",
+      "Snapshots that wait for their turn",
+      () => snapshots().waiting,
+    );
+    gauge(
+      registers,
+      "paperdb_snapshot_bytes",
+      "Bytes of snapshots that clients have not taken yet",
+      () => snapshots().bytes,
+    );
     registerSourceGauges(registers, gauges);
   }
 
