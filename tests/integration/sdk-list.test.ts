@@ -47,10 +47,12 @@ function connect(options: Partial<ClientOptions> = {}, tenant = acme): Client<Sc
 const query = (sql: string, params?: readonly unknown[]) => server.database.query(sql, params);
 const add = (tenant: string, room: string, ...ids: readonly number[]): Promise<unknown> =>
   query("insert into tasks select unnest($1::int[]), $2, $3, 1", [ids, tenant, room]);
-const idsOf = (list: DocumentList<Task>): number[] => list.current.map(({ id }) => id);
+/** In an order that does not depend on where the database has put them. */
+const idsOf = (tasks: readonly Task[]): number[] =>
+  tasks.map(({ id }) => id).toSorted((left, right) => left - right);
 const untilIds = (list: DocumentList<Task>, ...ids: readonly number[]): Promise<unknown> =>
-  until(() => list.isLoaded && String(idsOf(list)) === String(ids), {
-    describe: () => `${String(ids)}: it is ${String(idsOf(list))}`,
+  until(() => list.isLoaded && String(idsOf(list.current)) === String(ids), {
+    describe: () => `${String(ids)}: it is ${String(idsOf(list.current))}`,
   });
 const subscriptions = (): unknown[] =>
   sent.map((text): unknown => JSON.parse(text)).filter((message) => Object(message).type === "subscribe");
@@ -99,6 +101,7 @@ describe("a list", () => {
     await add("other", "a", 5);
     await query("delete from tasks where id = 1");
     await untilIds(list, 0, 2, 4);
+    expect(list.current.map(({ id }) => id)).toEqual([0, 2, 4]);
     await query("update tasks set n = 2 where id = 2");
     await until(() => list.current[1]?.n === 2);
   });
@@ -153,5 +156,102 @@ describe("a list", () => {
     await until(() => events.events.length === 3);
     expect(events.events.map(({ documentId }) => documentId)).toEqual(["2", "3", "4"]);
     expect([events.resets, events.errors]).toEqual([[], []]);
+  });
+
+  it("fetches its documents anew after a reset, and shows the old ones until then", async () => {
+    await add("acme", "a", 1, 2);
+    const seen: string[] = [];
+    const list = connect().realtime.list("tasks", {
+      onChange: (tasks) => seen.push(idsOf(tasks).join()),
+    });
+    await untilIds(list, 1, 2);
+    await query("truncate tasks; insert into tasks values (3, 'acme', 'a', 1)");
+    await untilIds(list, 3);
+    await add("acme", "a", 4);
+    await untilIds(list, 3, 4);
+    expect(seen).toEqual(["1,2", "3", "3,4"]);
+  });
+
+  it("shows what its token grants, and something else once the token does", async () => {
+    await add("acme", "a", 1, 2);
+    await add("acme", "b", 3);
+    const backend = connect();
+    let room = "a";
+    const client = connect({
+      apiKey: undefined,
+      // So short that the client shows the next one soon.
+      getToken: ({ collections }) =>
+        backend.realtime.generateToken({
+          collections: collections.filter((name) => name === "tasks"),
+          filters: { tasks: { room } },
+          expiresIn: 2,
+        }),
+    });
+    const list = client.realtime.list("tasks", { where: { id: { $gt: 1 } } });
+    await untilIds(list, 2);
+    room = "b";
+    await untilIds(list, 3);
+    await query("update tasks set room = 'b' where id = 2");
+    await untilIds(list, 2, 3);
+  });
+
+  it("ends with its signal", async () => {
+    const stopped = new AbortController();
+    const list = connect().realtime.list("tasks", { signal: stopped.signal });
+    await untilIds(list);
+    stopped.abort();
+    expect(list.status).toBe("ended");
+    await until(() => sent.some((text) => text.includes('"unsubscribe"')));
+  });
+
+  it("says why it ends", async () => {
+    const errors: string[] = [];
+    const list = connect().realtime.list("tasks", {
+      where: { room: { $like: "a%" } },
+      onError: ({ code, message }) => errors.push(`${code} ${message}`),
+    });
+    await until(() => list.status === "ended");
+    expect(errors).toEqual([expect.stringMatching(/^invalid_filter .*where\.room/)]);
+    expect(list.isLoaded).toBe(false);
+  });
+});
+
+describe("a subscription with a snapshot", () => {
+  it("gives the documents as inserts, is live, and gives what changes", async () => {
+    await add("acme", "a", 1, 2);
+    await add("other", "a", 3);
+    const recorder = new SdkRecorder<ChangeEvent<"tasks", Task>>();
+    const stages: string[] = [];
+    connect().realtime.subscribe("tasks", recorder.listener, {
+      ...recorder.options,
+      snapshot: true,
+      onStatus: (status) => stages.push(`${status} after ${recorder.events.length}`),
+    });
+    await until(() => stages.length === 2);
+    expect(stages).toEqual(["connecting after 0", "live after 2"]);
+    const [first] = recorder.events.toSorted((left, right) => left.data.id - right.data.id);
+    expect(first).toEqual({
+      type: "insert",
+      collection: "tasks",
+      documentId: "1",
+      data: { id: 1, tenant_id: "acme", room: "a", n: 1 },
+    });
+    await query("update tasks set n = 2 where id = 1");
+    await until(() => recorder.events.length === 3);
+    expect(recorder.events[2]).toMatchObject({ type: "update", documentId: "1", data: { n: 2 } });
+  });
+
+  it("can be a stream", async () => {
+    await add("acme", "a", 1);
+    const ids: string[] = [];
+    for await (const { documentId } of connect().realtime.stream("tasks", {
+      snapshot: true,
+      maxBuffered: 1,
+    })) {
+      ids.push(documentId);
+      if (ids.length === 3) break;
+      await add("acme", "a", 10 + ids.length);
+    }
+    expect(ids).toEqual(["1", "11", "12"]);
   });
 });

@@ -1,7 +1,7 @@
 import { createClient } from "paperdb";
 import { Pool } from "pg";
 import { expect, onTestFinished, test } from "vitest";
-import { createDatabase, startPostgres } from "../support/postgres.ts";
+import { startPostgres } from "../support/postgres.ts";
 import type { TestDatabase } from "../support/postgres.ts";
 import { startProxy, type TcpProxy } from "../support/proxy.ts";
 import {
@@ -15,6 +15,7 @@ import type { Rounds } from "../support/sdk-rounds.ts";
 import { seededRandom } from "../support/seeded-random.ts";
 import { startServerProcess, type ServerProcess } from "../support/server-child.ts";
 import { until } from "../support/until.ts";
+import { createWalDatabase } from "../support/wal-database.ts";
 
 const TOKEN_SECONDS = 2;
 const BACKOFF = { minMs: 10, maxMs: 200 };
@@ -75,31 +76,13 @@ async function untilReady(server: ServerProcess): Promise<void> {
   });
 }
 
-async function ownDatabase(): Promise<TestDatabase> {
-  const database = await createDatabase();
-  onTestFinished(async () => {
-    await until(async () => {
-      const { rowCount } = await database.query(
-        "select from pg_replication_slots where database = current_database()",
-      );
-      if (rowCount === 0) return true;
-      await database.query(
-        "select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = current_database() and not active",
-      );
-      return false;
-    });
-    await database.drop();
-  });
-  return database;
-}
-
 /** Nobody was reset, ever. */
 function expectNoResets({ followers }: Scene): void {
   expect(followers.map(({ stretches }) => stretches.length)).toEqual(followers.map(() => 1));
 }
 
 test("a rolling restart: every event once, in order, and never a reset", async () => {
-  const scene = await openScene(await ownDatabase());
+  const scene = await openScene(await createWalDatabase());
   const { proxy, writer } = scene;
   let current = scene.server;
   for (let round = 0; round < 2; round += 1) {
@@ -120,7 +103,7 @@ test("a rolling restart: every event once, in order, and never a reset", async (
 }, 300_000);
 
 test("the server is killed again and again: every event once, in order, and never a reset", async () => {
-  const scene = await openScene(await ownDatabase());
+  const scene = await openScene(await createWalDatabase());
   const { server, writer } = scene;
   const random = seededRandom(11);
   for (let kills = 0; kills < 4; kills += 1) {
