@@ -243,6 +243,23 @@ describe("changes made elsewhere", () => {
     expect(revoked).toEqual([{ keyId: one.id }]);
   });
 
+  test("a key that may mint no tokens any more takes those back that it has minted", async () => {
+    const [one, two] = [
+      await tenants.store.createKey("a", "secret"),
+      await tenants.store.createKey("a", "secret"),
+    ];
+    const common = { tenant: "a", collections: ["todos"], topics: [] };
+    live = [
+      { ...common, keyId: one.id, byToken: true },
+      { ...common, keyId: two.id, byToken: false },
+    ];
+    await database.query("update paperdb.keys set role = 'anon' where id = any($1)", [[two.id, one.id]]);
+    await arrives({ keyId: one.id });
+    await database.query("delete from paperdb.keys where id = $1", [two.id]);
+    await arrives({ keyId: two.id });
+    expect(revoked).toEqual([{ keyId: one.id }, { keyId: two.id }]);
+  });
+
   test("a deleted tenant is revoked, whatever its id", async () => {
     for (const id of HOSTILE_IDS) {
       await tenants.store.createTenant(id, "pro");

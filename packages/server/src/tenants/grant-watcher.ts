@@ -42,6 +42,8 @@ export interface LiveKey extends Pick<Grant, "keyId" | "tenant"> {
   readonly grant?: Pick<Grant, "collections" | "topics">;
   /** What the key lets be seen of collections, as it was; absent: all. */
   readonly keyFilters?: GrantFilters;
+  /** Whether the key has minted the token that it came with. */
+  readonly byToken?: boolean;
 }
 
 const IDS_PER_QUERY = 1000;
@@ -167,7 +169,7 @@ export class GrantWatcher {
 }
 
 function stillGrants(key: StoredKey, live: LiveKey): boolean {
-  if (key.tenant !== live.tenant) return false;
+  if (key.tenant !== live.tenant || (live.byToken === true && key.role !== "secret")) return false;
   const filters = readGrantFilters(key.where);
   if (filters === undefined || !areSameFilters(filters, live.keyFilters ?? NO_FILTERS)) return false;
   const granted = key.collections;

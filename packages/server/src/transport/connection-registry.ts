@@ -18,6 +18,8 @@ export interface ConnectionInfo {
   };
   /** What its key lets be seen of collections; absent: all. */
   readonly keyFilters?: GrantFilters;
+  /** Whether it came with a token that its key has minted, as only a secret key may. */
+  readonly byToken?: boolean;
   readonly remoteAddress: string;
   /** ISO 8601. */
   readonly openedAt: string;

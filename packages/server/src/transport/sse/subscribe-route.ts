@@ -217,6 +217,7 @@ class SseSession {
       collections: "collection" in subject ? [subject.collection] : [],
       topics: "topic" in subject ? [subject.topic] : [],
       ...(grant.keyFilters === undefined ? {} : { keyFilters: grant.keyFilters }),
+      byToken: grant.token !== undefined,
       remoteAddress: this.#request.ip,
       openedAt: new Date().toISOString(),
     };

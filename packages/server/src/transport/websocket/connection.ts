@@ -124,6 +124,7 @@ export abstract class WebSocketConnection implements RegisteredConnection, PeerE
       transport: "websocket",
       ...this.subjects,
       ...(this.#grant.keyFilters === undefined ? {} : { keyFilters: this.#grant.keyFilters }),
+      byToken: this.#grant.token !== undefined,
       remoteAddress: this.#options.remoteAddress,
       openedAt: this.#openedAt,
     };
