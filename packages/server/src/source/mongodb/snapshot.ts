@@ -51,12 +51,12 @@ export interface SnapshotRequest {
  * A server that only speaks MongoDB's protocol may read as of now instead, see {@link unpinnedSnapshot}.
  */
 export async function takeSnapshot(request: SnapshotRequest): Promise<Snapshot> {
-  try {
-    return await take(request);
-  } catch (error) {
-    request.signal.throwIfAborted();
-    throw snapshotError(error, request);
-  }
+  const taken = await explaining(request, () => take(request));
+  return {
+    since: taken.since,
+    batches: explained(taken.batches, request),
+    seam: () => explaining(request, () => taken.seam()),
+  };
 }
 
 async function take(request: SnapshotRequest): Promise<Snapshot> {
@@ -65,7 +65,7 @@ async function take(request: SnapshotRequest): Promise<Snapshot> {
   // What was received before is visible.
   const received = await stream.join({ tenant, collection: stream.collection.name });
   const { cursor, time } = await openAtNow(request);
-  const batches = explained(batchesOf(cursor, request), request);
+  const batches = batchesOf(cursor, request);
   if (!isPinned) {
     const delivered = (last: Position): Promise<void> => stream.delivered(tenant, last, signal);
     return unpinnedSnapshot(received, batches, { ...request, delivered });
@@ -109,7 +109,17 @@ async function openAtNow(
   }
 }
 
-/** What fails while the documents are read can be tried again. */
+/** What fails is told as clients get it. */
+async function explaining<T>(request: SnapshotRequest, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    request.signal.throwIfAborted();
+    throw snapshotError(error, request);
+  }
+}
+
+/** As {@link explaining}, for what is read in batches. */
 async function* explained<T>(batches: AsyncIterable<T>, request: SnapshotRequest): AsyncGenerator<T> {
   try {
     yield* batches;
