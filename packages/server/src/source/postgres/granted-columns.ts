@@ -11,6 +11,8 @@ export class GrantedColumns {
   readonly #database: { readonly pool: Pick<Pool, "query"> };
   /** Those that were found, by the table's oid: no more than tables have. */
   readonly #found = new Map<number, Set<string>>();
+  /** Those that are being looked for: after a restart, thousands of clients ask at once. */
+  readonly #lookingFor = new Map<string, Promise<void>>();
 
   constructor(database: { readonly pool: Pick<Pool, "query"> }) {
     this.#database = database;
@@ -18,13 +20,17 @@ export class GrantedColumns {
 
   /** @throws {RealtimeError} `forbidden`, when the table does not have one of the columns. */
   async require(table: CapturedTable, columns: Iterable<string>): Promise<void> {
-    const unknown = [...columns].filter((column) => this.#found.get(table.oid)?.has(column) !== true);
+    const { oid } = table;
+    const unknown = [...columns].filter((column) => !this.#has(oid, column));
     if (unknown.length === 0) return;
-    const existing = await this.#fetchExisting(unknown.map((column) => [table.oid, column]));
-    const found = this.#found.get(table.oid) ?? new Set();
-    for (const [, column] of existing) found.add(column);
-    if (found.size > 0) this.#found.set(table.oid, found);
-    const missing = unknown.find((column) => !found.has(column));
+    const sought = JSON.stringify([oid, unknown]);
+    let looking = this.#lookingFor.get(sought);
+    if (looking === undefined) {
+      looking = this.#look(oid, unknown).finally(() => this.#lookingFor.delete(sought));
+      this.#lookingFor.set(sought, looking);
+    }
+    await looking;
+    const missing = unknown.find((column) => !this.#has(oid, column));
     if (missing !== undefined) throw missingColumn(table, missing);
   }
 
@@ -42,6 +48,18 @@ export class GrantedColumns {
       if (found?.size === 0) this.#found.delete(oid);
     }
     return new Set(gone.map(([oid]) => oid));
+  }
+
+  #has(oid: number, column: string): boolean {
+    return this.#found.get(oid)?.has(column) === true;
+  }
+
+  async #look(oid: number, columns: readonly string[]): Promise<void> {
+    const existing = await this.#fetchExisting(columns.map((column) => [oid, column]));
+    if (existing.length === 0) return;
+    const found = this.#found.get(oid) ?? new Set();
+    for (const [, column] of existing) found.add(column);
+    this.#found.set(oid, found);
   }
 
   async #fetchExisting(columns: readonly TableColumn[]): Promise<readonly TableColumn[]> {
