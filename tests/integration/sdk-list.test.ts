@@ -141,6 +141,20 @@ describe("a list", () => {
     expect(subscriptions()).toHaveLength(1);
   });
 
+  it("shares one with a filter that only the server knows to be the same", async () => {
+    await add("acme", "a", 1, 2);
+    const { realtime } = connect();
+    const first = realtime.list("tasks", { where: { id: { $gte: 1 }, room: "a" } });
+    await untilIds(first, 1, 2);
+    const second = realtime.list("tasks", {
+      where: { $and: [{ room: { $in: ["a"] } }, { id: { $gte: 1 } }] },
+    });
+    await untilIds(second, 1, 2);
+    await add("acme", "a", 3);
+    await Promise.all([untilIds(first, 1, 2, 3), untilIds(second, 1, 2, 3)]);
+    expect([first.status, second.status]).toEqual(["live", "live"]);
+  });
+
   it("has its documents also beside a subscription that was there before, which misses nothing", async () => {
     await add("acme", "a", 1);
     const { realtime } = connect();

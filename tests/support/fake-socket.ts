@@ -108,7 +108,11 @@ export class FakeSocket {
 
   #subscribe(request: SubscribeMessage): void {
     const { id, collection: name = "", cursor } = request;
-    if (this.subscriptions.some(([, other]) => other === name)) throw new Error("duplicate subscription");
+    const twin = Array.from(this.#requests.values()).find(({ collection }) => collection === name);
+    if (twin !== undefined) {
+      this.#refuseDuplicate(request, twin);
+      return;
+    }
     this.#requests.set(id, request);
     this.#channels.set(name, `${name} of ${id}`);
     const from = this.#database.sequenceOf(cursor);
@@ -117,6 +121,13 @@ export class FakeSocket {
       this.#ready(request, from, true);
       this.#sendEventsAfter(name, from);
     }
+  }
+
+  /** It takes all filters of a collection for the same. */
+  #refuseDuplicate({ id, where }: SubscribeMessage, twin: SubscribeMessage): void {
+    if (JSON.stringify(where) === JSON.stringify(twin.where)) throw new Error("duplicate subscription");
+    const message = `subscribed already, by the id "${twin.id}"`;
+    this.#inFlight.push({ type: "error", id, code: "duplicate_subscription", message, retryable: false });
   }
 
   /** Not from a cursor: with documents first, where they are wanted. */

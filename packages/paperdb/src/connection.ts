@@ -8,7 +8,7 @@ import { Session, type RefusalListener } from "./session.ts";
 import type { Settings } from "./settings.ts";
 import type { Socket } from "./socket.ts";
 import { StatusListeners } from "./status-listeners.ts";
-import { Subscriptions } from "./subscriptions.ts";
+import { DUPLICATE, Subscriptions } from "./subscriptions.ts";
 import { Token } from "./token.ts";
 
 /** A connection that lasted so long was a good one: the next attempt does not wait long. */
@@ -169,7 +169,8 @@ export class Connection {
     if (subscription === undefined) {
       if (error.retryable) this.#machine.dispatch("tokenFailed", error);
       else this.#lastServerError = error;
-    } else if (error.retryable) {
+    } else if (this.subscriptions.adopt(subscription, error)) this.#reconcile();
+    else if (error.retryable || error.code === DUPLICATE) {
       subscription.isHeld = true;
       subscription.refusals += 1;
       this.#resubscribeAtMs = this.#now() + this.#backoffMs(subscription.refusals);

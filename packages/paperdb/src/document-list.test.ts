@@ -368,6 +368,42 @@ describe("documents and events", () => {
   });
 });
 
+describe("filters that the server knows to be the same", () => {
+  it("share one subscription once it says so", async () => {
+    const scene = new Scene();
+    scene.publish("1");
+    const list = scene.list({ where: { id: 1 } });
+    await scene.goOn();
+    const events = new SdkRecorder<SequenceEvent>();
+    const unsubscribe = scene.subscribe(events, { where: { id: { $in: [1] } } });
+    const other = scene.list({ where: { id: { $in: [1] } } });
+    await scene.goOn();
+    expect([events.status, numbersOf(list), numbersOf(other)]).toEqual(["live", [1], [1]]);
+    scene.publish("2");
+    expect([told(events), numbersOf(list), numbersOf(other)]).toEqual([[["insert", 2]], [1, 2], [1, 2]]);
+    unsubscribe();
+    other.close();
+    scene.publish("4");
+    expect([told(events).length, other.current.length, numbersOf(list)]).toEqual([1, 2, [1, 2, 3]]);
+    expect([events.resets, events.errors]).toEqual([[], []]);
+  });
+
+  it("are asked for again when the one that was there has gone meanwhile", async () => {
+    const scene = new Scene();
+    const list = scene.list({ where: { id: 1 } });
+    await scene.goOn();
+    const other = scene.list({ where: { id: { $in: [1] } } });
+    await scene.world.settle();
+    list.close();
+    await scene.world.settle();
+    scene.world.socket?.deliver();
+    expect(other.status).toBe("connecting");
+    scene.world.fireTimer();
+    await scene.goOn();
+    expect(other.status).toBe("live");
+  });
+});
+
 describe("a place", () => {
   it("is known of who came while nothing happened", async () => {
     const scene = new Scene();

@@ -26,10 +26,6 @@ export class Listeners {
     this.#all.delete(listener);
   }
 
-  has(listener: Listener): boolean {
-    return this.#all.has(listener);
-  }
-
   /** Whether this is so for one of them. */
   some(trait: "isHere" | "wantsDocuments" | "lacksDocuments" | "keepsDocuments"): boolean {
     return [...this.#all].some((listener) => listener[trait]);
@@ -37,6 +33,6 @@ export class Listeners {
 
   /** Those that come meanwhile are left out, and those that go. */
   forEach(visit: (listener: Listener) => void): void {
-    for (const listener of Array.from(this.#all)) if (this.#all.has(listener)) visit(listener);
+    for (const listener of Array.from(this.#all)) if (!listener.isOver) visit(listener);
   }
 }

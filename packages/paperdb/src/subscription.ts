@@ -75,12 +75,21 @@ export class Subscription {
     if (this.#listeners.firstPlace !== undefined) listener.place = this.#head;
     this.#listeners.add(listener);
     queueMicrotask(() => {
-      if (this.#listeners.has(listener)) listener.setStatus(this.#status, false);
+      if (!listener.isOver) listener.setStatus(this.#status, false);
     });
   }
 
   remove(listener: Listener): void {
     this.#listeners.delete(listener);
+  }
+
+  /** All its listeners go on with another one, to the same. */
+  moveTo(other: Subscription): void {
+    this.#listeners.forEach((listener) => {
+      this.#listeners.delete(listener);
+      if (listener.place !== undefined) listener.reset(USELESS_CURSOR);
+      other.add(listener);
+    });
   }
 
   /** Sees to listeners that need something other than the next event. */

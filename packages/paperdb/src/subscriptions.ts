@@ -1,8 +1,12 @@
+import type { ErrorCode } from "@paperdb/protocol";
 import { Listener, type AnyEvent, type ListenerHooks } from "./listener.ts";
 import type { PaperDBError } from "./paperdb-error.ts";
 import { NO_DOCUMENTS, Subscription, type Target } from "./subscription.ts";
 import type { SubscribeOptions } from "./types.ts";
 import { whereKey } from "./where-key.ts";
+
+/** The connection has a subscription to the same already. */
+export const DUPLICATE: ErrorCode = "duplicate_subscription";
 
 /** All subscriptions of a client. */
 export class Subscriptions {
@@ -36,7 +40,7 @@ export class Subscriptions {
     const unsubscribe = (): void => {
       listener.isOver = true;
       signal?.removeEventListener("abort", unsubscribe);
-      subscription.remove(listener);
+      for (const each of this) each.remove(listener);
       this.schedule();
     };
     const listener = new Listener(onEvent, options, unsubscribe, hooks);
@@ -48,6 +52,23 @@ export class Subscriptions {
       this.schedule();
     }
     return listener;
+  }
+
+  /**
+   * The server may know that two filters are the same where their texts are not: it says whose events to share.
+   *
+   * @returns whether the refused one is part of another one now.
+   */
+  adopt(refused: Subscription, { code, message }: PaperDBError): boolean {
+    if (code !== DUPLICATE) return false;
+    const twin = [...this].find(({ id, target }) => {
+      return id !== undefined && target.name === refused.target.name && message.includes(`"${id}"`);
+    });
+    if (twin === undefined) return false;
+    this.#byKey.delete(refused.key);
+    refused.moveTo(twin);
+    this.schedule();
+    return true;
   }
 
   /** Ends one with an error, or without when the client is closed. */
