@@ -3,10 +3,12 @@
  * difference.
  */
 export function whereKey(where: unknown): string {
-  return JSON.stringify(where ?? {}, (_name, value: unknown) => {
-    if (Object(value) !== value || Array.isArray(value)) return value;
-    const members = Object.entries(Object(value)).toSorted(([left], [right]) => (left < right ? -1 : 1));
-    const [[name, operand] = []] = members;
-    return name === "$eq" && members.length === 1 ? operand : Object.fromEntries(members);
-  });
+  return JSON.stringify(where ?? {}, normalize);
+}
+
+function normalize(_name: string, value: unknown): unknown {
+  if (Object(value) !== value || Array.isArray(value)) return value;
+  const members = Object.entries(Object(value)).toSorted(([left], [right]) => (left < right ? -1 : 1));
+  const [[name, operand] = []] = members;
+  return name === "$eq" && members.length === 1 ? normalize(name, operand) : Object.fromEntries(members);
 }
