@@ -2,6 +2,7 @@ import type { ChangeType, DocumentChange, JsonText, Position } from "@paperdb/pr
 import { RealtimeError } from "@paperdb/protocol";
 import type { Logger } from "pino";
 import type { ChangeSink, ChannelKey, SourceEvent } from "../../change-source.ts";
+import type { DocumentEvent } from "./event-bytes.ts";
 import type { Journal } from "./journal.ts";
 import type { DeleteMessage, InsertMessage, UpdateMessage } from "./pgoutput.ts";
 import type { Relation } from "./relation.ts";
@@ -209,7 +210,7 @@ export class ChangeReceiver {
       this.#lostChannel(channel, "change_too_large");
       return;
     }
-    const event: SourceEvent = {
+    const event: DocumentEvent = {
       channel,
       position,
       committedAtMs: this.#committedAtMs,

@@ -1,11 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { SourceEvent } from "../../change-source.ts";
+import type { DocumentEvent } from "./event-bytes.ts";
 import { Journal } from "./journal.ts";
 
 const positionOf = (number: number): string => String(number).padStart(6, "0");
 
-function eventAt(number: number, tenant: string, document = "{}"): SourceEvent {
+function eventAt(number: number, tenant: string, document = "{}"): DocumentEvent {
   return {
     channel: { tenant, collection: "t" },
     position: positionOf(number),

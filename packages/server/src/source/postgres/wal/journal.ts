@@ -1,23 +1,18 @@
 import type { Position } from "@paperdb/protocol";
 import type { ChannelKey, SourceEvent } from "../../change-source.ts";
+import { EventBytes } from "./event-bytes.ts";
+import type { DocumentEvent, EventAddress } from "./event-bytes.ts";
 import { JournalChannel } from "./journal-channel.ts";
 import type { WalSettings } from "./settings.ts";
 
 /** The bounds of a {@link Journal}. */
 export type JournalLimits = Pick<WalSettings, "maxHistoryBytes" | "maxHistoryAgeMs">;
 
-interface Entry {
-  readonly channel: JournalChannel;
-  readonly position: Position;
-  readonly atMs: number;
-  readonly bytes: number;
-  /** Undefined: something is missing here. */
-  readonly event: SourceEvent | undefined;
-}
-
-/** What an entry weighs besides its JSON. */
+/** In place of an address: events up to here are missing. */
+const MISSING: EventAddress = -1;
+/** What an entry weighs besides its texts. */
 const ENTRY_OVERHEAD_BYTES = 320;
-/** Compacted when this many forgotten entries lead the array. */
+/** Compacted when this many forgotten entries lead the arrays. */
 const COMPACT_AT = 4_096;
 
 /**
@@ -29,10 +24,17 @@ export class Journal {
   readonly #limits: JournalLimits;
   readonly #now: () => number;
   readonly #collections = new Map<string, Map<string, JournalChannel>>();
-  /** Oldest first, after `#gone` that are forgotten. */
-  #entries: (Entry | undefined)[] = [];
+  readonly #stored = new EventBytes();
+  // An entry for each event, and each place where one is missing; oldest first, after `#gone` that are forgotten.
+  #channels: (JournalChannel | undefined)[] = [];
+  #addresses: EventAddress[] = [];
+  #times: number[] = [];
   #gone = 0;
+  /** The positions of entries that are {@link MISSING}. */
+  #missing: Position[] = [];
   #bytes = 0;
+  /** The newest that was forgotten, which is still there. */
+  #forgotten: EventAddress | undefined;
   #completeSince: Position | undefined;
 
   constructor(limits: JournalLimits, now: () => number = Date.now) {
@@ -42,6 +44,8 @@ export class Journal {
 
   /** Since where no channel's events are missing, but for those marked by {@link miss}; undefined before {@link restart}. */
   get completeSince(): Position | undefined {
+    if (this.#forgotten !== undefined) this.#completeSince = this.#stored.position(this.#forgotten);
+    this.#forgotten = undefined;
     return this.#completeSince;
   }
 
@@ -60,9 +64,14 @@ export class Journal {
   /** Forgets everything: it is complete from here on. */
   restart(position: Position): void {
     this.#collections.clear();
-    this.#entries = [];
+    this.#stored.clear();
+    this.#channels = [];
+    this.#addresses = [];
+    this.#missing = [];
+    this.#times = [];
     this.#gone = 0;
     this.#bytes = 0;
+    this.#forgotten = undefined;
     this.#completeSince = position;
   }
 
@@ -71,17 +80,19 @@ export class Journal {
    *
    * @param atMs - when it came, or would have come had this server been there.
    */
-  add(event: SourceEvent, atMs: number): void {
+  add(event: DocumentEvent, atMs: number): void {
     const channel = this.#channel(event.channel);
-    channel.push(event);
-    this.#push({ channel, position: event.position, atMs, bytes: weight(event), event });
+    const address = this.#stored.add(event);
+    channel.push(address);
+    this.#push(channel, address, atMs);
   }
 
   /** Events of a channel up to here may be missing. */
   miss(key: ChannelKey, position: Position, atMs: number): void {
     const channel = this.#channel(key);
     channel.completeSince = position;
-    this.#push({ channel, position, atMs, bytes: ENTRY_OVERHEAD_BYTES, event: undefined });
+    this.#missing.push(position);
+    this.#push(channel, MISSING, atMs);
   }
 
   /** A channel's events after `since` up to `until`, or undefined when some of them may be missing. */
@@ -90,18 +101,21 @@ export class Journal {
     since: Position,
     until: Position,
   ): readonly SourceEvent[] | undefined {
-    if (this.#completeSince === undefined || since < this.#completeSince) return undefined;
+    const { completeSince } = this;
+    if (completeSince === undefined || since < completeSince) return undefined;
     const channel = this.#collections.get(collection)?.get(tenant);
     if (channel === undefined) return [];
-    return since < channel.completeSince ? undefined : channel.between(since, until);
+    if (since < channel.completeSince) return undefined;
+    const addresses = channel.between(since, until, this.#stored);
+    return addresses.map((address) => this.#stored.read(address, channel.key));
   }
 
   /** Forgets what is older than the limit. */
   forgetAged(): void {
     const keepFromMs = this.#now() - this.#limits.maxHistoryAgeMs;
-    for (let oldest = this.#entries[this.#gone]; oldest !== undefined; oldest = this.#entries[this.#gone]) {
-      if (oldest.atMs >= keepFromMs) return;
-      this.#forget(oldest);
+    for (let time = this.#times[this.#gone]; time !== undefined; time = this.#times[this.#gone]) {
+      if (time >= keepFromMs) return;
+      this.#forget();
     }
   }
 
@@ -113,45 +127,57 @@ export class Journal {
     }
     let channel = channels.get(tenant);
     if (channel === undefined) {
-      channel = new JournalChannel(collection, tenant);
+      channel = new JournalChannel({ collection, tenant });
       channels.set(tenant, channel);
     }
     return channel;
   }
 
-  #push(entry: Entry): void {
-    this.#entries.push(entry);
-    this.#bytes += entry.bytes;
-    entry.channel.entries += 1;
-    while (this.#bytes > this.#limits.maxHistoryBytes) {
-      const oldest = this.#entries[this.#gone];
-      if (oldest === undefined) return;
-      this.#forget(oldest);
-    }
+  #push(channel: JournalChannel, address: EventAddress, atMs: number): void {
+    this.#channels.push(channel);
+    this.#addresses.push(address);
+    this.#times.push(atMs);
+    this.#bytes += this.#weightOf(channel, address);
+    channel.entries += 1;
+    while (this.#bytes > this.#limits.maxHistoryBytes && this.#gone < this.#addresses.length) this.#forget();
   }
 
-  /** @param entry - the oldest. */
-  #forget({ channel, position, bytes, event }: Entry): void {
-    this.#entries[this.#gone] = undefined;
+  /** Forgets the oldest. */
+  #forget(): void {
+    const channel = this.#channels[this.#gone];
+    const address = this.#addresses[this.#gone];
+    if (channel === undefined || address === undefined) return;
+    this.#bytes -= this.#weightOf(channel, address);
+    this.#channels[this.#gone] = undefined;
     this.#gone += 1;
-    if (this.#gone >= COMPACT_AT && this.#gone * 2 >= this.#entries.length) {
-      this.#entries = this.#entries.slice(this.#gone);
-      this.#gone = 0;
+    if (this.#gone >= COMPACT_AT && this.#gone * 2 >= this.#addresses.length) this.#compact();
+    if (address === MISSING) {
+      this.#forgotten = undefined;
+      this.#completeSince = this.#missing.shift();
+    } else {
+      channel.shift();
+      this.#stored.forgetBefore(address);
+      this.#forgotten = address;
     }
-    this.#bytes -= bytes;
-    if (this.#completeSince === undefined || this.#completeSince < position) this.#completeSince = position;
-    if (event !== undefined) channel.shift();
     channel.entries -= 1;
-    if (channel.entries > 0) return;
-    const channels = this.#collections.get(channel.collection);
-    channels?.delete(channel.tenant);
-    if (channels?.size === 0) this.#collections.delete(channel.collection);
+    if (channel.entries === 0) this.#remove(channel.key);
   }
-}
 
-function weight({ body, channel }: SourceEvent): number {
-  if ("topic" in body) return body.data.length + ENTRY_OVERHEAD_BYTES;
-  const { documentId, document, prior = "", hidden = "", priorHidden = "" } = body;
-  const before = prior.length + hidden.length + priorHidden.length;
-  return document.length + before + documentId.length + channel.tenant.length + ENTRY_OVERHEAD_BYTES;
+  #weightOf({ key }: JournalChannel, address: EventAddress): number {
+    if (address === MISSING) return ENTRY_OVERHEAD_BYTES;
+    return this.#stored.textBytes(address) + key.tenant.length + ENTRY_OVERHEAD_BYTES;
+  }
+
+  #compact(): void {
+    this.#channels = this.#channels.slice(this.#gone);
+    this.#addresses = this.#addresses.slice(this.#gone);
+    this.#times = this.#times.slice(this.#gone);
+    this.#gone = 0;
+  }
+
+  #remove({ collection, tenant }: ChannelKey): void {
+    const channels = this.#collections.get(collection);
+    channels?.delete(tenant);
+    if (channels?.size === 0) this.#collections.delete(collection);
+  }
 }
