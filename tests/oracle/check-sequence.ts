@@ -1,16 +1,7 @@
-import { applyEvent, type ExpectedEvent } from "./expected-events.ts";
+import { applyEvent } from "./expected-events.ts";
 import { divideMerged } from "./merged-stretch.ts";
 import type { Stretch } from "./observations.ts";
-
-/** What sequences of one subscriber are compared with. */
-export interface SequenceScope {
-  /** All that it would have got from the beginning on. */
-  readonly expected: readonly ExpectedEvent[];
-  /** Whether a snapshot has the effect of exactly the events that do not follow. */
-  readonly hasExactSnapshots: boolean;
-  /** Whether the documents of a snapshot come as inserts. */
-  readonly isMerged: boolean;
-}
+import type { SequenceScope } from "./sequence-scope.ts";
 
 /** What is wrong with all that a subscriber was told, after everybody has got everything. */
 export function checkSequences(stretches: readonly Stretch[], scope: SequenceScope): readonly string[] {
@@ -21,7 +12,7 @@ export function checkSequences(stretches: readonly Stretch[], scope: SequenceSco
   if (stretches.length === 0) objections.push("was never ready");
   let last = -1;
   for (const [index, seen] of stretches.entries()) {
-    const stretch = scope.isMerged ? divideMerged(seen, scope.expected, places) : seen;
+    const stretch = scope.isMerged ? divideMerged(seen, scope, places) : seen;
     const check = new StretchCheck(stretch, scope, places);
     const objection = check.objection(last, index === stretches.length - 1);
     if (objection !== undefined) objections.push(`stretch ${String(index + 1)}: ${objection}`);

@@ -1,29 +1,37 @@
-import { stateAfter, type ExpectedEvent } from "./expected-events.ts";
+import { stateAfter } from "./expected-events.ts";
 import type { Stretch } from "./observations.ts";
+import type { SequenceScope } from "./sequence-scope.ts";
 
 /**
- * Divides a stretch of the SDK, which gives the documents of a snapshot as inserts, into documents and events: where what
- * follows is without a gap, and the inserts before it are what the events before that make. Where no place fits it is
- * divided as late as possible.
+ * Divides a stretch of the SDK, which gives the documents of a snapshot as inserts, into documents and events. Where
+ * snapshots are exact: where the inserts are what the events before the next one make. Otherwise: as early as what
+ * follows is without a gap. Where no place fits: as late as possible.
  */
 export function divideMerged(
   stretch: Stretch,
-  expected: readonly ExpectedEvent[],
+  { expected, hasExactSnapshots }: Pick<SequenceScope, "expected" | "hasExactSnapshots">,
   places: ReadonlyMap<string, number>,
 ): Stretch {
   const inserts = leadingInserts(stretch.events);
-  const divisions = Array.from({ length: inserts.length + 1 }, (_, count) => inserts.length - count);
-  const fitting = divisions.find((count) => {
+  const divisions = Array.from({ length: inserts.length + 1 }, (_, count) => count);
+  const fits = (count: number): boolean => {
+    if (!hasExactSnapshots) return isWithoutGap(stretch.events.slice(count), places);
     const next = stretch.events[count];
     const place = next === undefined ? expected.length : places.get(next);
     if (place === undefined) return false;
     const state = stateAfter(expected.slice(0, place));
     return state.size === count && inserts.slice(0, count).every(([id, mark]) => state.get(id) === mark);
-  });
-  const count = fitting ?? inserts.length;
+  };
+  const count = (hasExactSnapshots ? divisions.findLast(fits) : divisions.find(fits)) ?? inserts.length;
   const snapshot = new Map(inserts.slice(0, count));
   // Whether enough came is told by the documents, and not by when.
   return { ...stretch, snapshot, events: stretch.events.slice(count), readyAtMs: Number.POSITIVE_INFINITY };
+}
+
+function isWithoutGap(events: readonly string[], places: ReadonlyMap<string, number>): boolean {
+  const [first = ""] = events;
+  const from = places.get(first) ?? 0;
+  return events.every((name, index) => places.get(name) === from + index);
 }
 
 function leadingInserts(events: readonly string[]): readonly (readonly [documentId: string, mark: number])[] {

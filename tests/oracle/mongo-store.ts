@@ -44,6 +44,8 @@ export async function openMongoStore(url: string): Promise<Store> {
     });
   return {
     async create({ name }) {
+      // An attempt that was not answered may have succeeded.
+      if (await db.listCollections({ name }).hasNext()) return;
       await db.createCollection(name, { changeStreamPreAndPostImages: { enabled: true } });
     },
     begin: (id) => Promise.resolve(new MongoTransaction({ stored, commit: (steps) => commit(id, steps) })),

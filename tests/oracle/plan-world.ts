@@ -5,34 +5,35 @@ import { planFaults } from "./plan-faults.ts";
 import { planSubscribers } from "./plan-subscribers.ts";
 import { planWriters } from "./plan-transactions.ts";
 
-/** How much happens in a world. */
-export interface WorldSize {
-  /** Transactions, about. */
-  readonly work: number;
-  readonly subscribers: number;
-  readonly faults: number;
-}
-
 /** Tenants that try to break out of names, quotes and patterns. */
 const TENANTS = ["acme", "b:c", `it's "*"`, "$a.b"];
 const TENANTS_OF_A_WORLD = 3;
 
-/** The plan of a world: the same for the same source, seed and size. */
-export function planWorld(source: SourceKind, seed: number, size: WorldSize): WorldPlan {
+const TRANSACTIONS = 300;
+const FAULTS = 4;
+
+/**
+ * The plan of a world: the same for the same source, seed and size.
+ *
+ * @param size - how much happens: 1 takes about half a minute.
+ */
+export function planWorld(source: SourceKind, seed: number, size = 1): WorldPlan {
+  const planned = Math.ceil(TRANSACTIONS * size);
   const dice = new Dice(seed);
   const tenants = dice.some(TENANTS, TENANTS_OF_A_WORLD);
-  const collections = planCollections(dice.fork(), source, size.work);
-  const writers = planWriters(dice.fork(), { source, tenants, collections }, size.work);
+  const collections = planCollections(dice.fork(), source, planned);
+  const writers = planWriters(dice.fork(), { source, tenants, collections }, planned);
   const work = writers.reduce((sum, { transactions }) => sum + transactions.length, 0);
   const scope = { tenants, collections, work, hasTopics: source !== "mongodb" };
   return {
     source,
     seed,
+    size,
     tenants,
     collections,
     writers,
-    subscribers: planSubscribers(dice.fork(), scope, size.subscribers),
-    faults: planFaults(dice.fork(), source, { work, count: size.faults }),
+    subscribers: planSubscribers(dice.fork(), scope, Math.ceil(8 + 8 * size)),
+    faults: planFaults(dice.fork(), source, { work, count: Math.ceil(FAULTS * size) }),
     work,
   };
 }

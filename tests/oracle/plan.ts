@@ -123,10 +123,11 @@ export interface FaultPlan {
   readonly work: number;
 }
 
-/** All that a world consists of, in order: a pure function of source and seed. */
+/** All that a world consists of, in order: a pure function of source, seed and size. */
 export interface WorldPlan {
   readonly source: SourceKind;
   readonly seed: number;
+  readonly size: number;
   readonly tenants: readonly string[];
   readonly collections: readonly CollectionPlan[];
   readonly writers: readonly WriterPlan[];

@@ -76,7 +76,7 @@ function tableOf({ name, keyKind, tenantColumn, columns }: CollectionPlan): stri
     composite: ["region text", "id int", "primary key (region, id)"],
   }[keyKind];
   const others = columns.map((column) => `${column.name} ${column.type}`);
-  return `create table ${name} (${[...key, `${tenantColumn} text`, "mark int not null", "body text", ...others].join(", ")})`;
+  return `create table if not exists ${name} (${[...key, `${tenantColumn} text`, "mark int not null", "body text", ...others].join(", ")})`;
 }
 
 /** From the write-ahead log, by a slot of our own: each transaction has one insert into the published table. */

@@ -1,7 +1,7 @@
 import { appendFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import type { SourceKind } from "./plan.ts";
-import { planWorld, type WorldSize } from "./plan-world.ts";
+import { planWorld } from "./plan-world.ts";
 import { failureReport, summaryOf } from "./report.ts";
 import { runWorld } from "./world.ts";
 
@@ -22,13 +22,13 @@ something was wrong, and says how to play that world again.
   --help           this text
 `;
 
-const SIZE: WorldSize = { work: 300, subscribers: 16, faults: 4 };
+const CLEAR_LINE = "\r\u001B[K";
 
 interface Options {
   readonly sources: readonly SourceKind[];
   readonly seed: number;
   readonly untilMs: number;
-  readonly size: WorldSize;
+  readonly size: number;
   readonly traceFile: string | undefined;
   readonly keepsGoing: boolean;
 }
@@ -48,13 +48,12 @@ function readOptions(): Options | undefined {
   if (values.help) return undefined;
   const sources = SOURCES.filter((source) => values.source === undefined || values.source === source);
   if (sources.length === 0) throw new Error(`--source: one of ${SOURCES.join(", ")}`);
-  const factor = numberOf("size", values.size);
   return {
     sources,
     seed: values.seed === undefined ? Math.floor(Math.random() * 1_000_000) : numberOf("seed", values.seed),
     untilMs:
       performance.now() + (values.minutes === undefined ? 0 : numberOf("minutes", values.minutes) * 60_000),
-    size: { ...SIZE, work: Math.ceil(SIZE.work * factor), faults: Math.ceil(SIZE.faults * factor) },
+    size: numberOf("size", values.size),
     traceFile: values.trace,
     keepsGoing: values["keep-going"],
   };
@@ -74,14 +73,17 @@ async function run({ sources, seed, untilMs, size, traceFile, keepsGoing }: Opti
     const source = sources[worlds % sources.length] ?? "wal";
     const plan = planWorld(source, seed + worlds, size);
     const startedAtMs = performance.now();
-    const verdict = await runWorld(plan, ({ done, work, events, resets, faults }) => {
-      const leftSeconds = Math.max(0, Math.round((untilMs - performance.now()) / 1_000));
-      process.stderr.write(
-        `\r${source} ${String(plan.seed)}: ${String(done)}/${String(work)} transactions, ${String(events)} events, ${String(faults)} faults, ${String(resets)} resets; ${String(leftSeconds)} s left \u001B[K`,
-      );
+    const verdict = await runWorld(plan, {
+      signal: interruption.signal,
+      onProgress: ({ done, work, events, resets, faults }) => {
+        const leftSeconds = Math.max(0, Math.round((untilMs - performance.now()) / 1_000));
+        process.stderr.write(
+          `${CLEAR_LINE}${source} ${String(plan.seed)}: ${String(done)}/${String(work)} transactions, ${String(events)} events, ${String(faults)} faults, ${String(resets)} resets; ${String(leftSeconds)} s left `,
+        );
+      },
     });
     const seconds = Math.round((performance.now() - startedAtMs) / 1_000);
-    process.stderr.write("\r\u001B[K");
+    process.stderr.write(CLEAR_LINE);
     process.stdout.write(`${summaryOf(plan, verdict)} (${String(seconds)} s)\n`);
     if (traceFile !== undefined) await appendFile(traceFile, verdict.trace());
     worlds += 1;
@@ -92,6 +94,12 @@ async function run({ sources, seed, untilMs, size, traceFile, keepsGoing }: Opti
   } while (performance.now() < untilMs);
   process.stdout.write(`${String(worlds)} worlds, ${String(failures)} of them wrong.\n`);
   return failures === 0;
+}
+
+/** The processes of a world are ended before this one. */
+const interruption = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => interruption.abort(new Error("Interrupted.")));
 }
 
 try {

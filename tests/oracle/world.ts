@@ -1,14 +1,16 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { until } from "../support/until.ts";
 import { createTenant, openAccess } from "./access.ts";
 import type { Cause } from "./causes.ts";
 import { runFaults } from "./faults.ts";
 import { Journal, type CommittedTransaction } from "./journal.ts";
 import { ListSubscriber } from "./list-subscriber.ts";
 import { openStageDatabase } from "./open-stage-database.ts";
-import type { SubscriberPlan, WorldPlan } from "./plan.ts";
+import type { CollectionPlan, SubscriberPlan, WorldPlan } from "./plan.ts";
 import { SdkSubscriber } from "./sdk-subscriber.ts";
 import { SseSubscriber } from "./sse-subscriber.ts";
 import { Stage } from "./stage.ts";
+import type { Store } from "./store.ts";
 import type { Subscriber, SubscriberTools } from "./subscriber.ts";
 import { judgeWorld, type Verdict } from "./verdict.ts";
 import { Viewer } from "./viewer.ts";
@@ -24,16 +26,22 @@ export interface WorldProgress {
   readonly faults: number;
 }
 
+/** How a world is played. */
+export interface WorldOptions {
+  /** Called each second. */
+  readonly onProgress?: (progress: WorldProgress) => void;
+  /** Ends it early, with an error. */
+  readonly signal?: AbortSignal;
+}
+
 /** When so long nothing has come to anybody, what is missing will not come any more. */
 const QUIET_MS = 25_000;
 const QUIET_POLL_MS = 250;
+const CREATE_TIMEOUT_MS = 60_000;
 const PROGRESS_INTERVAL_MS = 1_000;
 
 /** Plays a world, and says what was wrong in it. */
-export async function runWorld(
-  plan: WorldPlan,
-  onProgress?: (progress: WorldProgress) => void,
-): Promise<Verdict> {
+export async function runWorld(plan: WorldPlan, options: WorldOptions = {}): Promise<Verdict> {
   const database = await openStageDatabase(plan);
   try {
     for (const collection of plan.collections) {
@@ -41,7 +49,7 @@ export async function runWorld(
     }
     const stage = await Stage.open(plan, database);
     try {
-      return await new World(plan, stage, onProgress).run();
+      return await new World(plan, stage, options).run();
     } finally {
       await stage.close();
     }
@@ -57,17 +65,20 @@ class World {
   readonly #clock: WorkClock;
   readonly #causes: Cause[] = [];
   readonly #subscribers: Subscriber[] = [];
-  readonly #onProgress: ((progress: WorldProgress) => void) | undefined;
+  readonly #options: WorldOptions;
 
-  constructor(plan: WorldPlan, stage: Stage, onProgress?: (progress: WorldProgress) => void) {
+  constructor(plan: WorldPlan, stage: Stage, options: WorldOptions) {
     this.#plan = plan;
     this.#stage = stage;
     this.#clock = new WorkClock(plan.work);
-    this.#onProgress = onProgress;
+    this.#options = options;
   }
 
   async run(): Promise<Verdict> {
-    const timer = setInterval(() => this.#onProgress?.(this.#progress()), PROGRESS_INTERVAL_MS);
+    const { signal } = this.#options;
+    const stop = (): void => this.#clock.stop();
+    signal?.addEventListener("abort", stop);
+    const timer = setInterval(() => this.#options.onProgress?.(this.#progress()), PROGRESS_INTERVAL_MS);
     try {
       for (const tenant of this.#plan.tenants) await createTenant(this.#stage.address, tenant);
       const coming = await Promise.all(this.#plan.subscribers.map((plan) => this.#prepare(plan)));
@@ -76,8 +87,10 @@ class World {
         ...coming.map((start) => start()),
         runFaults(this.#plan.faults, { stage: this.#stage, clock: this.#clock, causes: this.#causes }),
       ]);
+      signal?.throwIfAborted();
       return await this.#judge();
     } finally {
+      signal?.removeEventListener("abort", stop);
       clearInterval(timer);
       for (const subscriber of this.#subscribers) await subscriber.close();
     }
@@ -86,13 +99,9 @@ class World {
   #write(): readonly Promise<void>[] {
     const { store } = this.#stage.database;
     const made = new Map(
-      this.#plan.collections.map((collection) => {
-        const { name, madeAt } = collection;
-        return [
-          name,
-          madeAt === 0 ? undefined : this.#clock.reach(madeAt).then(() => store.create(collection)),
-        ];
-      }),
+      this.#plan.collections
+        .filter(({ madeAt }) => madeAt > 0)
+        .map((each) => [each.name, this.#clock.reach(each.madeAt).then(() => createSoon(store, each))]),
     );
     const collections = new Map(this.#plan.collections.map((collection) => [collection.name, collection]));
     const tools = {
@@ -102,7 +111,7 @@ class World {
       collections,
       made: async (name: string): Promise<void> => made.get(name),
     };
-    return this.#plan.writers.map((writer) => runWriter(writer, tools));
+    return [...made.values(), ...this.#plan.writers.map((writer) => runWriter(writer, tools))];
   }
 
   /** Makes its key at once, and a function that lets it come, leave and come back. */
@@ -195,6 +204,21 @@ class World {
       faults: this.#causes.filter(({ kind }) => kind !== "filter_needed").length,
     };
   }
+}
+
+/** Waits for a database that is away. */
+async function createSoon(store: Store, collection: CollectionPlan): Promise<void> {
+  await until(
+    () =>
+      store.create(collection).then(
+        () => true,
+        (error: unknown) => {
+          if (!store.isExpected(error)) throw error;
+          return false;
+        },
+      ),
+    { timeoutMs: CREATE_TIMEOUT_MS, describe: `a database that ${collection.name} can be made in` },
+  );
 }
 
 function startSubscriber(tools: SubscriberTools): Promise<Subscriber> {
