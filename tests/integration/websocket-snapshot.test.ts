@@ -194,6 +194,30 @@ describe.each(["notify", "wal"] as const)("a snapshot by WebSocket, mode %s", (m
     expect(first.documents.size).toBe(await world.count(large));
   });
 
+  it("does not hold up the changes of other subscriptions of its connection", async () => {
+    const large = await world.createTable([], ["ada"]);
+    const small = await world.createTable();
+    const witness = await world.sse({ collection: small });
+    const client = await world.open([large, small]);
+    const live = await new SnapshotSubscription(client, "1", small).ready();
+    const readOn = pauseInSnapshot(client, "2");
+    const all = new SnapshotSubscription(client, "2", large);
+    await all.waitFor(() => all.steps.length > 0, "a snapshot");
+    await world.add(small, 1);
+    await witness.waitForMessages(1);
+    readOn();
+    // It reads more slowly than the documents come from the database.
+    client.socket.on("message", () => {
+      client.socket.pause();
+      setTimeout(() => client.socket.resume(), 5);
+    });
+    await all.ready();
+    const types = client.messages.map(({ type }) => type);
+    expect(types.indexOf("event")).toBeGreaterThan(0);
+    expect(types.indexOf("event")).toBeLessThan(types.lastIndexOf("snapshot"));
+    expect(live.ids).toEqual(["1"]);
+  });
+
   it("that cannot be completed ends its subscription with an error, and nothing else", async () => {
     const table = await world.createTable(["ada"]);
     await world.run(`insert into ${table} values (2, 'acme', 1, 'eve', repeat('x', 2000000))`);

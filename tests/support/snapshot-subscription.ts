@@ -142,10 +142,16 @@ export class SnapshotSubscription {
   }
 }
 
-/** The client reads nothing any more once a snapshot has begun to arrive. @returns what makes it read on. */
-export function pauseInSnapshot(client: WebSocketClient): () => void {
+/**
+ * The client reads nothing any more once a snapshot has begun to arrive.
+ *
+ * @param id - of its subscription.
+ * @returns what makes it read on.
+ */
+export function pauseInSnapshot(client: WebSocketClient, id = "1"): () => void {
+  const head = `{"type":"snapshot","id":"${id}"`;
   const pause = (data: Buffer): void => {
-    if (data.subarray(0, 30).includes('"snapshot"')) client.socket.pause();
+    if (data.subarray(0, head.length).equals(Buffer.from(head))) client.socket.pause();
   };
   client.socket.on("message", pause);
   return () => {
