@@ -3,6 +3,7 @@ import { seenUntil } from "../support/note-watcher.ts";
 import { NotesServer } from "../support/notes-server.ts";
 import type { TestTenant } from "../support/realtime-server.ts";
 import { until } from "../support/until.ts";
+import { WebSocketClient } from "../support/websocket-client.ts";
 
 const FENCE = 1000;
 
@@ -47,6 +48,8 @@ describe.each(["notify", "wal"] as const)("columns that a grant names, mode %s",
           detail: expect.stringContaining('"ovner"'),
         });
       }
+      const raw = await WebSocketClient.refused(notes.server.url, { token, protocol: undefined });
+      expect(raw).toMatchObject({ status: 403, code: "forbidden" });
       const socket = await notes.socket(token);
       socket.send({ type: "subscribe", id: "1", collection: "notes", snapshot: true });
       expect(await socket.waitFor("error")).toMatchObject({ id: "1", code: "forbidden", retryable: false });
