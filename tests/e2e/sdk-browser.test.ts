@@ -38,9 +38,9 @@ let proxy: TcpProxy;
 let backend: Client;
 let context: BrowserContext;
 
-async function bundleReactPage(): Promise<string> {
+async function bundlePage(name: string): Promise<string> {
   const { outputFiles } = await build({
-    entryPoints: [fileURLToPath(new URL("react-page.mjs", import.meta.url))],
+    entryPoints: [fileURLToPath(new URL(`${name}-page.mjs`, import.meta.url))],
     bundle: true,
     format: "esm",
     platform: "browser",
@@ -52,7 +52,11 @@ async function bundleReactPage(): Promise<string> {
 
 beforeAll(async () => {
   browser = await launchBrowser();
-  pages = await startSdkPageServer({ "plain.js": MODULE_PAGE, "react.js": await bundleReactPage() });
+  pages = await startSdkPageServer({
+    "plain.js": MODULE_PAGE,
+    "react.js": await bundlePage("react"),
+    "react-list.js": await bundlePage("react-list"),
+  });
   messages = await MessagesServer.start({ cors: { origins: [pages.origin] } });
   proxy = await startProxy(messages.url);
   backend = createClient({ apiKey: messages.acme.secretKey, baseUrl: messages.url });
@@ -175,6 +179,33 @@ describe("the SDK in React's strict mode", () => {
     expect(sockets.length).toBe(1);
     expect(sent.map((text): unknown => JSON.parse(text))).toEqual([
       { type: "subscribe", id: "1", collection: "messages" },
+    ]);
+    expect(errors).toEqual([]);
+  });
+
+  it("shows a list in several components by one subscription, and follows its changes", async () => {
+    await messages.server.database.query("delete from messages");
+    await insert("one");
+    await insert("two");
+    const { page, errors, sent, sockets } = await openPage("react-list");
+    const text = (id: string): string => `document.querySelector("#${id}").textContent`;
+    await waitFor(page, `${text("store")} === "live: two, one"`);
+    await waitFor(page, `${text("effect")} === "one, two"`);
+    expect(await page.evaluate("mounts")).toBe(2);
+    await messages.server.database.query("update messages set body = 'won' where body = 'one'");
+    await insert("three");
+    await waitFor(page, `${text("store")} === "live: three, two, won"`);
+    await waitFor(page, `${text("effect")} === "won, two, three"`);
+    // A reset: what is shown is fetched anew.
+    await messages.server.database.query("truncate messages");
+    await insert("four");
+    await waitFor(page, `${text("store")} === "live: four"`);
+    await waitFor(page, `${text("effect")} === "four"`);
+    await page.evaluate("hide()");
+    await waitFor(page, 'document.querySelector("#root").textContent === "nothing"');
+    expect(sockets.length).toBe(1);
+    expect(sent.map((message): unknown => JSON.parse(message))).toEqual([
+      { type: "subscribe", id: "1", collection: "messages", snapshot: true },
     ]);
     expect(errors).toEqual([]);
   });

@@ -129,13 +129,19 @@ test.each(["mts", "cts"])(
   "has types of its own for a .%s program, without the library check left out",
   async (extension) => {
     const program = [
-      'import { createClient, type ChangeEvent, PaperDBError } from "paperdb";',
+      'import { createClient, type ChangeEvent, type DocumentList, PaperDBError } from "paperdb";',
       "interface Message { readonly body: string }",
       'const db = createClient<{ messages: Message }>({ apiKey: undefined, baseUrl: "https://test", getToken: async () => "" });',
       'const off: () => void = db.realtime.subscribe("messages", (event: ChangeEvent<"messages", Message>) => { event.data.body.trim(); });',
       "off();",
       "// @ts-expect-error there is no such collection",
       'db.realtime.subscribe("mesages", () => undefined);',
+      'const list: DocumentList<Message> = db.realtime.list("messages", { where: { room: 1 }, compare: (a, b) => a.body.length - b.body.length, onChange: (all) => all.map(({ body }) => body) });',
+      "export const bodies: string[] = list.current.map(({ body }) => body.trim());",
+      "const { subscribe, close } = list;",
+      "subscribe(close);",
+      "// @ts-expect-error documents are not to be changed in place",
+      "list.current.push({ body: '' });",
       "export const code: string = new PaperDBError('a', 'b').code;",
     ].join("\n");
     const file = join(folder, `typed.${extension}`);
