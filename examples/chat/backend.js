@@ -69,10 +69,6 @@ export async function startBackend({ port, databaseUrl, realtimeUrl, apiKeys }) 
       response.end(page.replace("{{facts}}", () => facts));
     } else if (call === "POST token") {
       json({ token: await db.realtime.generateToken({ collections: ["messages"], topics: ["typing"] }) });
-    } else if (call === "GET messages") {
-      const sql =
-        "select * from (select * from messages where tenant_id = $1 order by id desc limit 200) m order by id";
-      json((await database.query(sql, [team])).rows);
     } else if (call === "POST messages") {
       const { author, text } = await bodyOf(request);
       const sql = "insert into messages (tenant_id, author, text) values ($1, $2, $3)";
