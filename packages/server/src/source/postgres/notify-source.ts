@@ -308,8 +308,7 @@ export class PostgresNotifySource implements ChangeSource {
     await this.#follower.recapture(stale);
     if (stale()) return;
     this.#state = { live: true };
-    this.#receiver.lost("all", "source_reconnected");
-    this.#options.topics.lost?.("source_reconnected");
+    this.#receiver.recover("source_reconnected");
     this.#options.log.info("The source is live again");
   }
 }

@@ -1,13 +1,14 @@
 import { pino } from "pino";
 import { describe, expect, it } from "vitest";
 import type { SourceEvent } from "../change-source.ts";
-import { PUBLISH_CHANNEL } from "./channels.ts";
+import { CONTROL_CHANNEL, PUBLISH_CHANNEL } from "./channels.ts";
 import { NotifyBarriers } from "./notify-barriers.ts";
 import { Receiver } from "./receiver.ts";
 import { NOTIFY_DEFAULTS } from "./settings.ts";
 import { emptyStats } from "./stats.ts";
 import type { CapturedTable } from "./table.ts";
 import { Watches } from "./watches.ts";
+import { controlPayload } from "./wire.ts";
 
 const TABLE: CapturedTable = {
   collection: "todos",
@@ -63,11 +64,25 @@ describe("Receiver", () => {
     receiver.push(channel, "@1");
     await turn();
     receiver.clear();
-    receiver.lost("all", "source_reconnected");
+    receiver.recover("source_reconnected");
     receiver.push(channel, insert("2"));
     fetches[0]?.resolve(insert("1"));
     await turn();
-    expect(told).toEqual(["lost: source_reconnected", "2"]);
+    expect(told).toEqual(["lost: source_reconnected", "topics lost: source_reconnected", "2"]);
+  });
+
+  it("hands on nothing from behind a gap before everybody is told of it", async () => {
+    const { receiver, channel, told } = setUp();
+    receiver.clear();
+    receiver.push(channel, insert("1"));
+    receiver.push(PUBLISH_CHANNEL, `["p",1,"7.1",5,"a","order.created",0]\n{}`);
+    receiver.push(CONTROL_CHANNEL, controlPayload({ reason: "truncated", tableOid: TABLE.oid }));
+    await turn();
+    expect(told).toEqual([]);
+    receiver.recover("source_reconnected");
+    receiver.push(channel, insert("2"));
+    await turn();
+    expect(told).toEqual(["lost: source_reconnected", "topics lost: source_reconnected", "2"]);
   });
 
   it("delivers nothing of before an overflow after it, and does not reset again for it", async () => {

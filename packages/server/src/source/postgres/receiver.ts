@@ -48,6 +48,8 @@ export class Receiver {
   #sequence = 0;
   /** Grows when what was received is dropped: what is being fetched then comes too late. */
   #generation = 0;
+  /** Behind a gap that nobody was told of yet: what comes after it is covered by {@link recover}. */
+  #isInterrupted = false;
 
   constructor(options: ReceiverOptions) {
     this.#options = options;
@@ -79,7 +81,15 @@ export class Receiver {
   /** Tells the log that changes may have been missed, after all that was received before. */
   lost(channels: Iterable<ChannelKey> | "all", reason: string): void {
     this.advance();
-    this.#options.sink.lost(channels, this.position, reason);
+    if (!this.#isInterrupted) this.#options.sink.lost(channels, this.position, reason);
+  }
+
+  /** After {@link clear}, once all is captured again: nothing of what came since was handed on, and now everybody is told. */
+  recover(reason: string): void {
+    this.advance();
+    this.#isInterrupted = false;
+    this.lost("all", reason);
+    this.#options.topics.lost?.(reason);
   }
 
   /** The next position: a cursor of before says nothing about a channel that was not received until now. */
@@ -88,8 +98,9 @@ export class Receiver {
     this.#sequence += 1;
   }
 
-  /** Drops what waits: it will be followed by {@link lost}. */
+  /** Drops what waits, and what comes until {@link recover}. */
   clear(): void {
+    this.#isInterrupted = true;
     this.#generation += 1;
     this.#queue.clear();
     this.#chunks.clear();
@@ -105,7 +116,7 @@ export class Receiver {
       "Too much is pending",
     );
     this.lost("all", "overloaded");
-    this.#options.topics.lost?.("overloaded");
+    if (!this.#isInterrupted) this.#options.topics.lost?.("overloaded");
   }
 
   #handle({ channel, payload }: Notification): void | Promise<void> {
@@ -173,7 +184,7 @@ export class Receiver {
 
   #lostFetch(channel: string): void {
     if (channel === PUBLISH_CHANNEL) {
-      this.#options.topics.lost?.("change_too_large");
+      if (!this.#isInterrupted) this.#options.topics.lost?.("change_too_large");
       return;
     }
     const keys = this.#options.watches.on(channel).map((watch) => watch.key);
@@ -202,6 +213,7 @@ export class Receiver {
     if (message === undefined || (message.kind === "p") !== (channel === PUBLISH_CHANNEL)) {
       this.#options.stats.garbage += 1;
     } else if (message.kind === "p") {
+      if (this.#isInterrupted) return;
       void this.#options.topics.publish(message.tenant, message.subject, documentJson(message.body));
     } else {
       this.#deliverChange(channel, message);
@@ -263,6 +275,7 @@ export class Receiver {
     if (this.#gathered.length === 0) return undefined;
     const events = this.#gathered;
     this.#gathered = [];
+    if (this.#isInterrupted) return undefined;
     const busy = this.#options.sink.append(events);
     return busy instanceof Promise ? busy : undefined;
   }

@@ -1,8 +1,9 @@
-import type { ChangeType, DocumentChange, JsonText, Position } from "@paperdb/protocol";
-import { RealtimeError } from "@paperdb/protocol";
+import type { ChangeType, Position } from "@paperdb/protocol";
 import type { Logger } from "pino";
 import type { ChangeSink, ChannelKey, SourceEvent } from "../../change-source.ts";
+import { describeFailure } from "./delivery-failure.ts";
 import type { DocumentEvent } from "./event-bytes.ts";
+import { areWithin, documentsOf } from "./event-documents.ts";
 import type { Journal } from "./journal.ts";
 import type { DeleteMessage, InsertMessage, UpdateMessage } from "./pgoutput.ts";
 import type { Relation } from "./relation.ts";
@@ -39,7 +40,6 @@ export interface ChangeReceiverOptions {
 
 /** What was gathered goes out after so many at the latest. */
 const MAX_GATHERED = 128;
-const MAX_LOGGED_FRAMES = 5;
 
 /** Makes events of changes, in their order: for the channels that are watched, and for the journal. */
 export class ChangeReceiver {
@@ -50,6 +50,8 @@ export class ChangeReceiver {
   #committedAtMs = 0;
   #transaction = 0;
   #atMs = 0;
+  /** Behind a gap that nobody was told of yet. */
+  #isInterrupted = false;
 
   constructor(options: ChangeReceiverOptions) {
     this.#options = options;
@@ -93,8 +95,15 @@ export class ChangeReceiver {
     this.#tellLost(collection.channels(), reason);
   }
 
-  /** The same of all channels; the journal knows. */
-  lostAll(reason: string): void {
+  /** Changes were missed: nothing is handed on from now until {@link recover}; the journal has begun anew. */
+  interrupt(): void {
+    this.#isInterrupted = true;
+  }
+
+  /** Once all is captured again, everybody is told. */
+  recover(reason: string): void {
+    void this.flush();
+    this.#isInterrupted = false;
     this.#tellLost("all", reason);
   }
 
@@ -103,6 +112,7 @@ export class ChangeReceiver {
     if (this.#gathered.length === 0) return this.#appending;
     const events = this.#gathered;
     this.#gathered = [];
+    if (this.#isInterrupted) return this.#appending;
     const busy = this.#options.sink.append(events);
     return busy instanceof Promise ? this.#append(busy) : this.#appending;
   }
@@ -124,7 +134,7 @@ export class ChangeReceiver {
 
   #tellLost(channels: Iterable<ChannelKey> | "all", reason: string): void {
     void this.flush();
-    this.#options.sink.lost(channels, this.#options.place.position, reason);
+    if (!this.#isInterrupted) this.#options.sink.lost(channels, this.#options.place.position, reason);
   }
 
   /** What is read again may be older than what is known of its table. */
@@ -228,39 +238,4 @@ export class ChangeReceiver {
 function requireName({ oid, schema, name }: Relation, table: CapturedTable): void {
   const isNamed = schema === table.name.schema && name === table.name.table;
   if (oid === table.oid && !isNamed) throw new IncompleteRowError("renamed");
-}
-
-/** For the log. The text of an unexpected error may have data of the row. */
-function describeFailure(error: unknown): Readonly<Record<string, unknown>> {
-  if (error instanceof IncompleteRowError || error instanceof RealtimeError) return { reason: error.message };
-  if (!(error instanceof Error)) return { reason: typeof error };
-  const frames = (error.stack ?? "").split("\n").filter((line) => /^\s+at /u.test(line));
-  return { reason: error.name, at: frames.slice(0, MAX_LOGGED_FRAMES).map((line) => line.trim()) };
-}
-
-type Documents = Omit<DocumentChange, "type" | "documentId">;
-
-/** What a change says about its document, before and after, hidden columns apart. */
-function documentsOf(type: ChangeType, encoder: RowEncoder, row: Tuple, old: Tuple | undefined): Documents {
-  const documents =
-    type === "update" && old !== undefined
-      ? encoder.documents(row, old)
-      : { document: encoder.document(row, old) };
-  const hidden = encoder.hidden(row, old);
-  if (hidden === undefined) return documents;
-  if (type === "delete") return { ...documents, priorHidden: hidden };
-  const priorHidden = type === "update" && old !== undefined ? encoder.hidden(old) : undefined;
-  return { ...documents, hidden, ...(priorHidden === undefined ? {} : { priorHidden }) };
-}
-
-function areWithin({ document, prior, hidden, priorHidden }: Documents, maxBytes: number): boolean {
-  if (isLongerThan(document, maxBytes)) return false;
-  if (prior !== undefined && prior !== document && isLongerThan(prior, maxBytes)) return false;
-  if (hidden !== undefined && isLongerThan(hidden, maxBytes)) return false;
-  return priorHidden === undefined || !isLongerThan(priorHidden, maxBytes);
-}
-
-/** A code unit of UTF-16 has at most three bytes in UTF-8. */
-function isLongerThan(text: JsonText, maxBytes: number): boolean {
-  return text.length > maxBytes || (text.length * 3 > maxBytes && Buffer.byteLength(text) > maxBytes);
 }

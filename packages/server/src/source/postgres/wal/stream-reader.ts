@@ -28,6 +28,8 @@ export interface StreamReaderOptions {
   readonly log: Logger;
   /** Whether what is published now was committed after the start. */
   readonly isCaughtUp: () => boolean;
+  /** Whether topics get what is published: not what is read again, nor what comes behind a gap that they were not told of yet. */
+  readonly mayPublish: () => boolean;
   /** How far our clock is ahead of the database's, in ms. */
   readonly clockAheadMs: number;
   /** The stream has passed the place that somebody waits for. */
@@ -112,10 +114,10 @@ export class StreamReader implements StreamHandler {
   }
 
   #message({ prefix, transactional, content }: LogicalMessage): void | Promise<void> {
-    const { place, barriers, stats, log, topics, isCaughtUp, onBarrier } = this.#options;
+    const { place, barriers, stats, log, topics, mayPublish, onBarrier } = this.#options;
     if (transactional && !place.next()) return undefined;
     if (prefix === BARRIER_PREFIX && barriers.seen(content)) onBarrier();
-    if (prefix !== PUBLISH_PREFIX || !isCaughtUp()) return undefined;
+    if (prefix !== PUBLISH_PREFIX || !mayPublish()) return undefined;
     const published = transactional ? parsePublished(content) : undefined;
     if (published === undefined) {
       stats.garbage += 1;

@@ -236,6 +236,7 @@ export class WalRunner {
       stats,
       log,
       isCaughtUp: () => this.#caughtUp,
+      mayPublish: () => this.#caughtUp && this.#lostReason === undefined && !this.#isAwaited,
       onBarrier: () => {
         this.#caughtUp = true;
       },
@@ -265,6 +266,7 @@ export class WalRunner {
     place.advance(confirmedLsn);
     this.#acknowledgement.begin(confirmedLsn);
     if (!goesOn) this.#journal.restart(place.position);
+    if (this.#lostReason !== undefined) this.#receiver.interrupt();
     const history = `${systemId}-${String(timeline)}-`;
     if (!this.#epoch.startsWith(history)) this.#commits.clear();
     this.#epoch = `${history}${String(generation)}`;
@@ -282,7 +284,7 @@ export class WalRunner {
     this.#state = { live: true };
     const reason = this.#lostReason;
     this.#lostReason = undefined;
-    if (reason !== undefined) this.#receiver.lostAll(reason);
+    if (reason !== undefined) this.#receiver.recover(reason);
     if (reason !== undefined || this.#isAwaited) topics.lost?.(reason ?? "source_reconnected");
     this.#isAwaited = false;
     log.info("The source is live");
