@@ -1,20 +1,17 @@
-import { Socket } from "node:net";
-import { Client, Connection, DatabaseError } from "pg";
+import type { Socket } from "node:net";
+import { DatabaseError } from "pg";
+import type { Client, Connection } from "pg";
 import { within } from "../../../timing/within.ts";
 import { formatLsn, NO_LSN, parseLsn } from "./lsn.ts";
 import type { Lsn } from "./lsn.ts";
-import { VALUE_OPTIONS } from "./stream-settings.ts";
+import { openReplicationClient } from "./replication-client.ts";
+import type { ReplicationClient, ReplicationClientOptions } from "./replication-client.ts";
 import { COPY_DONE, readCopyData, statusMessage } from "./streaming-protocol.ts";
 
 /** What a {@link ReplicationConnection} is made with. */
-export interface ReplicationOptions {
-  readonly url: string;
-  readonly applicationName: string;
-  readonly connectTimeoutMs: number;
+export interface ReplicationOptions extends ReplicationClientOptions {
   readonly statusIntervalMs: number;
   readonly probeTimeoutMs: number;
-  readonly senderTimeoutMs: number;
-  readonly signal: AbortSignal;
 }
 
 /** What is done with a stream. */
@@ -45,9 +42,6 @@ interface SystemRow {
   readonly xlogpos: string;
 }
 
-/** Whatever the role's own settings are. */
-const SESSION_SETTINGS = `${VALUE_OPTIONS} -c statement_timeout=0`;
-
 /** One run of a logical replication stream: it is read in order, answered in time, and never read faster than handled. */
 export class ReplicationConnection {
   readonly #client: Client;
@@ -67,7 +61,7 @@ export class ReplicationConnection {
   /** Resolves when it is over, with why. */
   readonly ended: Promise<unknown>;
 
-  private constructor(client: Client, connection: Connection, socket: Socket, options: ReplicationOptions) {
+  private constructor({ client, connection, socket }: ReplicationClient, options: ReplicationOptions) {
     this.#client = client;
     this.#connection = connection;
     this.#socket = socket;
@@ -90,37 +84,7 @@ export class ReplicationConnection {
 
   /** Connects to the database for replication. */
   static async open(options: ReplicationOptions): Promise<ReplicationConnection> {
-    const { url, applicationName, connectTimeoutMs, senderTimeoutMs, signal } = options;
-    const socket = new Socket();
-    const settings = {
-      connectionString: withOptions(
-        url,
-        `${SESSION_SETTINGS} -c wal_sender_timeout=${String(senderTimeoutMs)}`,
-      ),
-      application_name: applicationName,
-      connectionTimeoutMillis: connectTimeoutMs,
-      keepAlive: true,
-      stream: () => socket,
-      replication: "database",
-    };
-    const client = new Client(settings);
-    client.on("error", () => undefined);
-    const cut = (): void => {
-      socket.destroy();
-    };
-    signal.throwIfAborted();
-    signal.addEventListener("abort", cut);
-    try {
-      await client.connect();
-    } catch (error) {
-      cut();
-      throw error;
-    } finally {
-      signal.removeEventListener("abort", cut);
-    }
-    const connection: unknown = Reflect.get(client, "connection");
-    if (!(connection instanceof Connection)) throw new Error("This version of pg has no connection to read.");
-    return new ReplicationConnection(client, connection, socket, options);
+    return new ReplicationConnection(await openReplicationClient(options), options);
   }
 
   async identify(): Promise<SystemIdentity> {
@@ -278,12 +242,4 @@ export class ReplicationConnection {
       clearTimeout(timer);
     }
   }
-}
-
-/** The URL's own options win over those beside it, so ours are put behind them. */
-function withOptions(url: string, options: string): string {
-  const changed = new URL(url);
-  const own = changed.searchParams.get("options");
-  changed.searchParams.set("options", own === null ? options : `${own} ${options}`);
-  return changed.href;
 }

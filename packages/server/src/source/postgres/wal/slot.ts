@@ -1,11 +1,14 @@
 import { DatabaseError } from "pg";
-import type { Pool, PoolClient } from "pg";
+import type { Pool } from "pg";
 import type { Logger } from "pino";
 import type { DatabasePool } from "../database-pool.ts";
-import { formatLsn, parseLsn } from "./lsn.ts";
+import { parseLsn } from "./lsn.ts";
 import type { Lsn } from "./lsn.ts";
 import type { SystemIdentity } from "./replication-connection.ts";
 import type { WalSettings } from "./settings.ts";
+import { SlotCreation } from "./slot-creation.ts";
+import { inUse, SlotUnavailableError } from "./slot-errors.ts";
+import { SlotGenerations } from "./slot-generations.ts";
 
 /** A slot that can be streamed from. */
 export interface ReadySlot {
@@ -41,20 +44,8 @@ interface SlotRow {
 }
 
 const MEBIBYTE = 1024 * 1024;
-/** The longest attempt to make a slot, unless one is configured to be longer. */
-const MAX_CREATE_MS = 600_000;
-/** How long the answer may take beyond the statement. */
-const ANSWER_TIMEOUT_MS = 10_000;
-
-const DUPLICATE_OBJECT = "42710";
 const UNDEFINED_OBJECT = "42704";
-const QUERY_CANCELED = "57014";
 const OBJECT_IN_USE = "55006";
-
-/** The slot cannot be had now; the message says why, and it is tried again. */
-export class SlotUnavailableError extends Error {
-  override readonly name = "SlotUnavailableError";
-}
 
 /** The name where none is configured: the database's oid, since slots of a cluster share their names. */
 export async function fetchDefaultSlotName({
@@ -72,12 +63,9 @@ export async function fetchDefaultSlotName({
 export class SlotKeeper {
   readonly name: string;
   readonly #database: DatabasePool;
-  readonly #settings: Pick<WalSettings, "slotTimeoutMs">;
+  readonly #generations: SlotGenerations;
+  readonly #creation: SlotCreation;
   readonly #log: Logger;
-  #generation = 0;
-  /** Attempts in a row to make the slot. */
-  #attempts = 0;
-  #isLost = false;
 
   constructor(
     name: string,
@@ -87,7 +75,8 @@ export class SlotKeeper {
   ) {
     this.name = name;
     this.#database = database;
-    this.#settings = settings;
+    this.#generations = new SlotGenerations(name, database);
+    this.#creation = new SlotCreation(name, database, settings);
     this.#log = log;
   }
 
@@ -112,14 +101,14 @@ export class SlotKeeper {
     }
     if (slot === undefined) {
       // Before the slot: whatever happens in between, a new slot never has the generation of a former one.
-      const generation = await this.#nextGeneration(identity);
-      await this.#create(onWaiting);
+      const generation = await this.#generations.next(identity);
+      await this.#creation.create(onWaiting);
       this.#log.info({ slot: this.name, generation }, "Created the replication slot");
     } else if (identity.endLsn < reachedLsn) {
-      const generation = await this.#nextGeneration(identity);
+      const generation = await this.#generations.next(identity);
       this.#log.warn({ slot: this.name, generation }, "The database has gone back to an earlier state");
-    } else if (!(await this.#isAsTold(slot))) {
-      const generation = await this.#nextGeneration(identity);
+    } else if (!(await this.#generations.isAsTold(slot.confirmed))) {
+      const generation = await this.#generations.next(identity);
       this.#log.warn(
         { slot: this.name, generation },
         "The replication slot was made again, or moved on, by somebody else",
@@ -129,28 +118,20 @@ export class SlotKeeper {
   }
 
   async #begin(identity: SystemIdentity): Promise<ReadySlot> {
-    const generation = await this.#readGeneration(identity);
+    const generation = await this.#generations.use(identity);
     const slot = await this.#fetch();
     if (slot?.confirmed === null || slot === undefined) {
       throw new SlotUnavailableError(`The replication slot "${this.name}" was just dropped.`);
     }
-    this.#generation = generation;
     const confirmedLsn = parseLsn(slot.confirmed);
     await this.recordConfirmedAtMost(confirmedLsn);
-    const isLost = this.#isLost;
-    this.#isLost = false;
-    return { ...identity, generation, confirmedLsn, clockAheadMs: Date.now() - slot.now_ms, isLost };
+    const clockAheadMs = Date.now() - slot.now_ms;
+    return { ...identity, generation, confirmedLsn, clockAheadMs, isLost: this.#generations.takeLost() };
   }
 
   /** Before the slot is told to move on: it does not get further than this by us. */
   async recordConfirmedAtMost(lsn: Lsn): Promise<void> {
-    await this.#database.pool.query(
-      // On disk before the slot is told, whatever the role's setting.
-      `update paperdb.wal_slots set confirmed_at_most = greatest(confirmed_at_most, $3::pg_lsn)
-       from (select pg_catalog.set_config('synchronous_commit', 'local', true)) as durable
-       where name = $1 and generation = $2`,
-      [this.name, this.#generation, formatLsn(lsn)],
-    );
+    await this.#generations.recordConfirmedAtMost(lsn);
   }
 
   /** Drops the slot: the next {@link ensure} makes it anew. */
@@ -192,105 +173,10 @@ export class SlotKeeper {
     return result.rows[0];
   }
 
-  /** Whether it stands where we may have told it to. */
-  async #isAsTold({ confirmed }: SlotRow): Promise<boolean> {
-    const result = await this.#database.pool.query<{ told: boolean }>(
-      "select coalesce($2::pg_lsn <= confirmed_at_most, false) as told from paperdb.wal_slots where name = $1",
-      [this.name, confirmed],
-    );
-    return result.rows[0]?.told === true;
-  }
-
   #requireOurs({ ours, plugin, database }: SlotRow): void {
     if (ours) return;
     throw new SlotUnavailableError(
       `The replication slot "${this.name}" is of another program (plugin "${plugin}", database "${database}"): set another "slot" for this source.`,
     );
   }
-
-  /**
-   * Each attempt waits twice as long as the one before: it begins from scratch, so where transactions always overlap none
-   * that is shorter than they are would ever succeed.
-   */
-  async #create(onWaiting: (reason: string) => void): Promise<void> {
-    const { slotTimeoutMs } = this.#settings;
-    const longestMs = Math.max(slotTimeoutMs, MAX_CREATE_MS);
-    const timeoutMs = Math.min(longestMs, slotTimeoutMs * 2 ** this.#attempts);
-    this.#attempts += 1;
-    onWaiting(await this.#describeWait());
-    const timer = setInterval(() => {
-      this.#describeWait().then(onWaiting, () => undefined); // Told the next time.
-    }, slotTimeoutMs);
-    try {
-      await this.#database.use((client) => this.#createWithin(client, timeoutMs));
-    } finally {
-      clearInterval(timer);
-    }
-    this.#attempts = 0;
-  }
-
-  async #createWithin(client: PoolClient, timeoutMs: number): Promise<void> {
-    const creation = {
-      text: "select pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput')",
-      values: [this.name],
-      query_timeout: timeoutMs + ANSWER_TIMEOUT_MS,
-    };
-    await client.query(`set statement_timeout = ${String(timeoutMs)}`);
-    try {
-      await client.query(creation);
-    } catch (error) {
-      const code = error instanceof DatabaseError ? error.code : undefined;
-      if (code === QUERY_CANCELED) {
-        throw new SlotUnavailableError(await this.#describeWait(), { cause: error });
-      }
-      // Another server was faster: it is the same slot.
-      if (code !== DUPLICATE_OBJECT) throw error;
-    } finally {
-      await client.query("reset statement_timeout");
-    }
-  }
-
-  /** PostgreSQL makes a slot once every transaction that was writing has ended. */
-  async #describeWait(): Promise<string> {
-    const result = await this.#database.pool.query<{ count: number; pid: number | null; since: Date | null }>(
-      `select count(*)::int as count, (array_agg(pid order by xact_start))[1] as pid, min(xact_start) as since
-       from pg_catalog.pg_stat_activity where backend_xid is not null and pid <> pg_catalog.pg_backend_pid()`,
-    );
-    const { count = 0, pid, since } = result.rows[0] ?? {};
-    const waiting = `The replication slot "${this.name}" is being created`;
-    return count === 0
-      ? `${waiting}.`
-      : `${waiting}: PostgreSQL waits for ${String(count)} open transactions that write, the oldest of process ${String(pid)} since ${since?.toISOString() ?? "?"}.`;
-  }
-
-  async #nextGeneration({ systemId, timeline }: SystemIdentity): Promise<number> {
-    const result = await this.#database.pool.query<{ generation: number; used: boolean | null }>(
-      `insert into paperdb.wal_slots as s (name, generation, system_id, timeline) values ($1, $2::int + 1, $3, $4)
-       on conflict (name) do update set generation = greatest(s.generation, $2::int) + 1,
-         system_id = excluded.system_id, timeline = excluded.timeline, confirmed_at_most = null
-       returning generation,
-         (select former.confirmed_at_most is not null from paperdb.wal_slots former where former.name = $1) as used`,
-      [this.name, this.#generation, systemId, timeline],
-    );
-    const [row] = result.rows;
-    if (row?.used === true) this.#isLost = true;
-    return row?.generation ?? 1;
-  }
-
-  async #readGeneration(identity: SystemIdentity): Promise<number> {
-    const result = await this.#database.pool.query<{ generation: number; same: boolean }>(
-      "select generation, system_id = $2 and timeline = $3 as same from paperdb.wal_slots where name = $1",
-      [this.name, identity.systemId, identity.timeline],
-    );
-    const [row] = result.rows;
-    // A database that was restored or promoted has another history; what it knew of ours may be old.
-    return row?.same === true && row.generation >= this.#generation
-      ? row.generation
-      : this.#nextGeneration(identity);
-  }
-}
-
-/** What is told while another server streams from the slot. */
-export function inUse(slot: string): string {
-  return `The replication slot "${slot}" is in use by another server: this one takes over when it ends. To run both, give one of them another "slot".`;
 }

@@ -5,7 +5,7 @@ import { backoffMs } from "../../../timing/backoff.ts";
 import { ReplicationConnection } from "./replication-connection.ts";
 import type { ReplicationOptions, StreamHandler, SystemIdentity } from "./replication-connection.ts";
 import type { WalSettings } from "./settings.ts";
-import { inUse, SlotUnavailableError } from "./slot.ts";
+import { inUse, SlotUnavailableError } from "./slot-errors.ts";
 import type { ReadySlot, SlotKeeper } from "./slot.ts";
 import type { Lsn } from "./lsn.ts";
 
