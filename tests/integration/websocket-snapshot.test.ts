@@ -218,6 +218,27 @@ describe.each(["notify", "wal"] as const)("a snapshot by WebSocket, mode %s", (m
     expect(live.ids).toEqual(["1"]);
   });
 
+  it("begins anew when the database has ended it in the middle", async () => {
+    const table = await world.createTable(["ada"], ["ada"]);
+    const client = await world.open([table]);
+    const readOn = pauseInSnapshot(client);
+    const all = new SnapshotSubscription(client, "1", table);
+    await all.waitFor(() => all.steps.length > 0, "a snapshot");
+    const [first] = await world.untilHeld(1);
+    await world.run(
+      "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name like '%snapshots'",
+    );
+    await until(async () => !(await world.fetchHeld()).includes(first ?? ""), {
+      describe: "the end of the first snapshot",
+    });
+    readOn();
+    await all.ready();
+    await world.run(`update ${table} set n = 2 where id = 1`);
+    await all.waitFor(() => all.steps.includes("event"), "an event");
+    expect(all.phases).toEqual(["snapshot", "reset snapshot_interrupted", "snapshot", "ready new", "event"]);
+    expect(all.documents.size).toBe(await world.count(table));
+  });
+
   it("that cannot be completed ends its subscription with an error, and nothing else", async () => {
     const table = await world.createTable(["ada"]);
     await world.run(`insert into ${table} values (2, 'acme', 1, 'eve', repeat('x', 2000000))`);
