@@ -33,7 +33,8 @@ const TOPIC_RESETS: typeof DOCUMENT_RESETS = {
   wal: {
     server_killed: [CURSOR],
     server_restarted: [CURSOR],
-    server_replaced: [CURSOR],
+    // Whoever comes before it has the slot is told once it has.
+    server_replaced: [CURSOR, "source_reconnected"],
     slot_dropped: ["slot_lost", CURSOR],
   },
   notify: {
@@ -47,7 +48,7 @@ const TOPIC_RESETS: typeof DOCUMENT_RESETS = {
 /** Effects of a fault that was put right may still be on their way. */
 const GRACE_MS = 10_000;
 
-/** Resets that nothing explains: each cause explains one of a subscriber's. */
+/** Resets that nothing explains: each cause explains one of a subscriber's of each reason. */
 export function unexplainedResets(
   source: SourceKind,
   { collection }: Pick<SubscriberPlan, "collection">,
@@ -62,21 +63,22 @@ export function unexplainedResets(
   },
 ): readonly string[] {
   const allowed = (collection === undefined ? TOPIC_RESETS : DOCUMENT_RESETS)[source];
-  const unused = new Set(causes);
+  const used = new Set<string>();
   return resets.flatMap(({ atMs, reason }) => {
     const sinceMs = Math.max(
       0,
       ...stretches.map(({ readyAtMs }) => readyAtMs).filter((readyAtMs) => readyAtMs < atMs),
     );
-    const cause = [...unused].find(
-      ({ kind, collection: only, fromMs, untilMs }) =>
+    const cause = causes.findIndex(
+      ({ kind, collection: only, fromMs, untilMs }, index) =>
+        !used.has(`${String(index)} ${reason}`) &&
         (allowed[kind] ?? []).includes(reason) &&
         (only === undefined || only === collection) &&
         fromMs <= atMs &&
         untilMs + GRACE_MS >= sinceMs,
     );
-    if (cause === undefined) return [`a reset (${reason}) without a cause`];
-    unused.delete(cause);
+    if (cause < 0) return [`a reset (${reason}) without a cause`];
+    used.add(`${String(cause)} ${reason}`);
     return [];
   });
 }

@@ -55,6 +55,8 @@ export class SdkSubscriber extends Receiver implements Subscriber {
         if (status === "ended") this.violations.push("the subscription has ended");
       },
       onReset: ({ reason }) => {
+        // It was told so before its documents had come again.
+        if (snapshot && this.observations.current?.events.length === 0) return;
         this.reset(reason);
         this.ready(false);
       },
