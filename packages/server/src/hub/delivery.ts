@@ -19,6 +19,8 @@ export interface SnapshotFrames {
   documents(documents: readonly SnapshotDocument[]): Buffer;
   /** A change that the documents do not have yet. */
   event(event: SourceEvent, channel: string): Buffer;
+  /** Shows that the connection lives while documents are waited for. A format whose connections have other signs of life leaves it out. */
+  readonly quiet?: Buffer;
 }
 
 /** What a subscriber is told before its events. */

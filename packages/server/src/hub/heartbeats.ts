@@ -39,9 +39,14 @@ export class Heartbeats {
 
 /** One that is behind gets its events instead. */
 function beat(subscription: Subscription, frames: Map<View, Buffer>): void {
-  const { channel, view, target } = subscription;
+  const { channel, view, target, feed } = subscription;
   if (view.format.heartbeat === undefined || !target.keepsUp) return;
-  if (subscription.feed !== undefined || subscription.blockedSinceMs !== undefined) return;
+  if (subscription.blockedSinceMs !== undefined) return;
+  if (feed !== undefined) {
+    const quiet = view.format.snapshots?.quiet;
+    if (quiet !== undefined) target.write(quiet);
+    return;
+  }
   let frame = frames.get(view);
   if (frame === undefined) {
     channel.reach();

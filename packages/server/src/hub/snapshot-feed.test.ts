@@ -30,6 +30,8 @@ class LimboSource implements ChangeSource {
   noise = 0;
   /** How often it was asked whether a snapshot saw an event. */
   asked = 0;
+  /** Until it resolves there is no snapshot. */
+  holding: Promise<void> = Promise.resolve();
   /** What the next snapshots do instead. */
   failure: Error | undefined;
   #visible = new Map<string, Doc>();
@@ -71,9 +73,10 @@ class LimboSource implements ChangeSource {
     this.sink?.lost("all", sequencePosition(this.#sequence), "lost");
   }
 
-  snapshot(_key: ChannelKey, _narrowing: unknown, signal: AbortSignal): Promise<Snapshot> {
+  async snapshot(_key: ChannelKey, _narrowing: unknown, signal: AbortSignal): Promise<Snapshot> {
     this.snapshots += 1;
-    if (this.failure !== undefined) return Promise.reject(this.failure);
+    await this.holding;
+    if (this.failure !== undefined) throw this.failure;
     const now = sequencePosition(this.#sequence);
     const unseen = new Set(this.#limbo.keys());
     const newest = this.#sequence;
@@ -92,7 +95,7 @@ class LimboSource implements ChangeSource {
         yield rows.slice(from, from + 2);
       }
     }
-    return Promise.resolve({
+    return {
       since: [...this.#limbo.values()].map(({ position }) => position).toSorted()[0] ?? now,
       batches: batches(),
       seam: async () => {
@@ -103,7 +106,7 @@ class LimboSource implements ChangeSource {
         };
         return { position: sequencePosition(this.#sequence), saw };
       },
-    });
+    };
   }
 
   /** Something has changed that is in none of our channels. */
@@ -154,6 +157,7 @@ type Line =
       readonly cursor?: string;
     }
   | { readonly kind: "reset"; readonly reason: string }
+  | { readonly kind: "quiet" }
   | { readonly kind: "ready"; readonly cursor: string; readonly resumed: boolean };
 
 const encode = (line: Line): Buffer => Buffer.from(`${JSON.stringify(line)}\n`);
@@ -166,9 +170,11 @@ const eventLine = ({ body }: SourceEvent, cursor?: string): Buffer => {
 const LINES: FrameFormat = {
   namesChannel: false,
   event: (event, cursor) => eventLine(event, cursor),
+  heartbeat: () => Buffer.from(""),
   snapshots: {
     documents: (documents) => encode({ kind: "documents", documents }),
     event: (event) => eventLine(event),
+    quiet: encode({ kind: "quiet" }),
   },
 };
 
@@ -196,7 +202,7 @@ class Peer implements DeliveryTarget {
   }
   write(frames: Buffer): boolean {
     if (!this.keepsUp) this.problems.push("written to although it does not keep up");
-    for (const text of frames.toString().trimEnd().split("\n")) this.#take(JSON.parse(text) as Line);
+    for (const text of frames.toString().split("\n")) if (text !== "") this.#take(JSON.parse(text) as Line);
     this.#isFull = !this.reads;
     return this.reads;
   }
@@ -221,7 +227,8 @@ class Peer implements DeliveryTarget {
         if (this.held.has(documentId)) this.problems.push(`${documentId} twice`);
         this.held.set(documentId, JSON.parse(document) as Doc);
       }
-    } else this.#apply(line);
+    } else if (line.kind === "event") this.#apply(line);
+    else if (this.isLive) this.problems.push("waits after ready");
   }
 
   #apply({ type, id, doc, cursor }: Extract<Line, { kind: "event" }>): void {
@@ -252,7 +259,11 @@ afterEach(() => {
   for (const close of closers.splice(0)) close();
 });
 
-function setUp(maxEventsPerChannel = 1_000, readsSettings: Partial<SnapshotReadsSettings> = { shareMs: 0 }) {
+function setUp(
+  maxEventsPerChannel = 1_000,
+  readsSettings: Partial<SnapshotReadsSettings> = { shareMs: 0 },
+  heartbeatIntervalMs = 60_000,
+) {
   const log = new MemoryLog({
     maxEventsPerChannel,
     maxBytesPerChannel: 1e9,
@@ -265,7 +276,7 @@ function setUp(maxEventsPerChannel = 1_000, readsSettings: Partial<SnapshotReads
     maxBufferedBytes: 1_000_000,
     maxSliceBytes: 100,
     writeTimeoutMs: 60_000,
-    heartbeatIntervalMs: 60_000,
+    heartbeatIntervalMs,
   };
   const reads = new SnapshotReads(readsSettings);
   const hub = new Hub(log, settings, observer, reads);
@@ -438,6 +449,22 @@ describe("a subscription with a snapshot", () => {
     expect(stalled.lines).toContainEqual({ kind: "reset", reason: "snapshot_interrupted" });
     expect(stalled.held).toEqual(source.docs);
     expect(stalled.problems).toEqual([]);
+  });
+
+  it("hears that its connection lives while it waits for documents", async () => {
+    const { source, connect } = setUp(1_000, { shareMs: 0 }, 30);
+    source.write("1", false, true);
+    let release: () => void = () => undefined;
+    source.holding = new Promise((resolve) => {
+      release = resolve;
+    });
+    const peer = await connect();
+    for (let waited = 0; waited < 5_000 && peer.lines.length < 3; waited += 5) await sleep(5);
+    expect(new Set(peer.kinds)).toEqual(new Set(["quiet"]));
+    release();
+    await untilLive([peer]);
+    expect(peer.held).toEqual(source.docs);
+    expect(peer.problems).toEqual([]);
   });
 
   it("looks at a long history in many turns", async () => {

@@ -17,6 +17,8 @@ export const SSE_FRAMES: FrameFormat = {
       return Buffer.from(`event: snapshot\ndata: {"documents":[${texts}],"documentIds":[${ids}]}\n\n`);
     },
     event: (event) => Buffer.from(`data: ${dataOf(event)}\n\n`),
+    // A comment.
+    quiet: Buffer.from(":\n\n"),
   },
 };
 
