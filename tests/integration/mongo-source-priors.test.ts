@@ -94,6 +94,43 @@ it("hidden fields stay in the database until a grant's filter names one, and com
   expect(test.sink.resets).toHaveLength(1);
 });
 
+it("the next process reads what is hidden from its first change on, and resets nobody for it", async () => {
+  let kept: readonly string[] = [];
+  const hiddenNeeds = {
+    fetch: () => Promise.resolve(kept),
+    keep: (names: readonly string[]) => {
+      kept = names;
+      return Promise.resolve();
+    },
+  };
+  const first = await setUp({ collections: HIDING, hiddenNeeds });
+  await first.source.needPrior("masked", new Set(["name"]));
+  expect(kept).toEqual([]);
+  await first.source.needPrior("masked", new Set(["secret"]));
+  expect(kept).toEqual(["masked"]);
+  const next = await openMongoSource({ url: first.database.url, collections: HIDING, hiddenNeeds });
+  sources.push(next);
+  await next.watch("a", "masked");
+  await first.database.insert("masked", { _id: 1, tenantId: "a", secret: 1 });
+  await next.sink.next("a", "masked", 1);
+  await next.source.needPrior("masked", new Set(["secret"]));
+  await first.database.insert("masked", { _id: 2, tenantId: "a", secret: 2 });
+  await next.sink.next("a", "masked", 2);
+  expect(bodies(next).map(({ hidden }) => hidden)).toEqual(['{"secret":1}', '{"secret":2}']);
+  expect(next.sink.resets).toEqual([]);
+});
+
+it("a store that fails is no reason not to work", async () => {
+  const fail = () => Promise.reject(new Error("No space left."));
+  const test = await setUp({ collections: HIDING, hiddenNeeds: { fetch: fail, keep: fail } });
+  await test.source.needPrior("masked", new Set(["secret"]));
+  await test.watch("a", "masked");
+  await test.database.insert("masked", { _id: 1, tenantId: "a", secret: 1 });
+  await test.sink.next("a", "masked", 1);
+  expect(bodies(test)[0]?.hidden).toBe('{"secret":1}');
+  expect(test.logLines.filter((line) => line.includes("No space left"))).toHaveLength(2);
+});
+
 it("what is read again has them too", async () => {
   const test = await setUp({ collections: HIDING });
   const masked = test.database.db.collection<TestDocument>("masked");

@@ -2,6 +2,7 @@ import type { Logger } from "pino";
 import { ConfigError } from "./config/config-error.ts";
 import type { Config } from "./config/load-config.ts";
 import type { PostgresSourceConfig, SourceConfig } from "./config/sources.ts";
+import { keptNames } from "./data-dir/kept-names.ts";
 import type { ChangeSink, ChangeSource } from "./source/change-source.ts";
 import { MongoSource } from "./source/mongodb/mongo-source.ts";
 import { PostgresNotifySource } from "./source/postgres/notify-source.ts";
@@ -65,14 +66,15 @@ function createSource(context: SourceContext, config: SourceConfig, url: string)
   const common = { name, url, sink: context.sinkFor(name), log, snapshots };
   if (config.kind === "mongodb") {
     const { database, collections } = config;
-    const { mongodb, history } = context.config;
+    const { mongodb, history, dataDir } = context.config;
+    const hiddenNeeds = keptNames(dataDir, `${name}-granted-fields.json`);
     const settings = {
       ...mongodb,
       maxReplayEvents: history.maxEventsPerChannel,
       maxReplayBytes: history.maxBytesPerChannel,
       maxReplayAgeMs: history.maxAgeMs,
     };
-    const source = new MongoSource({ ...common, database, collections, settings });
+    const source = new MongoSource({ ...common, database, collections, settings, hiddenNeeds });
     return {
       source,
       open: () => source.open(),

@@ -17,6 +17,7 @@ import type { SnapshotSettings } from "../snapshot-settings.ts";
 import type { MongoCollectionsConfig } from "./collections.ts";
 import { Connection, type ClientFactory, type Connected } from "./connection.ts";
 import { isPassing, openError, openReason, reasonOf } from "./errors.ts";
+import { KnownNeeds, type NamesStore } from "./filter-needs.ts";
 import { contradicts, isPosition } from "./position.ts";
 import { replay } from "./replay.ts";
 import { ReplayQueue } from "./replay-queue.ts";
@@ -40,6 +41,8 @@ export interface MongoSourceOptions {
   readonly log: Logger;
   readonly settings?: Partial<MongoSettings> | undefined;
   readonly snapshots?: Partial<SnapshotSettings> | undefined;
+  /** Where the collections are kept whose hidden fields filters of grants need. Default: nowhere. */
+  readonly hiddenNeeds?: NamesStore | undefined;
   readonly createClient?: ClientFactory | undefined;
 }
 
@@ -58,6 +61,7 @@ export class MongoSource implements ChangeSource {
   readonly #log: Logger;
   readonly #stats = emptyStats();
   readonly #replays: ReplayQueue;
+  readonly #needs: KnownNeeds;
   #connection: Connection | undefined;
   #connected: Connected | undefined;
   #streams: Streams | undefined;
@@ -74,6 +78,7 @@ export class MongoSource implements ChangeSource {
     this.#options = options;
     this.#settings = Object.freeze({ ...MONGO_DEFAULTS, ...options.settings });
     this.#log = options.log;
+    this.#needs = new KnownNeeds(options.hiddenNeeds, options.log);
     this.#replays = new ReplayQueue(this.#settings.maxConcurrentReplays);
   }
 
@@ -87,6 +92,7 @@ export class MongoSource implements ChangeSource {
    * @throws {Error} in one sentence: no replica set, too old, wrong password, or a URL that is none.
    */
   async open(): Promise<void> {
+    await this.#needs.recall();
     try {
       const { url, database, collections, createClient } = this.#options;
       const settings = this.#settings;
@@ -249,6 +255,7 @@ export class MongoSource implements ChangeSource {
       connection,
       connected,
       sink: this.#options.sink,
+      needs: this.#needs,
       settings: this.#settings,
       stats: this.#stats,
       log: this.#log,

@@ -7,7 +7,7 @@ import type { MongoCollection } from "./collections.ts";
 import type { Connected, Connection } from "./connection.ts";
 import { reasonOf } from "./errors.ts";
 import { EventBuffer } from "./event-buffer.ts";
-import { outerNames, type FilterNeeds } from "./filter-needs.ts";
+import { outerNames, type KnownNeeds } from "./filter-needs.ts";
 import type { ReplayRequest } from "./replay.ts";
 import type { MongoSettings } from "./settings.ts";
 import type { MongoStats } from "./stats.ts";
@@ -17,6 +17,8 @@ export interface StreamsOptions {
   readonly connection: Connection;
   readonly connected: Connected;
   readonly sink: ChangeSink;
+  /** Of collections in use or not. */
+  readonly needs: KnownNeeds;
   readonly settings: MongoSettings;
   readonly stats: MongoStats;
   readonly log: Logger;
@@ -27,8 +29,6 @@ export class Streams {
   readonly #options: StreamsOptions;
   readonly #buffer: EventBuffer;
   readonly #byName = new Map<string, CollectionStream>();
-  /** Of collections that are filtered, in use or not. */
-  readonly #needs = new Map<string, FilterNeeds>();
 
   constructor(options: StreamsOptions) {
     this.#options = options;
@@ -76,14 +76,17 @@ export class Streams {
     await this.#requireImages(collection);
     const hidden = outerNames(collection.hidden);
     const needsHidden = [...fields].some((field) => hidden.has(field));
+    const { needs } = this.#options;
+    const wanted = needs.of(name);
+    const isHiddenNews = needsHidden && !wanted.hidden;
     const stream = this.#byName.get(name);
     if (stream !== undefined) {
       await stream.filter(needsHidden);
-      return;
+    } else {
+      wanted.prior = true;
+      wanted.hidden ||= needsHidden;
     }
-    const needs = this.#needsOf(name);
-    needs.prior = true;
-    needs.hidden ||= needsHidden;
+    if (isHiddenNews) await needs.remember();
   }
 
   leave(key: ChannelKey): void {
@@ -97,7 +100,7 @@ export class Streams {
 
   /** Whether filters need the collection's prior documents. */
   needsPrior(collection: string): boolean {
-    return this.#needs.get(collection)?.prior === true;
+    return this.#options.needs.of(collection).prior;
   }
 
   /** What a second stream for a tenant of a collection in use is opened with; undefined when it must not be. */
@@ -114,7 +117,7 @@ export class Streams {
       collection: stream.collection,
       features: connected.facts.features,
       images: stream.hasImages,
-      withHidden: this.#needsOf(name).hidden,
+      withHidden: this.#options.needs.of(name).hidden,
       settings: { ...settings, maxReplayAgeMs: connected.maxReplayAgeMs },
     };
   }
@@ -150,6 +153,7 @@ export class Streams {
 
   #add(collection: MongoCollection): CollectionStream {
     const { connection, connected, settings, stats, log } = this.#options;
+    const needs = this.#options.needs.of(collection.name);
     if (this.#byName.size >= settings.maxStreams) {
       throw new RealtimeError(
         "source_unavailable",
@@ -157,7 +161,6 @@ export class Streams {
         { retryAfterSeconds: 30 },
       );
     }
-    const needs = this.#needsOf(collection.name);
     const stream: CollectionStream = new CollectionStream(collection, {
       db: connection.db,
       clock: connection.clock,
@@ -188,15 +191,6 @@ export class Streams {
       "prior_images_required",
       `The collection "${collection.name}" has no pre-images, so what changes are to a filter cannot be told: let the server enable them, or enable them yourself, see docs/mongodb.md.`,
     );
-  }
-
-  #needsOf(name: string): FilterNeeds {
-    let needs = this.#needs.get(name);
-    if (needs === undefined) {
-      needs = { prior: false, hidden: false };
-      this.#needs.set(name, needs);
-    }
-    return needs;
   }
 
   #end(stream: CollectionStream): void {
