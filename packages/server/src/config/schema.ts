@@ -263,7 +263,7 @@ export const configSchema = z.strictObject({
         "A slot that is further behind is told of, in `/readyz`, by `doctor` and in the log.",
       ),
       slotTimeoutMs: milliseconds(10_000, 100).describe(
-        "How long one attempt to make the slot waits for open transactions, in ms.",
+        "How long the first attempt to make the slot waits for open transactions, in ms; each further one twice as long.",
       ),
       lockTimeoutMs: milliseconds(150).describe(
         "The longest wait for a table's lock when publishing it, in ms.",

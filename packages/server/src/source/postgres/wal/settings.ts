@@ -4,7 +4,7 @@ export interface WalSettings {
   readonly allowUnboundedSlot: boolean;
   /** A slot that is further behind is told of. */
   readonly maxSlotLagBytes: number;
-  /** How long one attempt to create the slot may wait for open transactions. */
+  /** How long the first attempt to create the slot may wait for open transactions; each further one twice as long. */
   readonly slotTimeoutMs: number;
   /** How long one attempt to set a table up may wait for it, with the application's queries behind it. */
   readonly lockTimeoutMs: number;
