@@ -6,9 +6,12 @@ export interface Cursor {
   readonly source: string;
   readonly epoch: string;
   readonly position: Position;
+  /** By what its grant is known, where one showed only some documents: another one's client holds other documents. */
+  readonly grant?: string;
 }
 
-const CURSOR_PATTERN = /^([0-9A-Za-z_-]{1,128})\.([0-9A-Za-z_-]{1,128})\.([0-9A-Za-z_-]{1,128})$/;
+const CURSOR_PATTERN =
+  /^([0-9A-Za-z_-]{1,128})\.([0-9A-Za-z_-]{1,128})\.([0-9A-Za-z_-]{1,128})(?:\.([0-9A-Za-z_-]{1,64}))?$/;
 
 /**
  * The part of a cursor that all positions of one source and epoch share, so
@@ -18,18 +21,27 @@ export function cursorPrefix(source: string, epoch: string): string {
   return `${toBase64Url(source)}.${epoch}.`;
 }
 
-/** A cursor as clients see it: URL-safe text, opaque to them. */
+/**
+ * A cursor as clients see it: URL-safe text, opaque to them. The SDK alone knows that cursors of one source and epoch,
+ * which differ behind their last dot only, ascend as positions do.
+ */
 export function formatCursor(cursor: Cursor): string {
-  return cursorPrefix(cursor.source, cursor.epoch) + cursor.position;
+  return cursorPrefix(cursor.source, cursor.epoch) + cursor.position + cursorSuffix(cursor.grant);
+}
+
+/** What a cursor that was received under a grant ends with. */
+export function cursorSuffix(grant: string | undefined): string {
+  return grant === undefined ? "" : `.${grant}`;
 }
 
 /** Reads a cursor; undefined for whatever {@link formatCursor} cannot have made. */
 export function parseCursor(text: string): Cursor | undefined {
   const match = CURSOR_PATTERN.exec(text);
   if (match === null) return undefined;
-  const [, encodedSource = "", epoch = "", position = ""] = match;
+  const [, encodedSource = "", epoch = "", position = "", grant] = match;
   const source = fromBase64Url(encodedSource);
-  return source === undefined ? undefined : { source, epoch, position };
+  if (source === undefined) return undefined;
+  return { source, epoch, position, ...(grant === undefined ? {} : { grant }) };
 }
 
 const SEQUENCE_DIGITS = 11;
