@@ -17,6 +17,9 @@ export interface TransactionScope {
 }
 
 const LANES = 3;
+const FENCES = 2;
+/** Of each tenant. */
+const FENCE_ROWS = 4;
 const SLOTS = 10;
 /** A statement over so many documents at once, in slots that nothing else uses. */
 const BULK_SLOTS: Readonly<Record<SourceKind, number>> = { wal: 400, notify: 400, mongodb: 100 };
@@ -32,6 +35,23 @@ export function planWriters(dice: Dice, scope: TransactionScope, work: number): 
       planTransaction(own, scope, { id: index * LANES + lane + 1, progress: index / perLane, work }),
     );
     return { lane, transactions };
+  });
+}
+
+/** A few documents of everybody everywhere, in a transaction of its own. */
+export function planFences(
+  dice: Dice,
+  { tenants, collections }: TransactionScope,
+  work: number,
+): readonly WriterPlan[] {
+  return Array.from({ length: FENCES }, (_, index) => {
+    const steps = collections.map((collection): Step => {
+      const owners = tenants.flatMap((tenant) => Array.from({ length: FENCE_ROWS }, () => tenant));
+      const rows = owners.map((tenant, slot) => planRow(dice, collection, slot, tenant, true));
+      return { kind: "write", collection: collection.name, rows };
+    });
+    const id = work + LANES + index + 1;
+    return { lane: LANES + index, transactions: [{ id, pauseMs: 0, steps, holdMs: 0, commits: true }] };
   });
 }
 

@@ -3,7 +3,7 @@ import type { SourceKind, WorldPlan } from "./plan.ts";
 import { planCollections } from "./plan-collections.ts";
 import { planFaults } from "./plan-faults.ts";
 import { planSubscribers } from "./plan-subscribers.ts";
-import { planWriters } from "./plan-transactions.ts";
+import { planFences, planWriters } from "./plan-transactions.ts";
 
 /** Tenants that try to break out of names, quotes and patterns. */
 const TENANTS = ["acme", "b:c", `it's "*"`, "$a.b"];
@@ -32,6 +32,7 @@ export function planWorld(source: SourceKind, seed: number, size = 1): WorldPlan
     tenants,
     collections,
     writers,
+    fences: planFences(dice.fork(), { source, tenants, collections }, work),
     subscribers: planSubscribers(dice.fork(), scope, Math.ceil(8 + 8 * size)),
     faults: planFaults(dice.fork(), source, { work, count: Math.ceil(FAULTS * size) }),
     work,

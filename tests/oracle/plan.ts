@@ -131,6 +131,8 @@ export interface WorldPlan {
   readonly tenants: readonly string[];
   readonly collections: readonly CollectionPlan[];
   readonly writers: readonly WriterPlan[];
+  /** What is written after all, one after the other. */
+  readonly fences: readonly WriterPlan[];
   readonly subscribers: readonly SubscriberPlan[];
   readonly faults: readonly FaultPlan[];
   /** Transactions of all writers. */

@@ -51,8 +51,8 @@ export function failureReport(plan: WorldPlan, { objections }: Verdict): string 
 }
 
 /** All that all subscribers saw. */
-export function fullTrace({ plan, subscribers, causes, output }: Evidence): string {
-  const traces = subscribers.flatMap((subscriber) => [
+export function fullTrace({ plan, expectations, causes, output }: Evidence): string {
+  const traces = expectations.flatMap(({ subscriber }) => [
     describeSubscriber(subscriber),
     ...traceOf(subscriber, Infinity),
     "",

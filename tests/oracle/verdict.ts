@@ -8,7 +8,6 @@ import type { CommittedTransaction } from "./journal.ts";
 import type { WorldPlan } from "./plan.ts";
 import { fullTrace } from "./report.ts";
 import type { Subscriber } from "./subscriber.ts";
-import type { Viewer } from "./viewer.ts";
 
 /** Something that is wrong with what a subscriber was told. */
 export interface Objection {
@@ -26,79 +25,89 @@ export interface Verdict {
   readonly trace: () => string;
 }
 
+/** What a subscriber is to be told, and to hold in the end. */
+export interface Expectation {
+  readonly subscriber: Subscriber;
+  readonly events: readonly ExpectedEvent[];
+  /** What the query finds in the database: id → mark. Undefined of topics. */
+  readonly queried: ReadonlyMap<string, number> | undefined;
+}
+
 /** All that a world is judged by, once nothing is written any more. */
 export interface Evidence {
   readonly plan: WorldPlan;
-  readonly subscribers: readonly Subscriber[];
+  readonly expectations: readonly Expectation[];
   readonly causes: readonly Cause[];
-  /** In commit order. */
-  readonly transactions: readonly CommittedTransaction[];
-  /** What the database holds, by collection. */
-  readonly rows: ReadonlyMap<string, readonly Image[]>;
+  readonly transactions: number;
   /** What the servers said. */
   readonly output: () => string;
 }
 
+/**
+ * What each subscriber is to be told by what happened.
+ *
+ * @param transactions - in commit order.
+ * @param rows - what the database holds, by collection.
+ */
+export function expectationsOf(
+  subscribers: readonly Subscriber[],
+  transactions: readonly CommittedTransaction[],
+  rows: ReadonlyMap<string, readonly Image[]>,
+): readonly Expectation[] {
+  return subscribers.map((subscriber) => {
+    const { viewer, plan } = subscriber;
+    if (viewer === undefined) {
+      return { subscriber, events: expectedTopicEvents(transactions, plan.tenant), queried: undefined };
+    }
+    const found = (rows.get(viewer.collection.name) ?? []).filter((row) => viewer.sees(row));
+    const queried = new Map(found.map(({ documentId, mark }) => [documentId, mark]));
+    return { subscriber, events: expectedChanges(transactions, viewer), queried };
+  });
+}
+
 /** Compares what each subscriber was told with what happened. */
 export function judgeWorld(evidence: Evidence): Verdict {
-  const { subscribers, transactions } = evidence;
+  const { expectations, transactions } = evidence;
   const count = (of: (subscriber: Subscriber) => number): number =>
-    subscribers.reduce((sum, subscriber) => sum + of(subscriber), 0);
+    expectations.reduce((sum, { subscriber }) => sum + of(subscriber), 0);
   return {
-    objections: subscribers.flatMap((subscriber) =>
-      objectionsTo(subscriber, evidence).map((text) => ({ subscriber, text })),
+    objections: expectations.flatMap((expectation) =>
+      objectionsTo(expectation, evidence).map((text) => ({ subscriber: expectation.subscriber, text })),
     ),
-    transactions: transactions.length,
+    transactions,
     events: count(({ observations }) => observations.eventCount),
     resets: count(({ observations }) => observations.resets.length),
     trace: () => fullTrace(evidence),
   };
 }
 
-function objectionsTo(subscriber: Subscriber, evidence: Evidence): readonly string[] {
-  const { plan, viewer, observations, violations } = subscriber;
-  const { source } = evidence.plan;
-  const { transactions, causes } = evidence;
-  const expected =
-    viewer === undefined
-      ? expectedTopicEvents(transactions, plan.tenant)
-      : expectedChanges(transactions, viewer);
+function objectionsTo(expectation: Expectation, { plan: world, causes }: Evidence): readonly string[] {
+  const { subscriber, events } = expectation;
+  const { plan, observations, violations } = subscriber;
   const scope = {
-    expected,
-    hasExactSnapshots: source !== "mongodb",
+    expected: events,
+    hasExactSnapshots: world.source !== "mongodb",
     isMerged: plan.client === "sdk" && plan.snapshot,
   };
   const { stretches, resets, shown } = observations;
   return [
     ...violations,
-    ...(plan.client === "list" ? checkList(shown, expected) : checkSequences(stretches, scope)),
-    ...unexplainedResets(source, plan, { resets, stretches, causes }),
-    ...(viewer === undefined ? [] : stateObjections(subscriber, viewer, { expected, evidence })),
+    ...(plan.client === "list" ? checkList(shown, events) : checkSequences(stretches, scope)),
+    ...unexplainedResets(world.source, plan, { resets, stretches, causes }),
+    ...stateObjections(expectation),
   ];
 }
 
 /** What a client holds, what the events make of it, and what the database has by the viewer's filters: all the same. */
-function stateObjections(
-  subscriber: Subscriber,
-  viewer: Viewer,
-  { expected, evidence }: { readonly expected: readonly ExpectedEvent[]; readonly evidence: Evidence },
-): readonly string[] {
-  const rows = evidence.rows.get(viewer.collection.name) ?? [];
-  const queried = rows
-    .filter((row) => viewer.sees(row))
-    .map(({ documentId, mark }) => [documentId, mark] as const);
-  const objections: string[] = [];
-  if (!isSameState(new Map(queried), stateAfter(expected))) {
-    objections.push("the journal and the database do not agree: the oracle itself is wrong");
+function stateObjections({ subscriber, events, queried }: Expectation): readonly string[] {
+  if (queried === undefined) return [];
+  if (!isSameState(queried, stateAfter(events))) {
+    return ["the journal and the database do not agree: the oracle itself is wrong"];
   }
   const holds = subscriber.held();
-  if (holds === undefined && subscriber.plan.snapshot) objections.push("holds nothing yet");
-  if (holds !== undefined && !isSameState(new Map(queried), holds)) {
-    objections.push(
-      `holds ${String(holds.size)} documents, the query finds ${String(queried.length)}, or others`,
-    );
-  }
-  return objections;
+  if (holds === undefined) return subscriber.plan.snapshot ? ["holds nothing yet"] : [];
+  if (isSameState(queried, holds)) return [];
+  return [`holds ${String(holds.size)} documents, the query finds ${String(queried.size)}, or others`];
 }
 
 function isSameState(left: ReadonlyMap<string, number>, right: ReadonlyMap<string, number>): boolean {

@@ -1,21 +1,18 @@
-import { setTimeout as delay } from "node:timers/promises";
-import { until } from "../support/until.ts";
 import { createTenant, openAccess } from "./access.ts";
 import type { Cause } from "./causes.ts";
 import { runFaults } from "./faults.ts";
-import { Journal, type CommittedTransaction } from "./journal.ts";
-import { ListSubscriber } from "./list-subscriber.ts";
+import { judgeOnceQuiet } from "./judge-once-quiet.ts";
+import { Journal } from "./journal.ts";
 import { openStageDatabase } from "./open-stage-database.ts";
-import type { CollectionPlan, SubscriberPlan, WorldPlan } from "./plan.ts";
-import { SdkSubscriber } from "./sdk-subscriber.ts";
-import { SseSubscriber } from "./sse-subscriber.ts";
+import type { SubscriberPlan, WorldPlan } from "./plan.ts";
 import { Stage } from "./stage.ts";
-import type { Store } from "./store.ts";
+import { startSubscriber } from "./start-subscriber.ts";
+import { createSoon } from "./create-soon.ts";
 import type { Subscriber, SubscriberTools } from "./subscriber.ts";
-import { judgeWorld, type Verdict } from "./verdict.ts";
+import type { Verdict } from "./verdict.ts";
 import { Viewer } from "./viewer.ts";
 import { WorkClock } from "./work-clock.ts";
-import { runWriter } from "./writer.ts";
+import { runWriter, type WriterTools } from "./writer.ts";
 
 /** How a world goes, told while it runs. */
 export interface WorldProgress {
@@ -34,10 +31,6 @@ export interface WorldOptions {
   readonly signal?: AbortSignal;
 }
 
-/** When so long nothing has come to anybody, what is missing will not come any more. */
-const QUIET_MS = 25_000;
-const QUIET_POLL_MS = 250;
-const CREATE_TIMEOUT_MS = 60_000;
 const PROGRESS_INTERVAL_MS = 1_000;
 
 /** Plays a world, and says what was wrong in it. */
@@ -65,6 +58,8 @@ class World {
   readonly #clock: WorkClock;
   readonly #causes: Cause[] = [];
   readonly #subscribers: Subscriber[] = [];
+  /** Collections that come later. */
+  readonly #made = new Map<string, Promise<void>>();
   readonly #options: WorldOptions;
 
   constructor(plan: WorldPlan, stage: Stage, options: WorldOptions) {
@@ -98,20 +93,25 @@ class World {
 
   #write(): readonly Promise<void>[] {
     const { store } = this.#stage.database;
-    const made = new Map(
-      this.#plan.collections
-        .filter(({ madeAt }) => madeAt > 0)
-        .map((each) => [each.name, this.#clock.reach(each.madeAt).then(() => createSoon(store, each))]),
-    );
-    const collections = new Map(this.#plan.collections.map((collection) => [collection.name, collection]));
-    const tools = {
-      store,
+    for (const each of this.#plan.collections) {
+      if (each.madeAt === 0) continue;
+      this.#made.set(
+        each.name,
+        this.#clock.reach(each.madeAt).then(() => createSoon(store, each)),
+      );
+    }
+    const tools = this.#writerTools();
+    return [...this.#made.values(), ...this.#plan.writers.map((writer) => runWriter(writer, tools))];
+  }
+
+  #writerTools(): WriterTools {
+    return {
+      store: this.#stage.database.store,
       journal: this.#journal,
       clock: this.#clock,
-      collections,
-      made: async (name: string): Promise<void> => made.get(name),
+      collections: new Map(this.#plan.collections.map((collection) => [collection.name, collection])),
+      made: async (name) => this.#made.get(name),
     };
-    return [...made.values(), ...this.#plan.writers.map((writer) => runWriter(writer, tools))];
   }
 
   /** Makes its key at once, and a function that lets it come, leave and come back. */
@@ -145,52 +145,23 @@ class World {
     this.#causes.push({ kind: "filter_needed", collection, fromMs, untilMs: Number.POSITIVE_INFINITY });
   }
 
+  /** Once nothing goes wrong any more: after a last write everybody has all, and after another one nothing more. */
   async #judge(): Promise<Verdict> {
     await this.#stage.untilReady();
-    const { store } = this.#stage.database;
-    const transactions = this.#journal.inOrder(await store.fetchCommitOrder());
-    const rows = new Map(
-      await Promise.all(
-        this.#plan.collections.map(async (each) => [each.name, await store.fetchAll(each)] as const),
-      ),
-    );
-    const judge = (): Verdict =>
-      judgeWorld({
+    let verdict: Verdict | undefined;
+    for (const fence of this.#plan.fences) {
+      await runWriter(fence, this.#writerTools());
+      verdict = await judgeOnceQuiet({
         plan: this.#plan,
         subscribers: this.#subscribers,
-        causes: this.#allCauses(transactions),
-        transactions,
-        rows,
-        output: () => this.#stage.output(),
+        causes: this.#causes,
+        journal: this.#journal,
+        stage: this.#stage,
       });
-    await this.#untilQuiet(() => judge().objections.length === 0);
-    return judge();
-  }
-
-  /** Waits until all is right, or nothing has come for so long that nothing will. */
-  async #untilQuiet(isRight: () => boolean): Promise<void> {
-    let events = -1;
-    let sinceMs = performance.now();
-    while (!isRight() && performance.now() - sinceMs < QUIET_MS) {
-      const now = this.#progress().events;
-      if (now !== events) sinceMs = performance.now();
-      events = now;
-      await delay(QUIET_POLL_MS);
+      if (verdict.objections.length > 0) break;
     }
-  }
-
-  #allCauses(transactions: readonly CommittedTransaction[]): readonly Cause[] {
-    const truncations = transactions.flatMap(({ entries, askedAtMs }) =>
-      entries
-        .filter((entry) => entry.kind === "truncated")
-        .map(({ collection }): Cause => ({
-          kind: "truncated",
-          collection,
-          fromMs: askedAtMs,
-          untilMs: askedAtMs,
-        })),
-    );
-    return [...this.#causes, ...truncations];
+    if (verdict === undefined) throw new Error("There is no end to judge.");
+    return verdict;
   }
 
   #progress(): WorldProgress {
@@ -204,28 +175,6 @@ class World {
       faults: this.#causes.filter(({ kind }) => kind !== "filter_needed").length,
     };
   }
-}
-
-/** Waits for a database that is away. */
-async function createSoon(store: Store, collection: CollectionPlan): Promise<void> {
-  await until(
-    () =>
-      store.create(collection).then(
-        () => true,
-        (error: unknown) => {
-          if (!store.isExpected(error)) throw error;
-          return false;
-        },
-      ),
-    { timeoutMs: CREATE_TIMEOUT_MS, describe: `a database that ${collection.name} can be made in` },
-  );
-}
-
-function startSubscriber(tools: SubscriberTools): Promise<Subscriber> {
-  const { client } = tools.plan;
-  if (client === "sdk") return SdkSubscriber.start(tools);
-  if (client === "list") return ListSubscriber.start(tools);
-  return Promise.resolve(new SseSubscriber(tools));
 }
 
 /** Waits for all; after a failure, lets those end that wait for work that nobody does any more. */
