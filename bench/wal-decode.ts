@@ -13,7 +13,7 @@ type Way = "memory" | "stream";
 
 const KINDS: readonly DecoderKind[] = ["ours", "journal", "objects", "json"];
 const CHANGES = 50_000;
-const ROUNDS = 5;
+const ROUNDS = 4;
 
 /** How fast the log of the database becomes documents, on one core. */
 export const walDecode: Benchmark = { name: "wal-decode", title: "Decoding PostgreSQL's log", run };
