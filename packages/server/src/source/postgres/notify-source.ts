@@ -104,9 +104,7 @@ export class PostgresNotifySource implements ChangeSource {
     this.#catalog = catalog;
     this.#capturer = capturer;
     this.#grantedColumns = new GrantedColumns(database);
-    this.#barriers = new NotifyBarriers((channel, payload) =>
-      database.pool.query("select pg_catalog.pg_notify($1, $2)", [channel, payload]),
-    );
+    this.#barriers = new NotifyBarriers((channel, payload) => database.notify(channel, payload));
     this.#receiver = new Receiver({ ...shared, sink, topics, fetchOutbox, barriers: this.#barriers });
     this.#snapshots = new SnapshotReader({
       source: options.name,

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { RealtimeError } from "@paperdb/protocol";
 import { DatabaseError, Pool } from "pg";
 import type { PoolClient } from "pg";
@@ -64,6 +65,8 @@ export class SnapshotReader {
       keepAlive: true,
       allowExitOnIdle: true,
     });
+    // Each connection listens to it.
+    setMaxListeners(0, this.#closing.signal);
     this.#pool.on("error", (error) => {
       log.debug({ reason: error.message }, "An idle connection to the database was lost");
     });
