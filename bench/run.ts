@@ -64,19 +64,23 @@ async function main(): Promise<void> {
   }
   const machine = await describeMachine();
   const chosen = choose(values.only);
-  const sections = [`${machine.description}. ${new Date().toISOString().slice(0, 10)}.`];
+  const sections: string[] = [];
+  const print = (section: string): void => {
+    sections.push(section);
+    process.stdout.write(`${section}\n\n`);
+  };
+  print(`${machine.description}. ${new Date().toISOString().slice(0, 10)}.`);
   for (const benchmark of chosen) {
-    const context: BenchmarkContext = {
-      machine,
-      short: values.short,
-      profileDir: values.profile,
-      progress: (message) => void process.stderr.write(`${benchmark.name}: ${message}\n`),
-    };
-    sections.push(await reportOf(benchmark, context));
+    print(
+      await reportOf(benchmark, {
+        machine,
+        short: values.short,
+        profileDir: values.profile,
+        progress: (message) => void process.stderr.write(`${benchmark.name}: ${message}\n`),
+      }),
+    );
   }
-  const report = sections.join("\n\n");
-  process.stdout.write(`${report}\n`);
-  if (values.write) await writeReport(report);
+  if (values.write) await writeReport(sections.join("\n\n"));
 }
 
 function choose(names: readonly string[] | undefined): readonly Benchmark[] {
