@@ -111,9 +111,10 @@ describe.runIf(canStartMongo)("a client with a snapshot and a filter", () => {
     await mongo?.client.close();
   });
 
-  async function subscribe(): Promise<SseClient> {
+  async function subscribe(query: object = {}, headers: Record<string, string> = {}): Promise<SseClient> {
     const where = JSON.stringify({ room: 1 });
-    const client = await server.subscribe({ collection: "notes", snapshot: "true", where }, tenant.anonKey);
+    const asked = { collection: "notes", snapshot: "true", where, ...query };
+    const client = await server.subscribe(asked, tenant.anonKey, headers);
     expect([client.status, client.body]).toEqual([200, ""]);
     return client;
   }
@@ -148,7 +149,7 @@ describe.runIf(canStartMongo)("a client with a snapshot and a filter", () => {
 
   it("is reset when the oplog has rolled on, and gets another one", async () => {
     const client = await subscribe();
-    await client.waitForEvent("ready");
+    const ready = await client.waitForEvent("ready");
     await change(100);
     await settled(client);
     await fail(["getMore"], 286, 1);
@@ -159,6 +160,12 @@ describe.runIf(canStartMongo)("a client with a snapshot and a filter", () => {
     expect(client.named("reset").map(({ data }) => JSON.parse(data))).toEqual([{ reason: "history_lost" }]);
     const [, ...after] = client.events.slice(client.events.findIndex(({ event }) => event === "reset"));
     expect(after[0]?.event).toBe("snapshot");
+    // One that lost its connection now, as EventSource, holds nothing that it could go on from.
+    const [reset] = client.named("reset");
+    const again = await subscribe({ cursor: ready.id ?? "" }, { "last-event-id": reset?.id ?? "" });
+    await again.waitForEvent("ready");
+    expect(again.events[0]).toMatchObject({ event: "reset", data: '{"reason":"cursor_not_usable"}' });
+    await settled(again);
   });
 
   it("holds what is stored in the end, whenever the database was killed", async () => {

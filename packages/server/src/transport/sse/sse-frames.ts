@@ -27,9 +27,12 @@ export function readyFrame(cursor: string, resumed: boolean): string {
   return `event: ready\nid: ${cursor}\ndata: ${JSON.stringify({ cursor, resumed })}\n\n`;
 }
 
-/** What the client holds is void. */
+/** Is no cursor: EventSource sends it until `ready` has come, also where its URL has one. */
+const NO_PLACE = "none";
+
+/** What the client holds is void, and so is its place: it may lose the connection before it has another one. */
 export function resetFrame(reason: string): string {
-  return `event: reset\ndata: ${JSON.stringify({ reason })}\n\n`;
+  return `event: reset\nid: ${NO_PLACE}\ndata: ${JSON.stringify({ reason })}\n\n`;
 }
 
 /** Tells EventSource how long to wait before it comes back. */
