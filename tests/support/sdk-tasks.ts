@@ -2,7 +2,7 @@ import type { Client, DocumentList } from "paperdb";
 import type { TestDatabase } from "./postgres.ts";
 
 /** A row of the table `tasks`. */
-export interface Task {
+interface Task {
   readonly id: number;
   readonly tenant_id: string;
   readonly room: number;
