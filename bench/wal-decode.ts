@@ -1,6 +1,6 @@
 import { Pool } from "pg";
-import { startOwnPostgres } from "../tests/support/own-postgres.ts";
 import type { Benchmark, BenchmarkContext, BenchmarkReport } from "./benchmark.ts";
+import { startBenchPostgres } from "./support/bench-postgres.ts";
 import { DECODE_SHAPES, withChanges, type DecodeShape } from "./support/decode-shapes.ts";
 import type { Decoded, DecodeCalls } from "./support/decode-worker.ts";
 import type { DecoderKind } from "./support/decoders.ts";
@@ -21,7 +21,7 @@ export const walDecode: Benchmark = { name: "wal-decode", title: "Decoding Postg
 async function run({ short, progress }: BenchmarkContext): Promise<BenchmarkReport> {
   const changes = short ? CHANGES / 2 : CHANGES;
   const rounds = short ? 1 : ROUNDS;
-  const server = await startOwnPostgres();
+  const server = await startBenchPostgres();
   const pool = new Pool({ connectionString: server.url });
   try {
     const rows: string[][] = [];

@@ -1,5 +1,6 @@
 import { Client } from "pg";
-import { startOwnPostgres, type TestPostgres } from "../../tests/support/own-postgres.ts";
+import type { TestPostgres } from "../../tests/support/own-postgres.ts";
+import { startBenchPostgres } from "./bench-postgres.ts";
 import { monotonicMs } from "./clock.ts";
 import type { PeerServerCalls } from "./peer-server-worker.ts";
 import { whileSampling, type ResidentMemory } from "./resident-memory.ts";
@@ -60,7 +61,7 @@ export class TransactionPeers {
 
   static async start(profileDir: string | undefined): Promise<TransactionPeers> {
     const server = await ServerProcess.start({ profileDir, config: CONFIG });
-    const peers = new TransactionPeers(server, await startOwnPostgres({ settings: DURABLE }));
+    const peers = new TransactionPeers(server, await startBenchPostgres({ settings: DURABLE }));
     try {
       await peers.#open();
     } catch (error) {
