@@ -55,6 +55,32 @@ it("delivers what a transaction wrote to a partition, and with a type, of its ow
   expect(test.sink.resetsOf("a", "typed", "capture_failed")).toBe(0);
 });
 
+it("is in nobody's way while a standby is away that commits have to wait for", async () => {
+  const server = await startPostgres();
+  onTestFinished(() => server.stop());
+  const admin = await connect(server.url);
+  await admin.query("create table public.todos (id int primary key, tenant_id text)");
+  const test = await openWalSource({ url: server.url });
+  onTestFinished(() => test.source.close());
+  const probe = await connect(server.url);
+  await admin.query("set synchronous_commit = local");
+  await admin.query("alter system set synchronous_standby_names = 'nobody'");
+  await admin.query("select pg_reload_conf()");
+  const released = new AbortController();
+  const probing = (async () => {
+    while (!released.signal.aborted) await probe.query("select pg_logical_emit_message(true, 'probe', '')");
+  })();
+  const waiting = "select from pg_stat_activity where wait_event = 'SyncRep'";
+  await until(async () => (await admin.query(waiting)).rowCount, { describe: "commits to wait" });
+  await test.watch("a", "todos");
+  await admin.query("insert into public.todos values (1, 'a')");
+  await test.sink.next("a", "todos", 1);
+  released.abort();
+  await admin.query("alter system set synchronous_standby_names = ''");
+  await admin.query("select pg_reload_conf()");
+  await probing;
+});
+
 async function connect(url: string): Promise<Client> {
   const client = new Client({ connectionString: url });
   await client.connect();

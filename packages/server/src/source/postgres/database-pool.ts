@@ -1,6 +1,6 @@
 import { Socket } from "node:net";
 import { Pool } from "pg";
-import type { PoolClient } from "pg";
+import type { ClientBase, PoolClient } from "pg";
 import type { Logger } from "pino";
 import { migrate } from "../../postgres/migrate.ts";
 import type { Migration } from "../../postgres/migrate.ts";
@@ -16,6 +16,14 @@ const CONNECTIONS = 3;
 /** Longer than the catalog of a very large database takes. */
 const QUERY_TIMEOUT_MS = 30_000;
 const CLOSE_TIMEOUT_MS = 1_000;
+
+/** While a standby is away, a commit that waited for it would keep the locks of the application's tables. */
+const IN_NOBODYS_WAY = {
+  // The pool waits for it, whatever its type says.
+  onConnect: async (client: ClientBase): Promise<void> => {
+    await client.query("set synchronous_commit = local");
+  },
+};
 
 /** What a {@link DatabasePool} is made of. */
 export interface DatabasePoolOptions {
@@ -118,6 +126,7 @@ export class DatabasePool {
       keepAlive: true,
       allowExitOnIdle: true,
       stream: () => this.#createSocket(),
+      ...IN_NOBODYS_WAY,
     });
     // A lost connection that somebody works with tells all its queries; without a listener it would end the process.
     pool.on("connect", (client) => client.on("error", () => undefined));

@@ -40,7 +40,8 @@ export async function uninstall(url: string, options: UninstallOptions = {}): Pr
   await client.connect();
   try {
     await refuseBesideServer(client);
-    await client.query(`SET lock_timeout = ${String(lockTimeoutMs)}`);
+    // A commit that waited for a standby that is away would keep its locks.
+    await client.query(`SET synchronous_commit = local; SET lock_timeout = ${String(lockTimeoutMs)}`);
     const triggers = await fetchTriggers(client);
     for (const { table, trigger } of triggers) {
       await patiently(client, `DROP TRIGGER IF EXISTS ${trigger} ON ${table}`, table, timeoutMs);

@@ -62,9 +62,7 @@ export class SlotGenerations {
   /** Before the slot is told to move on: it does not get further than this by us. */
   async recordConfirmedAtMost(lsn: Lsn): Promise<void> {
     await this.#database.pool.query(
-      // On disk before the slot is told, whatever the role's setting.
       `update paperdb.wal_slots set confirmed_at_most = greatest(confirmed_at_most, $3::pg_lsn)
-       from (select pg_catalog.set_config('synchronous_commit', 'local', true)) as durable
        where name = $1 and generation = $2`,
       [this.#name, this.#current, formatLsn(lsn)],
     );
