@@ -10,7 +10,7 @@ const TENANTS = ["acme", "b:c", `it's "*"`, "$a.b"];
 const TENANTS_OF_A_WORLD = 3;
 
 const TRANSACTIONS = 300;
-const FAULTS = 4;
+const FAULTS = 3;
 
 /**
  * The plan of a world: the same for the same source, seed and size.
@@ -34,7 +34,7 @@ export function planWorld(source: SourceKind, seed: number, size = 1): WorldPlan
     writers,
     fences: planFences(dice.fork(), { source, tenants, collections }, work),
     subscribers: planSubscribers(dice.fork(), scope, Math.ceil(8 + 8 * size)),
-    faults: planFaults(dice.fork(), source, { work, count: Math.ceil(FAULTS * size) }),
+    faults: planFaults(dice.fork(), source, { work, count: 1 + Math.ceil(FAULTS * size) }),
     work,
   };
 }
