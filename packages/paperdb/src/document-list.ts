@@ -37,7 +37,6 @@ export function openList(
     {
       ...options,
       snapshot: true,
-      onReset: undefined,
       onStatus: (next, details) => {
         status = next;
         tell();

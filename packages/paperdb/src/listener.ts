@@ -42,9 +42,7 @@ export class Listener {
   /** Others may resume where this one has never been. */
   #hasBeenLive = false;
 
-  /**
-   * @param unsubscribe - lets go of what holds it.
-   */
+  /** @param unsubscribe - lets go of what holds it. */
   constructor(
     onEvent: (event: AnyEvent) => unknown,
     callbacks: SubscribeOptions,

@@ -55,15 +55,14 @@ export class Subscriptions {
   }
 
   /**
-   * The server may know that two filters are the same where their texts are not: it says whose events to share.
+   * The server may know that two filters are the same where their texts are not: its sentence names the id of the other
+   * subscription, whose events are to be shared.
    *
    * @returns whether the refused one is part of another one now.
    */
   adopt(refused: Subscription, { code, message }: PaperDBError): boolean {
     if (code !== DUPLICATE) return false;
-    const twin = [...this].find(({ id, target }) => {
-      return id !== undefined && target.name === refused.target.name && message.includes(`"${id}"`);
-    });
+    const twin = [...this].find(({ id }) => id !== undefined && message.includes(`id "${id}"`));
     if (twin === undefined) return false;
     this.#byKey.delete(refused.key);
     refused.moveTo(twin);
