@@ -26,7 +26,7 @@ export function toBson(type: string, value: PlannedValue): unknown {
 }
 
 /** A value of a document as it is delivered. */
-export function toDelivered(value: unknown): JsonValue {
+function toDelivered(value: unknown): JsonValue {
   if (value instanceof Long || value instanceof Decimal128) {
     const decimal = value.toString();
     return isExact(decimal) ? Number(decimal) : decimal;

@@ -6,7 +6,7 @@ import type { CollectionPlan } from "./plan.ts";
 const STRINGS_AND_NUMBERS = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 
 /** A row as `to_json` writes it, with the numbers that JavaScript cannot keep as strings, as they are delivered. */
-export function parseRow(text: string): JsonDocument {
+function parseRow(text: string): JsonDocument {
   const safe = text.replaceAll(STRINGS_AND_NUMBERS, (token) =>
     token.startsWith('"') || isExact(token) ? token : `"${token}"`,
   );

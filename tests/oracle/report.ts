@@ -9,7 +9,7 @@ const TRACE_LENGTH = 15;
 const SHOWN_OBJECTIONS = 3;
 
 /** The command that plays one world again. */
-export function replayCommand({ source, seed, size }: WorldPlan): string {
+function replayCommand({ source, seed, size }: WorldPlan): string {
   return `npm run oracle -- --source ${source} --seed ${String(seed)} --size ${String(size)}`;
 }
 

@@ -10,7 +10,7 @@ import { fullTrace } from "./report.ts";
 import type { Subscriber } from "./subscriber.ts";
 
 /** Something that is wrong with what a subscriber was told. */
-export interface Objection {
+interface Objection {
   readonly subscriber: Subscriber;
   readonly text: string;
 }

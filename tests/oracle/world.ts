@@ -15,7 +15,7 @@ import { WorkClock } from "./work-clock.ts";
 import { runWriter, type WriterTools } from "./writer.ts";
 
 /** How a world goes, told while it runs. */
-export interface WorldProgress {
+interface WorldProgress {
   readonly done: number;
   readonly work: number;
   readonly events: number;
