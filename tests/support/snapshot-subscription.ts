@@ -56,6 +56,18 @@ export class SnapshotSubscription {
     return [...this.documents.keys()].toSorted();
   }
 
+  /** What the client holds, itself. */
+  get state(): StrictState {
+    this.#advance();
+    return this.#state;
+  }
+
+  /** Whether the last that it was told is that it is live. */
+  get isLive(): boolean {
+    this.#advance();
+    return this.#isLive;
+  }
+
   get channel(): string | undefined {
     this.#advance();
     return this.#channel;
