@@ -92,8 +92,8 @@ export class GrantWalk {
   }
 
   #subscribe(): void {
-    const taken = [...this.#subscribed.values()].map(({ where }) => where);
-    const wanted = this.#one(WANTED.filter(({ where }) => !taken.includes(where)));
+    const taken = new Set([...this.#subscribed.values()].map(({ where }) => where));
+    const wanted = this.#one(WANTED.filter(({ where }) => !taken.has(where)));
     if (wanted !== undefined) this.#begin(wanted);
   }
 

@@ -13,8 +13,6 @@ import { sseState } from "./sse-state.ts";
 import { until } from "./until.ts";
 import { WebSocketClient } from "./websocket-client.ts";
 
-export { seenUntil, type NoteWatcher } from "./note-watcher.ts";
-
 /** How a {@link NoteWatcher} subscribes. */
 export interface WatchOptions {
   readonly where?: Readonly<Record<string, unknown>>;
