@@ -11,11 +11,13 @@ describe("cursor", () => {
         fc.string({ unit: "grapheme", minLength: 1, maxLength: 20 }),
         part,
         part,
-        (source, epoch, position) => {
+        fc.option(part, { nil: undefined }),
+        (source, epoch, position, grant) => {
           fc.pre(new TextEncoder().encode(source).length <= 90);
-          const text = formatCursor({ source, epoch, position });
+          const cursor = { source, epoch, position, ...(grant === undefined ? {} : { grant }) };
+          const text = formatCursor(cursor);
           expect(encodeURIComponent(text)).toBe(text);
-          expect(parseCursor(text)).toEqual({ source, epoch, position });
+          expect(parseCursor(text)).toEqual(cursor);
         },
       ),
     );
@@ -28,7 +30,17 @@ describe("cursor", () => {
         if (cursor !== undefined) expect(formatCursor(cursor)).toBe(text);
       }),
     );
-    for (const text of ["", ".", "a.b.c", "a.b", "YQ.e.p\n", "a".repeat(10_000), "_w.e.p"]) {
+    for (const text of [
+      "",
+      ".",
+      "a.b.c",
+      "a.b",
+      "YQ.e.p.",
+      "YQ.e.p.g.h",
+      "YQ.e.p\n",
+      "a".repeat(10_000),
+      "_w.e.p",
+    ]) {
       expect(parseCursor(text)).toBeUndefined();
     }
   });

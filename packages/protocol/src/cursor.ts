@@ -11,7 +11,7 @@ export interface Cursor {
 }
 
 const CURSOR_PATTERN =
-  /^([0-9A-Za-z_-]{1,128})\.([0-9A-Za-z_-]{1,128})\.([0-9A-Za-z_-]{1,128})(?:\.([0-9A-Za-z_-]{1,64}))?$/;
+  /^([0-9A-Za-z_-]{1,128})\.([0-9A-Za-z_-]{1,128})\.(?:([0-9A-Za-z_-]{1,64})\.)?([0-9A-Za-z_-]{1,128})$/;
 
 /**
  * The part of a cursor that all positions of one source and epoch share, so
@@ -22,23 +22,23 @@ export function cursorPrefix(source: string, epoch: string): string {
 }
 
 /**
- * A cursor as clients see it: URL-safe text, opaque to them. The SDK alone knows that cursors of one source and epoch,
- * which differ behind their last dot only, ascend as positions do.
+ * A cursor as clients see it: URL-safe text, opaque to them. The SDK alone knows that cursors of one source, epoch
+ * and grant, which differ behind their last dot only, ascend as positions do.
  */
 export function formatCursor(cursor: Cursor): string {
-  return cursorPrefix(cursor.source, cursor.epoch) + cursor.position + cursorSuffix(cursor.grant);
+  return cursorPrefix(cursor.source, cursor.epoch) + grantPart(cursor.grant) + cursor.position;
 }
 
-/** What a cursor that was received under a grant ends with. */
-export function cursorSuffix(grant: string | undefined): string {
-  return grant === undefined ? "" : `.${grant}`;
+/** What stands between prefix and position of a cursor that was received under a grant. */
+export function grantPart(grant: string | undefined): string {
+  return grant === undefined ? "" : `${grant}.`;
 }
 
 /** Reads a cursor; undefined for whatever {@link formatCursor} cannot have made. */
 export function parseCursor(text: string): Cursor | undefined {
   const match = CURSOR_PATTERN.exec(text);
   if (match === null) return undefined;
-  const [, encodedSource = "", epoch = "", position = "", grant] = match;
+  const [, encodedSource = "", epoch = "", grant, position = ""] = match;
   const source = fromBase64Url(encodedSource);
   if (source === undefined) return undefined;
   return { source, epoch, position, ...(grant === undefined ? {} : { grant }) };

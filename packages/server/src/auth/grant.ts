@@ -21,6 +21,8 @@ export interface Grant {
   readonly filters?: GrantFilters;
   /** The part of {@link filters} that is the key's own. */
   readonly keyFilters?: GrantFilters;
+  /** What cursors received under {@link filters} are known by, by collection; the first one names new ones. */
+  readonly cursorGrants?: ReadonlyMap<string, readonly string[]>;
   /** Present when the request came with a realtime token. */
   readonly token?: GrantToken;
 }

@@ -29,6 +29,14 @@ function make(secrets: readonly string[], maxLength = 8192): RealtimeTokens {
   return new RealtimeTokens({ secrets, maxLength, now: () => nowMs });
 }
 
+test("names are the same for all who have a secret, and nobody else can make them", () => {
+  const [name = ""] = tokens.namesOf("a");
+  expect(name).toMatch(/^[\w-]{11}$/);
+  expect(make([OTHER, SECRET]).namesOf("a")).toEqual([...make([OTHER]).namesOf("a"), name]);
+  expect(make([OTHER]).namesOf("a")).not.toContain(name);
+  expect(tokens.namesOf("b")).not.toContain(name);
+});
+
 async function codeOf(token: string, by = tokens): Promise<string> {
   try {
     await by.verify(token);

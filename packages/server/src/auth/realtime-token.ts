@@ -1,4 +1,4 @@
-import { createHash, createSecretKey, randomUUID, type KeyObject } from "node:crypto";
+import { createHash, createHmac, createSecretKey, randomUUID, type KeyObject } from "node:crypto";
 import { isTopicPattern, RealtimeError } from "@paperdb/protocol";
 import { errors, jwtVerify, SignJWT, type JWTPayload } from "jose";
 import { z } from "zod";
@@ -50,6 +50,9 @@ export interface RealtimeTokensOptions {
   readonly maxLength: number;
   readonly now?: () => number;
 }
+
+/** Characters of a name: 66 bits. */
+const NAME_LENGTH = 11;
 
 interface SigningSecret {
   readonly id: string;
@@ -139,6 +142,17 @@ export class RealtimeTokens {
       );
     }
     return { token, expiresAt: new Date(expiresAt * 1000) };
+  }
+
+  /**
+   * Short names of a text, by which all servers know it again and from which nobody else can guess it: one for each
+   * secret, the newest first.
+   */
+  namesOf(text: string): readonly string[] {
+    // A NUL is in nothing that is signed.
+    return this.#secrets.map(({ key }) =>
+      createHmac("sha256", key).update(`name\0${text}`).digest("base64url").slice(0, NAME_LENGTH),
+    );
   }
 
   /** @throws {RealtimeError} `token_invalid`, `token_expired`. */

@@ -90,7 +90,9 @@ test("a token shows what its filters and those of its key, as they are now, both
   key = { ...KEY, where: { messages: { room: { $in: ["b", "c"] } }, notes: { a: 1 } } };
   keys.forget({ kind: "key", keyId: "key_1" });
   expect(await seen()).toEqual([false, true, false]);
-  const { filters, keyFilters } = await authenticator.authenticateToken(await mint());
+  const { filters, keyFilters, cursorGrants } = await authenticator.authenticateToken(await mint());
+  expect([...(cursorGrants?.keys() ?? [])]).toEqual([...(filters?.keys() ?? [])]);
+  expect(new Set(cursorGrants?.values()).size).toBe(2);
   expect([filters?.size, keyFilters?.size]).toEqual([2, 2]);
   key = { ...KEY, where: { messages: { room: { $near: 1 } } } };
   keys.forget({ kind: "key", keyId: "key_1" });

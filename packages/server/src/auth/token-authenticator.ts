@@ -1,6 +1,7 @@
 import { RealtimeError } from "@paperdb/protocol";
 import type { Grant } from "./grant.ts";
 import { intersectFilters, NO_FILTERS } from "./grant-filters.ts";
+import type { GrantFilters } from "./grant-filters.ts";
 import type { KeyAuthenticator } from "./key-authenticator.ts";
 import { requireRealtime } from "./plans.ts";
 import type { Plans } from "./plans.ts";
@@ -59,9 +60,16 @@ export class TokenAuthenticator {
       role: "anon",
       collections: collections.filter((name) => key.collections?.includes(name) ?? true),
       topics: key.topics === undefined ? topics : [],
-      ...(filters.size === 0 ? {} : { filters }),
+      ...(filters.size === 0 ? {} : { filters, cursorGrants: this.#cursorGrants(key.tenant, filters) }),
       ...(key.keyFilters === undefined ? {} : { keyFilters: key.keyFilters }),
       token: { id: claims.id, expiresAtMs: claims.expiresAtMs },
     };
+  }
+
+  #cursorGrants(tenant: string, filters: GrantFilters): ReadonlyMap<string, readonly string[]> {
+    const { tokens } = this.#options;
+    return new Map(
+      [...filters].map(([name, { id }]) => [name, tokens.namesOf(JSON.stringify([tenant, name, id]))]),
+    );
   }
 }

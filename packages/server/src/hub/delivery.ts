@@ -121,6 +121,8 @@ export interface EventFilter {
   /** The same for filters that see events in the same way: their subscriptions share frames. */
   readonly id: string;
   sees(event: SourceEvent, documents: EventDocuments): Sight;
+  /** What cursors are known by that were received through it, in formats that name channels. The same for filters of one id. */
+  readonly cursorGrant?: string | undefined;
   /** Of whatever the filter sees this is true: it costs nothing on all other events. Without it, each event is tried. */
   readonly term?: FilterTerm | undefined;
   /** What it takes to try an event, in comparisons; 1 where it is left out. */

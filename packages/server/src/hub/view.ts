@@ -1,3 +1,4 @@
+import { grantPart, type Position } from "@paperdb/protocol";
 import type { ChannelHistory } from "../log/change-log.ts";
 import type { Channel } from "./channel.ts";
 import type { SnapshotBatch } from "../snapshot/snapshot-reading.ts";
@@ -53,6 +54,7 @@ export class View {
   readonly #sightings: Sightings | undefined;
   /** Whether its frames are no other view's. */
   readonly #hasOwnFrames: boolean;
+  readonly #grantPart: string;
   /** Whether some of its subscriptions may be {@link AT_HEAD}. */
   #hasWaiting = false;
   #slices: Map<number, Slice> | undefined;
@@ -66,6 +68,7 @@ export class View {
     this.format = format;
     this.filter = filter;
     this.#hasOwnFrames = format.namesChannel && filter !== undefined;
+    this.#grantPart = format.namesChannel ? grantPart(filter?.cursorGrant) : "";
     this.#maxSliceBytes = maxSliceBytes;
     this.#sightings = filter === undefined ? undefined : new Sightings(filter, channel.history);
   }
@@ -152,7 +155,7 @@ export class View {
 
   /** The cursor of a subscription that stands at this place. */
   cursorAt(index: number): string {
-    return this.#channel.cursorPrefix + this.#history.positionAt(index);
+    return this.#cursorOf(this.#history.positionAt(index));
   }
 
   /** How many bytes follow the event at a place; of a filtered view only those that it sees, but for one that is far behind. */
@@ -212,10 +215,10 @@ export class View {
 
   #encode(index: number, variant: Variant): Buffer {
     const { event } = this.#history.entryAt(index);
-    return this.format.event(
-      seenEvent(event, variant),
-      this.#channel.cursorPrefix + event.position,
-      this.name,
-    );
+    return this.format.event(seenEvent(event, variant), this.#cursorOf(event.position), this.name);
+  }
+
+  #cursorOf(position: Position): string {
+    return this.#channel.cursorPrefix + this.#grantPart + position;
   }
 }

@@ -3,7 +3,7 @@ import type { Hub } from "../../hub/hub.ts";
 import type { Subscription } from "../../hub/subscription.ts";
 import type { ChangeSource } from "../../source/change-source.ts";
 import type { SourceDirectory } from "../../source/source-directory.ts";
-import type { DocumentScope } from "../document-scope.ts";
+import { isOfGrant, type DocumentScope } from "../document-scope.ts";
 import { openCollection, type OpenCollection } from "../open-collection.ts";
 import { openTopic } from "../open-topic.ts";
 import type { Subject } from "./subject.ts";
@@ -42,6 +42,15 @@ type State =
 const MAX_CURSOR_LENGTH = 512;
 const UNUSABLE_CURSOR = "";
 
+/** Under another grant the client held other documents than it is to hold now. */
+function judged(request: ChannelRequest): ChannelRequest {
+  const { cursor, scope, subject } = request;
+  if (cursor === undefined) return request;
+  if (cursor.length > MAX_CURSOR_LENGTH) return { ...request, cursor: UNUSABLE_CURSOR };
+  if (subject.kind === "topic" || isOfGrant(cursor, scope)) return request;
+  return { ...request, cursor: undefined, resetReason: request.resetReason ?? "grant_changed" };
+}
+
 /** One subscription of a connection, from the request to its end, which may come at any moment. */
 export class ChannelSubscription {
   readonly #channels: Channels;
@@ -50,10 +59,8 @@ export class ChannelSubscription {
   readonly #ended = new AbortController();
 
   constructor(channels: Channels, request: ChannelRequest) {
-    const { cursor } = request;
-    const isTooLong = cursor !== undefined && cursor.length > MAX_CURSOR_LENGTH;
     this.#channels = channels;
-    this.#request = isTooLong ? { ...request, cursor: UNUSABLE_CURSOR } : request;
+    this.#request = judged(request);
   }
 
   get subject(): Subject {
