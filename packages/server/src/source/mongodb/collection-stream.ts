@@ -10,15 +10,17 @@ import { classify, reasonOf } from "./errors.ts";
 import type { EventBuffer } from "./event-buffer.ts";
 import { Failures } from "./failures.ts";
 import type { FilterNeeds } from "./filter-needs.ts";
-import { createJoin, type Join } from "./join.ts";
+import { Joins, type Join } from "./join.ts";
 import { Members, type Reading } from "./members.ts";
 import { within } from "../../timing/within.ts";
 import { ENDING_EVENTS, type ServerFeatures } from "./pipeline.ts";
-import { barrierPosition, type ClusterTime } from "./position.ts";
+import { barrierPosition, clusterTimeMs, type ClusterTime } from "./position.ts";
 import type { ServerClock } from "./replica-set.ts";
 import type { MongoSettings } from "./settings.ts";
 import type { MongoStats } from "./stats.ts";
+import { readOn } from "./read-on.ts";
 import { StreamReader } from "./stream-reader.ts";
+import { Turns } from "./turns.ts";
 
 /** A stream has events within a moment. */
 const DELIVERY_POLL_MS = 5;
@@ -28,6 +30,8 @@ export interface CollectionStreamOptions {
   readonly db: Db;
   readonly clock: ServerClock;
   readonly features: ServerFeatures;
+  /** How long changes keep their images. */
+  readonly imageExpiryMs: number;
   /** Enables images as far as possible; whether changes carry them. */
   readonly ensureImages: () => Promise<boolean>;
   readonly buffer: EventBuffer;
@@ -54,18 +58,16 @@ export class CollectionStream {
   readonly #options: CollectionStreamOptions;
   readonly #failures: Failures;
   readonly #members: Members;
-  readonly #joins = new Map<string, Join>();
+  readonly #joins = new Joins();
   readonly #arrivals = new Arrivals();
-  /** Who waits for all to be reset. */
-  #restarts: Join[] = [];
+  readonly #turns: Turns;
   #reader: StreamReader | undefined;
   /** Where the next stream begins when there is none. */
   #readTo: ClusterTime | undefined;
+  /** Up to which all was read, by then. */
+  #completeTo: ClusterTime | undefined;
   #lostReason: string | undefined;
   #hasImages: boolean | undefined;
-  #timer: NodeJS.Timeout | undefined;
-  #dueAtMs = Infinity;
-  #isTurning = false;
   #closed = false;
 
   constructor(collection: MongoCollection, options: CollectionStreamOptions) {
@@ -73,6 +75,10 @@ export class CollectionStream {
     this.collection = collection;
     this.#options = options;
     this.#failures = new Failures(settings);
+    this.#turns = new Turns(
+      () => this.#turn(),
+      () => this.#planNext(),
+    );
     this.#members = new Members({
       collection,
       buffer,
@@ -118,13 +124,9 @@ export class CollectionStream {
         return member.lastPosition;
       }
     }
-    let join = this.#joins.get(key.tenant);
-    if (join === undefined) {
-      join = createJoin(key);
-      this.#joins.set(key.tenant, join);
-      this.#plan(this.#options.settings.joinWindowMs);
-    }
-    return join.joined;
+    const joined = this.#joins.add(key);
+    this.#turns.plan(this.#options.settings.joinWindowMs);
+    return joined;
   }
 
   /** Resolves once the log has all events up to this time. */
@@ -170,63 +172,41 @@ export class CollectionStream {
     const isHiddenNews = hidden && !needs.hidden;
     needs.prior = true;
     needs.hidden ||= hidden;
-    const isUsed = this.#reader !== undefined || this.#isTurning || this.#members.size > 0;
+    const isUsed = this.#reader !== undefined || this.#turns.isRunning || this.#members.size > 0;
     const isUnknown = this.#members.hasUnknownPrior || this.#hasImages === false;
     if (isUsed && (isUnknown || isHiddenNews)) this.restart("prior_unknown");
     // Also when it is being restarted already, for whoever needed it first.
     if (this.#lostReason === undefined) return;
-    const restarted = createJoin({ tenant: "", collection: this.collection.name });
-    this.#restarts.push(restarted);
-    await within(settings.watchTimeoutMs, restarted.joined);
+    await within(settings.watchTimeoutMs, this.#joins.addRestart(this.collection.name));
   }
 
   /** Changes may be missing for a reason outside the stream: it is opened again from now. */
   restart(reason: string): void {
     this.#lostReason ??= reason;
-    this.#plan(0);
+    this.#turns.plan(0);
   }
 
   async close(reason: Error): Promise<void> {
     this.#closed = true;
-    clearTimeout(this.#timer);
-    for (const join of [...this.#joins.values(), ...this.#restarts]) join.reject(reason);
-    this.#joins.clear();
-    this.#restarts = [];
+    this.#turns.close();
+    this.#joins.reject(reason);
     this.#members.clear();
     const reader = this.#reader;
     this.#reader = undefined;
     await reader?.close();
   }
 
-  /** The earliest of several plans counts. */
-  #plan(delayMs: number): void {
-    const atMs = Date.now() + delayMs;
-    if (this.#closed || atMs >= this.#dueAtMs) return;
-    clearTimeout(this.#timer);
-    this.#dueAtMs = atMs;
-    this.#timer = setTimeout(() => {
-      this.#dueAtMs = Infinity;
-      void this.#turn();
-    }, delayMs);
+  /** Makes the stream what it should be. */
+  async #turn(): Promise<void> {
+    const dropped = this.#members.dropLeft(Date.now() - this.#options.settings.leaveDelayMs);
+    if (this.#members.size === 0 && this.#joins.size === 0) this.#options.onEmpty();
+    else if (dropped || !this.#isCurrent) await this.#reopen();
   }
 
-  /** Makes the stream what it should be. Plans that come due meanwhile are looked at again at its end. */
-  async #turn(): Promise<void> {
-    if (this.#isTurning || this.#closed) return;
-    this.#isTurning = true;
-    try {
-      const dropped = this.#members.dropLeft(Date.now() - this.#options.settings.leaveDelayMs);
-      if (this.#members.size === 0 && this.#joins.size === 0) {
-        this.#options.onEmpty();
-      } else if (dropped || !this.#isCurrent) {
-        await this.#reopen();
-      }
-    } finally {
-      this.#isTurning = false;
-      if (this.#joins.size > 0) this.#plan(this.#options.settings.joinWindowMs);
-      else if (this.#reader !== undefined && !this.#isCurrent) this.#plan(0);
-      else this.#planForLeft();
-    }
+  #planNext(): void {
+    if (this.#joins.size > 0) this.#turns.plan(this.#options.settings.joinWindowMs);
+    else if (this.#reader !== undefined && !this.#isCurrent) this.#turns.plan(0);
+    else this.#planForLeft();
   }
 
   get #isCurrent(): boolean {
@@ -234,58 +214,60 @@ export class CollectionStream {
   }
 
   async #reopen(): Promise<void> {
-    const joins = [...this.#joins.values()];
+    const joins = this.#joins.take();
     let restarts: readonly Join[] = [];
-    this.#joins.clear();
     const tenants = new Set([...this.#members.tenants(), ...joins.map(({ key }) => key.tenant)]);
     try {
       const images = await this.#options.ensureImages();
       // Changes of before have no images, so a stream that relies on them cannot begin there.
       if (images && this.#hasImages === false) this.#lostReason ??= "images_enabled";
       this.#hasImages = images;
-      const lostReason = this.#lostReason;
-      restarts = this.#restarts;
-      this.#restarts = [];
       const now = await this.#options.clock.fetchNow();
+      if (images && this.#haveImagesExpired(now)) this.#lostReason ??= "history_lost";
+      const lostReason = this.#lostReason;
+      restarts = this.#joins.takeRestarts();
       const readTo = lostReason === undefined ? (this.#reader?.readTo ?? this.#readTo) : undefined;
       const from = readTo === undefined || readTo > now ? now : readTo;
-      const reader = await this.#open(tenants, from, images);
-      if (this.#closed) {
-        await reader.close();
-        throw new Error("The stream was closed.");
-      }
-      this.#switchTo(reader);
+      this.#switchTo(await this.#open(tenants, from, images));
       if (lostReason !== undefined) {
         this.#lostReason = undefined;
         this.#members.lost(now, lostReason);
       }
-      const admitted = joins.map(({ key, resolve }) => ({ member: this.#members.admit(key, now), resolve }));
-      await this.#options.buffer.drain();
-      for (const { resolve } of restarts) resolve(barrierPosition(now));
-      for (const { member, resolve } of admitted) resolve(member.lastPosition);
-      void this.#read(reader);
+      await this.#admit(joins, restarts, now);
     } catch (error) {
-      for (const join of [...joins, ...restarts, ...this.#restarts]) join.reject(error);
-      this.#restarts = [];
+      for (const join of [...joins, ...restarts, ...this.#joins.takeRestarts()]) join.reject(error);
       this.#openFailed(error);
     }
   }
 
-  #open(tenants: Iterable<string>, from: ClusterTime, images: boolean): Promise<StreamReader> {
-    const { db, clock, features, settings, stats } = this.#options;
+  /** The stream is open with them. */
+  async #admit(joins: readonly Join[], restarts: readonly Join[], now: ClusterTime): Promise<void> {
+    const reader = this.#reader;
+    const admitted = joins.map(({ key, resolve }) => ({ member: this.#members.admit(key, now), resolve }));
+    await this.#options.buffer.drain();
+    for (const { resolve } of restarts) resolve(barrierPosition(now));
+    for (const { member, resolve } of admitted) resolve(member.lastPosition);
+    if (reader !== undefined) void this.#read(reader);
+  }
+
+  /** A delete that has lost its image is left out without a word. */
+  #haveImagesExpired(now: ClusterTime): boolean {
+    const completeTo = this.#reader?.completeTo ?? this.#completeTo;
+    if (completeTo === undefined) return false;
+    return clusterTimeMs(now) - clusterTimeMs(completeTo) > this.#options.imageExpiryMs;
+  }
+
+  async #open(tenants: Iterable<string>, from: ClusterTime, images: boolean): Promise<StreamReader> {
+    const { db, clock, features, needs, settings, stats } = this.#options;
+    const { collection } = this;
     stats.opens += 1;
-    return StreamReader.open({
-      db,
-      clock,
-      collection: this.collection,
-      tenants,
-      features,
-      images,
-      withHidden: this.#options.needs.hidden,
-      from,
-      maxAwaitTimeMs: settings.maxAwaitTimeMs,
-      settings,
-    });
+    const { maxAwaitTimeMs } = settings;
+    const withHidden = needs.hidden;
+    const request = { db, clock, collection, tenants, features, images, withHidden, from };
+    const reader = await StreamReader.open({ ...request, maxAwaitTimeMs, settings });
+    if (!this.#closed) return reader;
+    await reader.close();
+    throw new Error("The stream was closed.");
   }
 
   #switchTo(reader: StreamReader): void {
@@ -299,16 +281,17 @@ export class CollectionStream {
   async #read(reader: StreamReader): Promise<void> {
     const settledAtMs = Date.now() + 2 * this.#options.settings.maxRetryMs;
     try {
-      while (reader === this.#reader) {
-        const pressure = this.#options.buffer.pressure();
-        if (pressure !== undefined) await pressure;
-        const read = await this.#arrivals.next(reader);
-        if (reader !== this.#reader) return;
-        if (read !== "idle") this.#take(read.change, read.time, reader);
-        if (Date.now() >= settledAtMs) this.#failures.settled();
-      }
+      await readOn(reader, {
+        buffer: this.#options.buffer,
+        arrivals: this.#arrivals,
+        isCurrent: () => reader === this.#reader,
+        take: (read) => {
+          if (read !== "idle") this.#take(read.change, read.time, reader);
+          if (Date.now() >= settledAtMs) this.#failures.settled();
+        },
+      });
     } catch (error) {
-      if (reader === this.#reader) this.#failed(error);
+      this.#failed(error);
     }
   }
 
@@ -325,6 +308,7 @@ export class CollectionStream {
     stats.failures += 1;
     const reader = this.#reader;
     this.#readTo = reader?.readTo ?? this.#readTo;
+    this.#completeTo = reader?.completeTo ?? this.#completeTo;
     this.#reader = undefined;
     if (reader !== undefined) this.#closeReader(reader);
     const { delayMs, lostReason } = this.#failures.add(error, this.#readTo);
@@ -334,7 +318,7 @@ export class CollectionStream {
       { collection: this.collection.name, reason: reasonOf(error), isLost },
       "A change stream failed and is opened again",
     );
-    this.#plan(delayMs);
+    this.#turns.plan(delayMs);
   }
 
   #openFailed(error: unknown): void {
@@ -343,13 +327,13 @@ export class CollectionStream {
     const canGoOn = this.#lostReason === undefined && classify(error) !== "history_lost";
     if (this.#reader !== undefined && canGoOn) return;
     if (this.#members.size > 0) this.#failed(error);
-    else this.#plan(0);
+    else this.#turns.plan(0);
   }
 
   #planForLeft(): void {
     const leftAtMs = this.#members.earliestLeftAtMs;
     if (leftAtMs === Infinity || this.#reader === undefined) return;
-    this.#plan(Math.max(0, leftAtMs + this.#options.settings.leaveDelayMs - Date.now()));
+    this.#turns.plan(Math.max(0, leftAtMs + this.#options.settings.leaveDelayMs - Date.now()));
   }
 
   #closeReader(reader: StreamReader): void {

@@ -36,8 +36,8 @@ export interface Connected {
   readonly preImages: PreImages;
   /** Equal for servers of the same data, and as long as positions mean the same. */
   readonly epoch: string;
-  /** How far back changes can be read again: a delete whose pre-image has expired would be missing. */
-  readonly maxReplayAgeMs: number;
+  /** How far back changes can be read: without its pre-image a delete would be missing. */
+  readonly imageExpiryMs: number;
 }
 
 /** A database of a replica set, and what is asked of it besides streams. */
@@ -78,12 +78,12 @@ export class Connection {
     const facts = await fetchServerFacts(this.db);
     await this.clock.fetchNow();
     await this.catalog.refresh();
-    const { imageExpiryMs } = await fetchLimits(this.#client);
+    const { imageExpiryMs = Infinity } = await fetchLimits(this.#client);
     return {
       facts,
       preImages: new PreImages(this.db, facts.features.images, this.#options.settings, this.#options.log),
       epoch: this.#epoch(facts),
-      maxReplayAgeMs: Math.min(this.#options.settings.maxReplayAgeMs, imageExpiryMs ?? Infinity),
+      imageExpiryMs,
     };
   }
 

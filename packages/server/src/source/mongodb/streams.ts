@@ -118,7 +118,10 @@ export class Streams {
       features: connected.facts.features,
       images: stream.hasImages,
       withHidden: this.#options.needs.of(name).hidden,
-      settings: { ...settings, maxReplayAgeMs: connected.maxReplayAgeMs },
+      settings: {
+        ...settings,
+        maxReplayAgeMs: Math.min(settings.maxReplayAgeMs, connected.imageExpiryMs),
+      },
     };
   }
 
@@ -165,6 +168,7 @@ export class Streams {
       db: connection.db,
       clock: connection.clock,
       features: connected.facts.features,
+      imageExpiryMs: connected.imageExpiryMs,
       ensureImages: () =>
         connected.preImages.ensure(connection.catalog.current.usable.get(collection.name) ?? collection),
       buffer: this.#buffer,
