@@ -1,3 +1,4 @@
+import { copyJson } from "./copy-json.ts";
 import { IncompleteRowError } from "./incomplete-row-error.ts";
 import type { JsonBytes } from "./json-bytes.ts";
 import { NULL_VALUE, UNCHANGED_TOAST, valueLength } from "./tuple.ts";
@@ -46,6 +47,8 @@ export function writeValue(output: JsonBytes, type: ValueType, bytes: Buffer, of
       output.timestamp(bytes, start, end);
       return;
     case "json":
+      copyJson(output, bytes, start, end);
+      return;
     case "hstore":
     case "vector":
     case "array":
