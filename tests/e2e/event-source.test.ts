@@ -29,6 +29,7 @@ function renderPage(query: URLSearchParams): string {
 const url = new URL('${query.get("api")}/v1/events/subscribe')
 url.searchParams.set('collection', 'todos')
 url.searchParams.set('apikey', '${query.get("key")}')   // header still wins if both are present
+${query.get("more") ?? ""}
 const es = new EventSource(url)
 es.onmessage = (e) => console.log(JSON.parse(e.data))
 </script>
@@ -37,7 +38,7 @@ es.onmessage = (e) => console.log(JSON.parse(e.data))
 const show = (text) => document.querySelector('ol').append(Object.assign(document.createElement('li'), { textContent: text }))
 es.addEventListener('message', (e) => { const { type, document: row } = JSON.parse(e.data); show(type + ': ' + row.title + (row.done ? ' (done)' : '')) })
 window.marks = []
-for (const name of ['ready', 'reset', 'error']) es.addEventListener(name, (e) => { window.marks.push({ name, data: e.data }); show('[' + name + ']') })
+for (const name of ['ready', 'reset', 'snapshot', 'error']) es.addEventListener(name, (e) => { window.marks.push({ name, data: e.data }); show('[' + name + ']') })
 </script>`;
 }
 
@@ -59,9 +60,10 @@ class Tab {
     });
   }
 
-  static async open(context: BrowserContext, tenant: TestTenant): Promise<Tab> {
+  /** @param more - what the page's script does with its `url` before it connects. */
+  static async open(context: BrowserContext, tenant: TestTenant, more = ""): Promise<Tab> {
     const tab = new Tab(await context.newPage());
-    const query = new URLSearchParams({ api: proxy.url, key: tenant.anonKey, name: tenant.id });
+    const query = new URLSearchParams({ api: proxy.url, key: tenant.anonKey, name: tenant.id, more });
     await tab.page.goto(`${pages.origin}/?${query.toString()}`);
     await tab.waitForMark("ready", 1);
     return tab;
@@ -193,6 +195,40 @@ describe("the seed's EventSource snippet in Chromium", () => {
     expect(ready.map((data): unknown => JSON.parse(data))).toMatchObject([
       { resumed: false },
       { resumed: true },
+    ]);
+  });
+
+  it("gets the documents that it asks for first, and again only after a reset", async () => {
+    await database.query("delete from todos");
+    await insert(alice, "one");
+    await insert(bob, "his");
+    const two = await insert(alice, "two");
+    await database.query("update todos set done = true where id = $1", [two]);
+    const tab = await Tab.open(
+      context,
+      alice,
+      "url.searchParams.set('snapshot', 'true'); url.searchParams.set('where', JSON.stringify({ done: false }))",
+    );
+    await proxy.cut();
+    await tab.waitForMark("error", 1);
+    await insert(alice, "missed");
+    await database.query("update todos set done = false, title = 'two again' where id = $1", [two]);
+    await proxy.mend();
+    await tab.waitForTitle("two again");
+    expect(tab.summary).toEqual(["insert missed", "insert two again"]);
+    expect(await tab.marks("reset")).toEqual([]);
+    await database.query("truncate todos");
+    await tab.waitForMark("ready", 3);
+    const snapshots = (await tab.marks("snapshot")).map((data) => {
+      const { documents } = JSON.parse(data) as { documents: { title: string }[] };
+      return documents.map(({ title }) => title);
+    });
+    expect(snapshots).toEqual([["one"], []]);
+    const ready = await tab.marks("ready");
+    expect(ready.map((data) => (JSON.parse(data) as { resumed: boolean }).resumed)).toEqual([
+      false,
+      true,
+      false,
     ]);
   });
 
