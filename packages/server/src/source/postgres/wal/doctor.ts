@@ -47,12 +47,14 @@ function aboutSlot(slot: string, facts: WalFacts, walStatus: string, maxLagBytes
       'Set another "slot" for this source, or drop that one (pg_drop_replication_slot).',
     );
   }
-  const status = { walStatus, lagBytes: facts.lagBytes };
+  const { lagBytes, keptBytes, maxSlotKeepMb } = facts;
+  const maxKeptBytes = maxSlotKeepMb < 0 ? Infinity : maxSlotKeepMb * 1024 * 1024;
+  const status = { walStatus, lagBytes, keptBytes, maxKeptBytes };
   if (kindOfTrouble(status, maxLagBytes) === undefined) {
     return ok(`The replication slot "${slot}" keeps up.`);
   }
   return warning(
-    describeTrouble(slot, status),
+    describeTrouble(slot, status, maxLagBytes),
     "See that the server runs and keeps up; if it is not to run any more, uninstall it, so that the database can remove its log.",
   );
 }

@@ -29,6 +29,7 @@ export interface WalFacts {
   /** The publication is; it names its tables otherwise. */
   readonly isForAllTables: boolean;
   readonly lagBytes: number;
+  readonly keptBytes: number;
 }
 
 // Managed databases give the right to replicate by a role of their own.
@@ -53,7 +54,9 @@ select current_setting('wal_level') as "walLevel", quote_ident(current_user) as 
     as "isSlotOurs",
   coalesce((select puballtables from pg_publication where pubname = $1), false) as "isForAllTables",
   case when pg_is_in_recovery() then 0 else coalesce((select pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)
-    from pg_replication_slots where slot_name = $1), 0)::float8 end as "lagBytes"`;
+    from pg_replication_slots where slot_name = $1), 0)::float8 end as "lagBytes",
+  case when pg_is_in_recovery() then 0 else coalesce((select pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)
+    from pg_replication_slots where slot_name = $1), 0)::float8 end as "keptBytes"`;
 
 /** Asks a database for all that mode `wal` depends on. */
 export async function fetchWalFacts(database: Pick<Pool, "query">, slot: string): Promise<WalFacts> {

@@ -7,6 +7,8 @@ const MEBIBYTE = 1024 * 1024;
 
 /** The rest is for what a slow stream, or an outage, has to catch up with. */
 const KEPT_FOR_HISTORY = 0.25;
+/** So much of what the database keeps at most is told of, before it is too late. */
+const MUCH_KEPT = 0.75;
 
 /** What a {@link SlotWatch} tells. */
 export interface SlotWatchEvents {
@@ -70,25 +72,38 @@ export class SlotWatch {
     if (status.maxKeptBytes !== undefined) events.bounded(status.maxKeptBytes * KEPT_FOR_HISTORY);
     const kind = kindOfTrouble(status, settings.maxSlotLagBytes);
     if (kind !== undefined && kind !== this.#told) {
-      log.warn({ ...status, slot: slots.name }, "The replication slot is far behind");
+      log.warn({ ...status, slot: slots.name }, "The replication slot needs attention");
     }
     this.#told = kind;
-    events.detail(kind === undefined ? undefined : describeTrouble(slots.name, status));
+    events.detail(
+      kind === undefined ? undefined : describeTrouble(slots.name, status, settings.maxSlotLagBytes),
+    );
   }
 }
 
-type SlotHealth = Pick<SlotStatus, "walStatus" | "lagBytes">;
+type SlotHealth = Pick<SlotStatus, "walStatus" | "lagBytes"> & Partial<SlotStatus>;
 
 /** Whether a slot needs attention, as a word. */
-export function kindOfTrouble({ walStatus, lagBytes }: SlotHealth, maxLagBytes: number): string | undefined {
+export function kindOfTrouble(slot: SlotHealth, maxLagBytes: number): string | undefined {
+  const { walStatus, lagBytes, keptBytes = 0, maxKeptBytes = Infinity } = slot;
   if (walStatus === "unreserved" || walStatus === "lost") return walStatus;
-  return lagBytes > maxLagBytes ? "behind" : undefined;
+  if (lagBytes > maxLagBytes) return "behind";
+  return keptBytes > maxKeptBytes * MUCH_KEPT ? "full" : undefined;
 }
 
 /** What is wrong with a slot, as a sentence. */
-export function describeTrouble(slot: string, { walStatus, lagBytes }: SlotHealth): string {
-  const behind = `The replication slot "${slot}" is ${String(Math.round(lagBytes / MEBIBYTE))} MiB behind`;
-  return walStatus === "unreserved" || walStatus === "lost"
-    ? `${behind}, and the database is about to remove what it still needs (max_slot_wal_keep_size).`
-    : `${behind} (wal.maxSlotLagBytes).`;
+export function describeTrouble(slot: string, health: SlotHealth, maxLagBytes: number): string {
+  const kind = kindOfTrouble(health, maxLagBytes);
+  const { lagBytes, keptBytes = 0, maxKeptBytes = 0 } = health;
+  if (kind === "full") {
+    return `The replication slot "${slot}" keeps ${mebibytes(keptBytes)} of the database's log, of ${mebibytes(maxKeptBytes)} that it may (max_slot_wal_keep_size): end transactions that have been open for long (pg_stat_activity).`;
+  }
+  const behind = `The replication slot "${slot}" is ${mebibytes(lagBytes)} behind`;
+  return kind === "behind"
+    ? `${behind} (wal.maxSlotLagBytes).`
+    : `${behind}, and the database is about to remove what it still needs (max_slot_wal_keep_size).`;
+}
+
+function mebibytes(bytes: number): string {
+  return `${String(Math.round(bytes / MEBIBYTE))} MiB`;
 }

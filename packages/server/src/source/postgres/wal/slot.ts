@@ -28,7 +28,10 @@ export interface ReadySlot {
 export interface SlotStatus {
   /** `reserved`, `extended`, `unreserved` or `lost`. */
   readonly walStatus: string;
+  /** From where it was confirmed to the end of the log. */
   readonly lagBytes: number;
+  /** Of the log, for it: more than it lags where a transaction has been open for long. */
+  readonly keptBytes: number;
   /** What the database keeps for it at most (`max_slot_wal_keep_size`); undefined without a bound. */
   readonly maxKeptBytes: number | undefined;
 }
@@ -41,6 +44,13 @@ interface SlotRow {
   readonly lost: boolean;
   readonly confirmed: string | null;
   readonly now_ms: number;
+}
+
+interface StatusRow {
+  readonly walStatus: string;
+  readonly lagBytes: string;
+  readonly keptBytes: string;
+  readonly keptMb: number;
 }
 
 const MEBIBYTE = 1024 * 1024;
@@ -147,18 +157,23 @@ export class SlotKeeper {
 
   /** Undefined while there is no slot. */
   async fetchStatus(): Promise<SlotStatus | undefined> {
-    const result = await this.#database.pool.query<{ walStatus: string; lagBytes: string; keptMb: number }>(
+    const result = await this.#database.pool.query<StatusRow>(
       `select coalesce(wal_status, 'lost') as "walStatus",
          coalesce(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), confirmed_flush_lsn), 0)::text as "lagBytes",
+         coalesce(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), restart_lsn), 0)::text as "keptBytes",
          (select setting::int from pg_catalog.pg_settings where name = 'max_slot_wal_keep_size') as "keptMb"
        from pg_catalog.pg_replication_slots where slot_name = $1`,
       [this.name],
     );
     const [row] = result.rows;
     if (row === undefined) return undefined;
-    const { walStatus, lagBytes, keptMb } = row;
-    const maxKeptBytes = keptMb < 0 ? undefined : keptMb * MEBIBYTE;
-    return { walStatus, lagBytes: Math.max(0, Number(lagBytes)), maxKeptBytes };
+    const { walStatus, lagBytes, keptBytes, keptMb } = row;
+    return {
+      walStatus,
+      lagBytes: Math.max(0, Number(lagBytes)),
+      keptBytes: Math.max(0, Number(keptBytes)),
+      maxKeptBytes: keptMb < 0 ? undefined : keptMb * MEBIBYTE,
+    };
   }
 
   async #fetch(): Promise<SlotRow | undefined> {
