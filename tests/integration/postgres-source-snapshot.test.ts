@@ -31,6 +31,36 @@ it("has no seam while nobody would receive what it waits for", async () => {
   expect(await taken.seam()).toMatchObject({ position: expect.any(String) });
 });
 
+it("makes the database end what it does for one that has gone, even while there is nothing to send", async () => {
+  const database = await createApplicationDatabase();
+  onTestFinished(() => database.drop());
+  await database.query("create type slow as enum ('a')");
+  await database.query(
+    "create function slowly(slow) returns text language sql as $$ select pg_sleep(1); select 'a'::text $$",
+  );
+  await database.query("create cast (slow as text) with function slowly(slow)");
+  await database.query("create table sleeping (id int primary key, tenant_id slow)");
+  await database.query("insert into sleeping select i, 'a' from generate_series(1, 60) i");
+  const test = await openTestSource({ url: database.url });
+  onTestFinished(() => test.source.close());
+  await test.watch("a", "sleeping");
+  const leave = new AbortController();
+  const { batches } = await takeSnapshot(test.source, { tenant: "a", collection: "sleeping" }, leave.signal);
+  const next = batches[Symbol.asyncIterator]().next();
+  next.catch(() => undefined);
+  const fetchWorking = async (): Promise<readonly unknown[]> => {
+    const result = await database.query(
+      "select wait_event from pg_stat_activity where application_name = $1 and state = 'active' and datname = current_database()",
+      ["paperdb-realtime snapshots"],
+    );
+    return result.rows.map((row) => row["wait_event"]);
+  };
+  await until(async () => (await fetchWorking()).includes("PgSleep"), { describe: "the database to work" });
+  leave.abort(new Error("gone"));
+  await expect(next).rejects.toThrow("gone");
+  await until(async () => (await fetchWorking()).length === 0, { describe: "the database to give up" });
+});
+
 const UUID = "4c8fb6c8-5ac6-4b3c-8f6d-0f6f0c5f8a11";
 
 it.each([

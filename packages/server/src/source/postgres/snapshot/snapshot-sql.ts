@@ -33,6 +33,9 @@ export interface RowsWanted {
   readonly encoding: string;
 }
 
+/** Snapshots of other tables wait for those that wait for a table. */
+const LOCK_TIMEOUT_MS = 5_000;
+
 /**
  * The first statement that needs a snapshot takes it for the whole transaction; the lock comes before, so that nobody
  * truncates or rewrites the table in between. Row-level security must not hide rows silently: it makes an error.
@@ -43,6 +46,7 @@ export function beginSql({ name }: CapturedTable, timeoutMs: number): string {
     xmloption: "content",
     standard_conforming_strings: "on",
     row_security: "off",
+    lock_timeout: String(Math.min(timeoutMs, LOCK_TIMEOUT_MS)),
     statement_timeout: String(timeoutMs),
     idle_in_transaction_session_timeout: String(timeoutMs),
   };
