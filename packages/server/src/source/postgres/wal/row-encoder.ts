@@ -3,20 +3,12 @@ import type { JsonText } from "@paperdb/protocol";
 import { unsupportedIn, whyNotEncodable } from "./encodable.ts";
 import type { RowRules } from "./encodable.ts";
 import { JsonBytes } from "./json-bytes.ts";
-import { IncompleteRowError } from "./incomplete-row-error.ts";
 import type { Relation } from "./relation.ts";
-import {
-  findValue,
-  isSameValue,
-  nextValue,
-  NULL_VALUE,
-  TEXT_VALUE,
-  UNCHANGED_TOAST,
-  valueLength,
-} from "./tuple.ts";
+import { RowKeys } from "./row-keys.ts";
+import { guarded, requireComplete, storedIn } from "./row-values.ts";
+import { isSameValue, nextValue, UNCHANGED_TOAST } from "./tuple.ts";
 import type { Tuple } from "./tuple.ts";
 import type { TypeCatalog } from "./type-catalog.ts";
-import { castToText, UnexpectedTextError, valueJson } from "./value-json.ts";
 import { writeStored, writeValue } from "./write-value.ts";
 import type { TypePlan, ValueType } from "./value-type.ts";
 
@@ -55,12 +47,11 @@ const CLOSE_BRACE = Buffer.from("}");
  * would deliver.
  *
  * Each method takes a row, and of an update also the row before, where unchanged large values are taken from; and
- * throws {@link IncompleteRowError}.
+ * throws `IncompleteRowError`.
  */
 export class RowEncoder {
   readonly #columns: readonly EncodedColumn[];
-  readonly #tenantColumn: number;
-  readonly #primaryKey: readonly number[];
+  readonly #keys: RowKeys;
   readonly #hidesAny: boolean;
   readonly #output = new JsonBytes();
 
@@ -80,21 +71,17 @@ export class RowEncoder {
       return { ...plan, part, prefix: Buffer.from(`${before}${JSON.stringify(name)}:`) };
     });
     this.#hidesAny = counts.hidden > 0;
-    const place = (column: string): number => relation.columns.findIndex(({ name }) => name === column);
-    this.#tenantColumn = place(rules.tenantColumn);
-    this.#primaryKey = rules.primaryKey.map(place);
+    this.#keys = new RowKeys(relation, rules, types);
   }
 
   /** The tenant column as text: whom the row belongs to; null: nobody. */
   tenant(row: Tuple, old?: Tuple): string | null {
-    return this.#text(this.#tenantColumn, row, old);
+    return this.#keys.tenant(row, old);
   }
 
   /** The primary key as text; of several columns, a JSON array. */
   documentId(row: Tuple, old?: Tuple): string {
-    const [only, ...more] = this.#primaryKey;
-    if (only !== undefined && more.length === 0) return this.#keyText(only, row, old);
-    return guarded(() => `[${this.#primaryKey.map((column) => this.#keyJson(column, row, old)).join()}]`);
+    return this.#keys.documentId(row, old);
   }
 
   /** The row as JSON text, without hidden columns. */
@@ -190,35 +177,6 @@ export class RowEncoder {
     const { bytes, offset } = storedIn(index, old);
     writeValue(this.#output, type, bytes, offset);
   }
-
-  #text(index: number, row: Tuple, old: Tuple | undefined): string | null {
-    requireComplete(row);
-    let { bytes } = row;
-    let offset = findValue(row, index);
-    if (bytes[offset] === UNCHANGED_TOAST) ({ bytes, offset } = storedIn(index, old));
-    if (bytes[offset] === NULL_VALUE) return null;
-    const start = offset + 5;
-    const text = bytes.toString("utf8", start, start + valueLength(bytes, offset));
-    return castToText(this.#columns[index]?.textCast ?? "same", text);
-  }
-
-  #keyText(index: number, row: Tuple, old: Tuple | undefined): string {
-    const text = this.#text(index, row, old);
-    // A primary key cannot be NULL: the server sent the identity of another index.
-    if (text === null) throw new IncompleteRowError("identity");
-    return text;
-  }
-
-  #keyJson(index: number, row: Tuple, old: Tuple | undefined): JsonText {
-    requireComplete(row);
-    let { bytes } = row;
-    let offset = findValue(row, index);
-    if (bytes[offset] === UNCHANGED_TOAST) ({ bytes, offset } = storedIn(index, old));
-    const type = this.#columns[index]?.value;
-    if (bytes[offset] !== TEXT_VALUE || type === undefined) throw new IncompleteRowError("identity");
-    const start = offset + 5;
-    return valueJson(type, bytes.toString("utf8", start, start + valueLength(bytes, offset)));
-  }
 }
 
 /** A hidden column whose JSON only the database can say is in neither; see {@link whyNotEncodable}. */
@@ -232,29 +190,4 @@ function closed(output: JsonBytes, isEmpty: boolean): JsonText {
   if (isEmpty) output.raw(EMPTY_PREFIX, 0, 1);
   output.raw(CLOSE_BRACE, 0, 1);
   return output.take();
-}
-
-function requireComplete(row: Tuple): void {
-  if (!row.complete) throw new IncompleteRowError("identity");
-}
-
-function storedIn(
-  index: number,
-  old: Tuple | undefined,
-): { readonly bytes: Buffer; readonly offset: number } {
-  if (old?.complete === true) {
-    const offset = findValue(old, index);
-    if (old.bytes[offset] !== UNCHANGED_TOAST) return { bytes: old.bytes, offset };
-  }
-  throw new IncompleteRowError("unchanged_toast");
-}
-
-/** A text that does not fit its type: the type was changed since it was looked up, or will be. */
-function guarded<Result>(work: () => Result): Result {
-  try {
-    return work();
-  } catch (error) {
-    if (error instanceof UnexpectedTextError) throw new IncompleteRowError("type_changed", { cause: error });
-    throw error;
-  }
 }
