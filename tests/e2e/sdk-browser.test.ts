@@ -188,7 +188,7 @@ describe("the SDK in React's strict mode", () => {
     await insert("one");
     await insert("two");
     const { page, errors, sent, sockets } = await openPage("react-list");
-    const text = (id: string): string => `document.querySelector("#${id}").textContent`;
+    const text = (id: string): string => `document.querySelector("#${id}")?.textContent`;
     await waitFor(page, `${text("store")} === "live: two, one"`);
     await waitFor(page, `${text("effect")} === "one, two"`);
     expect(await page.evaluate("mounts")).toBe(2);
