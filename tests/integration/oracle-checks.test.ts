@@ -119,7 +119,7 @@ describe("the oracle's causes", () => {
   const stretches = [stretch([])];
   const unexplained = (collection: string, ...atMs: readonly number[]) => {
     const resets = atMs.map((each) => ({ atMs: each, reason: "truncated" }));
-    return unexplainedResets("wal", { collection }, { resets, stretches, causes });
+    return unexplainedResets("wal", { collection }, { resets, stretches, causes, isForgetful: false });
   };
 
   it("explain one reset each, later ones, of whom they concern", () => {
@@ -133,7 +133,11 @@ describe("the oracle's causes", () => {
     const killed: readonly Cause[] = [{ kind: "server_killed", fromMs: 0, untilMs: 20 }];
     const resets = [{ atMs: 11, reason: "cursor_not_usable" }];
     const of = (source: "wal" | "notify" | "mongodb") =>
-      unexplainedResets(source, { collection: "notes" }, { resets, stretches, causes: killed });
+      unexplainedResets(
+        source,
+        { collection: "notes" },
+        { resets, stretches, causes: killed, isForgetful: false },
+      );
     expect([of("wal"), of("mongodb"), of("notify")].map(({ length }) => length)).toEqual([1, 1, 0]);
   });
 });
@@ -148,6 +152,7 @@ describe("the oracle's viewers", () => {
       { name: "secret", type: "int", values: [], hidden: true },
     ],
     isBodyExternal: false,
+    isPartitioned: false,
     madeAt: 0,
   };
   const plan: SubscriberPlan = {

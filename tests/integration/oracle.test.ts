@@ -6,8 +6,8 @@ import { runWorld } from "../oracle/world.ts";
 const SIZE = 0.4;
 
 it.each([
-  ["wal", 11],
-  ["notify", 7],
+  ["wal", 13],
+  ["notify", 4],
 ] as const)(
   "in a random world of mode %s, every subscriber is told what happened, whatever fails",
   async (source, seed) => {

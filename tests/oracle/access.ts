@@ -31,7 +31,11 @@ export async function openAccess(plan: SubscriberPlan, address: ServerAddress): 
     const filter = token?.filter;
     const filters =
       filter === undefined || collection === undefined ? {} : { filters: { [collection]: filter } };
-    return await fetchToken(address.frontUrl, key, { ...granted, ...filters, expiresIn: TOKEN_SECONDS });
+    return await fetchToken(address.frontUrl, key, {
+      ...granted,
+      ...filters,
+      expiresIn: token?.seconds ?? TOKEN_SECONDS,
+    });
   };
   return {
     url: address.frontUrl,

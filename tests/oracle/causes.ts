@@ -56,15 +56,19 @@ export function unexplainedResets(
     resets,
     stretches,
     causes,
+    isForgetful,
   }: {
     readonly resets: readonly SeenReset[];
     readonly stretches: readonly Stretch[];
     readonly causes: readonly Cause[];
+    /** Whether a client may come back too late at any time. */
+    readonly isForgetful: boolean;
   },
 ): readonly string[] {
   const allowed = (collection === undefined ? TOPIC_RESETS : DOCUMENT_RESETS)[source];
   const used = new Set<string>();
   return resets.flatMap(({ atMs, reason }) => {
+    if (isForgetful && reason === CURSOR) return [];
     const sinceMs = Math.max(
       0,
       ...stretches.map(({ readyAtMs }) => readyAtMs).filter((readyAtMs) => readyAtMs < atMs),

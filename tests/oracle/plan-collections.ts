@@ -75,12 +75,14 @@ export function planCollections(dice: Dice, source: SourceKind, work: number): r
       ...shown.map((column) => ({ ...column, hidden: false })),
       ...HIDDEN.map((column) => ({ ...column, hidden: !isDiscovered })),
     ];
+    const keyKind = dice.pick(KEY_KINDS);
     return {
       name,
-      keyKind: dice.pick(KEY_KINDS),
+      keyKind,
       tenantColumn: isDiscovered ? (tenantColumns[0] ?? "") : dice.pick(tenantColumns),
       columns,
       isBodyExternal: dice.chance(0.5),
+      isPartitioned: !isMongo && keyKind === "composite" && dice.chance(0.5),
       madeAt: isDiscovered && index === 1 ? dice.int(1, Math.floor(work / 3)) : 0,
     };
   });

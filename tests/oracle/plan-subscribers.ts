@@ -3,6 +3,9 @@ import type { Dice } from "./dice.ts";
 import type { AbsencePlan, CollectionPlan, GrantPlan, SubscriberPlan } from "./plan.ts";
 import { planFilter } from "./plan-filters.ts";
 
+const SHORT_TOKEN_SECONDS = 5;
+const LONG_TOKEN_SECONDS = 3_600;
+
 /** What subscribers are planned for. */
 export interface SubscriberScope {
   readonly tenants: readonly string[];
@@ -50,7 +53,10 @@ function planTopicSubscriber(dice: Dice, { tenants, work }: SubscriberScope): Un
     tenant: dice.pick(tenants),
     collection: undefined,
     where: undefined,
-    grant: { keyWhere: undefined, token: dice.chance(0.5) ? { filter: undefined } : undefined },
+    grant: {
+      keyWhere: undefined,
+      token: dice.chance(0.5) ? { filter: undefined, seconds: planSeconds(dice) } : undefined,
+    },
     snapshot: false,
     from: 0,
     absences: planAbsences(dice, 0, work),
@@ -62,8 +68,13 @@ function planGrant(dice: Dice, collection: CollectionPlan): GrantPlan {
     dice.chance(chance) ? planFilter(dice, collection, "grant") : undefined;
   return {
     keyWhere: filter(0.3),
-    token: dice.chance(0.5) ? { filter: filter(0.6) } : undefined,
+    token: dice.chance(0.5) ? { filter: filter(0.6), seconds: planSeconds(dice) } : undefined,
   };
+}
+
+/** Some tokens have to be fetched anew now and then. */
+function planSeconds(dice: Dice): number {
+  return dice.chance(0.3) ? SHORT_TOKEN_SECONDS : LONG_TOKEN_SECONDS;
 }
 
 function planAbsences(dice: Dice, from: number, work: number): readonly AbsencePlan[] {

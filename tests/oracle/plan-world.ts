@@ -9,6 +9,7 @@ import { planFences, planWriters } from "./plan-transactions.ts";
 const TENANTS = ["acme", "b:c", `it's "*"`, "$a.b"];
 const TENANTS_OF_A_WORLD = 3;
 
+const SHORT_HISTORY = 40;
 const TRANSACTIONS = 300;
 const FAULTS = 3;
 
@@ -30,6 +31,7 @@ export function planWorld(source: SourceKind, seed: number, size = 1): WorldPlan
     seed,
     size,
     tenants,
+    historyEvents: dice.chance(0.2) ? SHORT_HISTORY : undefined,
     collections,
     writers,
     fences: planFences(dice.fork(), { source, tenants, collections }, work),

@@ -28,6 +28,8 @@ export interface CollectionPlan {
   readonly columns: readonly ColumnPlan[];
   /** Whether large texts are stored out of line and uncompressed (PostgreSQL). */
   readonly isBodyExternal: boolean;
+  /** Whether it is a table in parts, by region (PostgreSQL, of composite keys). */
+  readonly isPartitioned: boolean;
   /** Made when so much work is done; 0: there from the start. */
   readonly madeAt: number;
 }
@@ -82,7 +84,7 @@ export interface GrantPlan {
   /** Of the key that it uses, or that mints its tokens. */
   readonly keyWhere: RawFilter | undefined;
   /** Undefined: it uses the key itself. */
-  readonly token: { readonly filter: RawFilter | undefined } | undefined;
+  readonly token: { readonly filter: RawFilter | undefined; readonly seconds: number } | undefined;
 }
 
 /** A subscriber leaves when so much work is done, and stays away for some. */
@@ -129,6 +131,8 @@ export interface WorldPlan {
   readonly seed: number;
   readonly size: number;
   readonly tenants: readonly string[];
+  /** Events of a channel that a client can resume from; undefined: all of the world's. */
+  readonly historyEvents: number | undefined;
   readonly collections: readonly CollectionPlan[];
   readonly writers: readonly WriterPlan[];
   /** What is written after all, one after the other. */

@@ -37,10 +37,7 @@ export async function openPostgresStore(url: string): Promise<Store> {
   await pool.query("select pg_create_logical_replication_slot($1, 'pgoutput')", [ORDER]);
   return {
     async create(collection) {
-      await pool.query(tableOf(collection));
-      if (collection.isBodyExternal) {
-        await pool.query(`alter table ${collection.name} alter column body set storage external`);
-      }
+      for (const statement of tablesOf(collection)) await pool.query(statement);
     },
     begin: (id) => openPostgresTransaction(pool, id),
     wasCommitted: (id) =>
@@ -69,14 +66,26 @@ function untilAnswered(ask: () => Promise<QueryResult>): Promise<QueryResult> {
   });
 }
 
-function tableOf({ name, keyKind, tenantColumn, columns }: CollectionPlan): string {
+const REGIONS = ["n", "s"];
+
+function tablesOf(collection: CollectionPlan): readonly string[] {
+  const { name, keyKind, tenantColumn, columns, isPartitioned, isBodyExternal } = collection;
   const key = {
     number: ["id int primary key"],
     text: ["id text primary key"],
     composite: ["region text", "id int", "primary key (region, id)"],
   }[keyKind];
   const others = columns.map((column) => `${column.name} ${column.type}`);
-  return `create table if not exists ${name} (${[...key, `${tenantColumn} text`, "mark int not null", "body text", ...others].join(", ")})`;
+  const all = [...key, `${tenantColumn} text`, "mark int not null", "body text", ...others];
+  const partitions = REGIONS.map(
+    (region) =>
+      `create table if not exists ${name}_${region} partition of ${name} for values in ('${region}')`,
+  );
+  return [
+    `create table if not exists ${name} (${all.join(", ")})${isPartitioned ? " partition by list (region)" : ""}`,
+    ...(isBodyExternal ? [`alter table ${name} alter column body set storage external`] : []),
+    ...(isPartitioned ? partitions : []),
+  ];
 }
 
 /** From the write-ahead log, by a slot of our own: each transaction has one insert into the published table. */

@@ -46,12 +46,14 @@ export class SseSubscriber extends Receiver implements Subscriber {
   }
 
   async #run(): Promise<void> {
-    const credential = await this.#tools.access.fetchCredential();
+    let credential = await this.#tools.access.fetchCredential();
     while (!this.#isClosed) {
       await this.#presence.passed();
       const response = await this.#request(credential);
       if (response?.statusCode === 200) await this.#read(response);
-      else if (response !== undefined) await this.#refuse(response);
+      else if (response !== undefined && (await this.#refuse(response)) === "expired") {
+        credential = await this.#tools.access.fetchCredential();
+      }
       await delay(RETRY_MS);
     }
   }
@@ -95,13 +97,19 @@ export class SseSubscriber extends Receiver implements Subscriber {
     this.observations.add({ kind: "lost" });
   }
 
-  async #refuse(response: IncomingMessage): Promise<void> {
+  async #refuse(response: IncomingMessage): Promise<"expired" | "passing" | "ended"> {
     let body = "";
-    for await (const text of response.setEncoding("utf8")) body += String(text);
-    if (!PASSING.has(response.statusCode ?? 0)) {
-      this.violations.push(`was answered ${String(response.statusCode)}: ${body}`);
-      this.#isClosed = true;
+    try {
+      for await (const text of response.setEncoding("utf8")) body += String(text);
+    } catch {
+      // Cut off in the middle of the answer: the next one tells.
+      return "passing";
     }
+    if (PASSING.has(response.statusCode ?? 0)) return "passing";
+    if (body.includes("token_expired")) return "expired";
+    this.violations.push(`was answered ${String(response.statusCode)}: ${body}`);
+    this.#isClosed = true;
+    return "ended";
   }
 
   #take({ event, id, data }: EventSourceMessage): void {

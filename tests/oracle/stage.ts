@@ -47,6 +47,7 @@ export class Stage {
         sources: database.sources(plan),
         tokenSecret: TOKEN_SECRET,
         connections: { heartbeatIntervalMs: 1_000, drainTimeoutMs: 1_000 },
+        ...(plan.historyEvents === undefined ? {} : { history: { maxEventsPerChannel: plan.historyEvents } }),
         // A machine that does other things too is no reason for a reset.
         mongodb: { replayTimeoutMs: 60_000, watchTimeoutMs: 60_000 },
       },

@@ -90,10 +90,11 @@ function objectionsTo(expectation: Expectation, { plan: world, causes }: Evidenc
     isMerged: plan.client === "sdk" && plan.snapshot,
   };
   const { stretches, resets, shown } = observations;
+  const isForgetful = world.historyEvents !== undefined;
   return [
     ...violations,
     ...(plan.client === "list" ? checkList(shown, events) : checkSequences(stretches, scope)),
-    ...unexplainedResets(world.source, plan, { resets, stretches, causes }),
+    ...unexplainedResets(world.source, plan, { resets, stretches, causes, isForgetful }),
     ...stateObjections(expectation),
   ];
 }
