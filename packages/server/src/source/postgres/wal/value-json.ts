@@ -7,8 +7,6 @@ import { hstorePairs } from "./hstore-text.ts";
 import { UnexpectedTextError } from "./unexpected-text.ts";
 import type { TextCast, ValueType } from "./value-type.ts";
 
-export { UnexpectedTextError } from "./unexpected-text.ts";
-
 const NUMBER = /^-?[0-9]/;
 
 /**

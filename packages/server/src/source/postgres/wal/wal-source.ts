@@ -20,15 +20,12 @@ import { DatabasePool } from "../database-pool.ts";
 import { GrantedColumns } from "../granted-columns.ts";
 import { justChanged } from "../just-changed.ts";
 import { openError } from "../open-error.ts";
-import { ensurePublishFunction } from "../publish-function.ts";
 import type { TopicSink } from "../receiver.ts";
 import { SnapshotReader } from "../snapshot/snapshot-reader.ts";
-import { Publication } from "./publication.ts";
-import { requireWal } from "./requirements.ts";
-import { WAL_MIGRATIONS, WAL_PUBLISH, WAL_SCHEMA_SET } from "./schema.ts";
+import { prepareWal } from "./prepare-wal.ts";
 import { WAL_DEFAULTS } from "./settings.ts";
 import type { WalSettings } from "./settings.ts";
-import { fetchDefaultSlotName } from "./slot.ts";
+import { cannotBeAsked, notLive, watchesTooMany } from "./source-errors.ts";
 import { isStreamPosition } from "./stream-place.ts";
 import { WAL_APPLICATION_NAME } from "./application-names.ts";
 import { emptyWalStats } from "./stats.ts";
@@ -161,7 +158,7 @@ export class PostgresWalSource implements ChangeSource {
     // Nobody would be told of a collection that was dropped meanwhile.
     if (!this.#catalog.current.tables.has(key.collection)) throw justChanged(key.collection);
     if (!this.#watches.has(key) && this.#watches.size >= this.#settings.maxWatchedChannels)
-      throw this.#full();
+      throw watchesTooMany(this.name, this.#settings.maxWatchedChannels);
     this.#watches.add(key, table, position);
     return position;
   }
@@ -256,25 +253,15 @@ export class PostgresWalSource implements ChangeSource {
   }
 
   async #prepare(): Promise<WalRunner> {
-    const { slot } = this.#options;
-    const database = this.#database;
-    await database.inspect();
-    const name = slot ?? (await fetchDefaultSlotName(database));
-    await requireWal(database, name, this.#settings);
-    await database.migrate(WAL_SCHEMA_SET, WAL_MIGRATIONS);
-    await database.use((client) => ensurePublishFunction(client, WAL_PUBLISH));
-    await this.#catalog.open();
-    const publication = new Publication(name, database);
-    await publication.ensure();
+    const shared = { database: this.#database, catalog: this.#catalog, settings: this.#settings };
+    const publication = await prepareWal({ ...shared, slot: this.#options.slot });
     return new WalRunner({
       ...this.#options,
-      database,
+      ...shared,
       publication,
-      catalog: this.#catalog,
       grantedColumns: this.#grantedColumns,
       watches: this.#watches,
       snapshotReader: this.#snapshots,
-      settings: this.#settings,
       stats: this.#stats,
       signal: this.#closing.signal,
     });
@@ -283,28 +270,13 @@ export class PostgresWalSource implements ChangeSource {
   #requireLive(): WalRunner {
     const state = this.state();
     if (state.live && this.#runner !== undefined) return this.#runner;
-    const { reason, retryAfterMs } = state.live ? STARTING : state;
-    throw new RealtimeError("source_unavailable", `The source "${this.name}" is not live: ${reason}`, {
-      retryAfterSeconds: Math.max(1, Math.ceil(retryAfterMs / 1_000)),
-    });
+    throw notLive(this.name, state.live ? STARTING : state);
   }
 
   #explain(error: unknown): RealtimeError {
     if (error instanceof RealtimeError) return error;
     this.#options.log.warn({ reason: String(error) }, "Cannot watch a channel");
-    return new RealtimeError(
-      "source_unavailable",
-      `The source "${this.name}" cannot be asked at the moment: try again.`,
-      { cause: error, retryAfterSeconds: 1 },
-    );
-  }
-
-  #full(): RealtimeError {
-    return new RealtimeError(
-      "source_unavailable",
-      `The source "${this.name}" watches ${String(this.#settings.maxWatchedChannels)} channels already: raise wal.maxWatchedChannels.`,
-      { retryAfterSeconds: 30 },
-    );
+    return cannotBeAsked(this.name, error);
   }
 }
 
