@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import type { Client, DocumentList } from "paperdb";
 import type { TestDatabase } from "./postgres.ts";
 
@@ -17,6 +18,7 @@ export interface TaskSchema {
 
 type Queryable = Pick<TestDatabase, "query">;
 
+const PAUSE_MS = 5;
 const ROWS = 40;
 const ROOMS = 3;
 const TENANTS = ["a", "b"];
@@ -50,6 +52,8 @@ export class TaskWriter {
     while (!this.#stopped.signal.aborted) {
       await this.#database.query(this.#statement());
       this.count += 1;
+      // So slow that what a client misses meanwhile is in the server's history.
+      await delay(PAUSE_MS);
     }
   }
 
