@@ -1,26 +1,22 @@
 import { RealtimeError } from "@paperdb/protocol";
 import type { ChangeLog, ChannelHistory, LogListener } from "../log/change-log.ts";
-import { channelId, type ChangeSource, type ChannelKey } from "../source/change-source.ts";
+import type { ChangeSource, ChannelKey } from "../source/change-source.ts";
 import { SnapshotReads } from "../snapshot/snapshot-reads.ts";
-import { Channel } from "./channel.ts";
+import type { Channel } from "./channel.ts";
+import { Channels, type LingerLimits } from "./channels.ts";
 import type { DeliveryTarget, EndReason, EventFilter, FrameFormat } from "./delivery.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import type { HubObserver } from "./hub-observer.ts";
 import { reachBack } from "./reach-back.ts";
-import { unchangedSince } from "./seam-place.ts";
-import { SnapshotFeed } from "./snapshot-feed.ts";
 import type { OpenSnapshot } from "./snapshot-feed.ts";
+import { SnapshotFeeds } from "./snapshot-feeds.ts";
 import { requireRoomFor } from "./room-for-filter.ts";
 import { SlowConsumers } from "./slow-consumers.ts";
 import { Subscription } from "./subscription.ts";
 
 /** The hub's bounds and intervals. */
-export interface HubSettings {
-  /** How long a channel without subscriptions keeps its history. */
-  readonly lingerMs: number;
-  /** How many such channels are kept at most. */
-  readonly maxLingeringChannels: number;
+export interface HubSettings extends LingerLimits {
   /** The most that a peer may be behind while it does not read. */
   readonly maxBufferedBytes: number;
   /** The most that is written to one socket at once, but for a single larger event. */
@@ -57,18 +53,13 @@ export class Hub implements LogListener {
   readonly #log: ChangeLog;
   readonly #settings: HubSettings;
   readonly #observer: HubObserver;
-  readonly #channels = new Map<string, Channel>();
-  readonly #byHistory = new WeakMap<ChannelHistory, Channel>();
-  /** Channels without users, longest idle first. */
-  readonly #idle = new Set<Channel>();
+  readonly #channels: Channels;
   readonly #dispatcher: Dispatcher;
   readonly #heartbeats: Heartbeats;
   readonly #slowConsumers: SlowConsumers;
-  readonly #snapshots: SnapshotReads;
+  readonly #snapshots: SnapshotFeeds;
   readonly #housekeeping: NodeJS.Timeout;
   #subscriptions = 0;
-  /** Since the start: channels are named by it. */
-  #openedChannels = 0;
 
   constructor(
     log: ChangeLog,
@@ -77,24 +68,34 @@ export class Hub implements LogListener {
     snapshots: SnapshotReads = new SnapshotReads(),
   ) {
     this.#log = log;
-    this.#snapshots = snapshots;
+    this.#channels = new Channels(log, settings);
     this.#settings = settings;
     this.#observer = observer;
     this.#heartbeats = new Heartbeats(settings.heartbeatIntervalMs);
     this.#slowConsumers = new SlowConsumers(settings, (subscription) => this.#endSlow(subscription));
+    const shared = {
+      delivered: ({ source, key }: Channel, count: number) =>
+        observer.delivered(source.name, key.collection, count),
+      blocked: (subscription: Subscription) => this.#slowConsumers.add(subscription),
+    };
     this.#dispatcher = new Dispatcher({
-      delivered: (channel, count) => observer.delivered(channel.source.name, channel.key.collection, count),
+      ...shared,
       offered: (event) => observer.offered(event),
-      blocked: (subscription) => this.#slowConsumers.add(subscription),
       fellBehind: (subscription) => this.#endSlow(subscription),
-      wantsSnapshot: (subscription) => {
-        this.#feed(subscription, { resetReason: subscription.channel.history.resetReason });
-      },
+      wantsSnapshot: (subscription) =>
+        this.#snapshots.begin(subscription, subscription.channel.history.resetReason),
       reset: (_subscription, reason) => observer.reset(reason),
+    });
+    this.#snapshots = new SnapshotFeeds(snapshots, settings.maxSliceBytes, {
+      ...shared,
+      reset: (reason) => observer.reset(reason),
+      live: (subscription, keepsUp) => this.#follow(subscription, keepsUp),
+      slow: (subscription) => this.#endSlow(subscription),
+      failed: (subscription, error) => this.#end(subscription, { kind: "failed", error }),
     });
     this.#housekeeping = setInterval(() => {
       this.#slowConsumers.check();
-      this.#closeIdle();
+      this.#channels.closeIdle();
     }, 1000).unref();
     log.attach(this);
   }
@@ -108,12 +109,12 @@ export class Hub implements LogListener {
    * @throws {RealtimeError} what {@link ChangeSource.watch} throws.
    */
   async open(source: ChangeSource, key: ChannelKey, cursor?: string): Promise<Channel> {
-    const channel = this.#hold(source, key);
+    const channel = this.#channels.hold(source, key);
     try {
       channel.history.begin(await source.watch(key));
       channel.reach();
       if (cursor !== undefined) await reachBack(channel, cursor, this.#log);
-      if (!this.#isKnown(channel)) {
+      if (!this.#channels.isKnown(channel)) {
         throw new RealtimeError("collection_not_found", `The collection "${key.collection}" was dropped.`);
       }
       return channel;
@@ -134,11 +135,7 @@ export class Hub implements LogListener {
 
   /** The caller of {@link open} does not need the channel. */
   release(channel: Channel): void {
-    if (channel.users === 0) throw new Error("The channel was released more often than it was opened.");
-    channel.users -= 1;
-    if (channel.users > 0 || !this.#isKnown(channel)) return;
-    channel.idleSinceMs = Date.now();
-    this.#idle.add(channel);
+    this.#channels.release(channel);
   }
 
   /**
@@ -154,7 +151,7 @@ export class Hub implements LogListener {
     signal?: AbortSignal,
   ): Promise<OpenSnapshot | undefined> {
     if (cursor !== undefined && channel.placeOf(cursor) !== undefined) return undefined;
-    return this.#openSnapshot(channel, filter, false, signal);
+    return this.#snapshots.open(channel, filter, false, signal);
   }
 
   /** Subscribes on an open channel: the target is greeted, and what the client missed follows. */
@@ -172,7 +169,7 @@ export class Hub implements LogListener {
     this.#heartbeats.add(subscription);
     if (resetReason !== undefined) this.#observer.reset(resetReason);
     if (snapshot && resumedAt === undefined) {
-      this.#feed(subscription, { resetReason, opened });
+      this.#snapshots.begin(subscription, resetReason, opened);
       return subscription;
     }
     opened?.reading.close();
@@ -182,8 +179,7 @@ export class Hub implements LogListener {
       resumed: resumedAt !== undefined,
       resetReason,
     });
-    if (keepsUp) this.#dispatcher.scheduleSubscription(subscription);
-    else if (!subscription.closed) this.#slowConsumers.add(subscription);
+    this.#follow(subscription, keepsUp);
     return subscription;
   }
 
@@ -215,16 +211,16 @@ export class Hub implements LogListener {
   }
 
   advanced(history: ChannelHistory): void {
-    const channel = this.#byHistory.get(history);
+    const channel = this.#channels.find(history);
     if (channel === undefined) return;
     channel.advance();
     if (channel.users > 0) this.#dispatcher.scheduleChannel(channel);
   }
 
   ended(history: ChannelHistory, reason: string): void {
-    const channel = this.#byHistory.get(history);
+    const channel = this.#channels.find(history);
     if (channel === undefined) return;
-    this.#forget(channel);
+    this.#channels.forget(channel);
     for (const subscription of channel.subscriptions()) {
       this.#observer.reset(reason);
       this.#end(subscription, { kind: "dropped", detail: reason });
@@ -244,84 +240,16 @@ export class Hub implements LogListener {
   close(): void {
     clearInterval(this.#housekeeping);
     this.#heartbeats.close();
-    for (const channel of this.#channels.values()) {
+    for (const channel of this.#channels.all()) {
       for (const { feed } of channel.subscriptions()) feed?.close();
-      this.#forget(channel);
+      this.#channels.forget(channel);
     }
   }
 
-  #hold(source: ChangeSource, key: ChannelKey): Channel {
-    const id = `${source.name}\0${channelId(key)}`;
-    let channel = this.#channels.get(id);
-    if (channel === undefined) {
-      this.#openedChannels += 1;
-      const name = `c${this.#openedChannels.toString(36)}`;
-      channel = new Channel(name, key, source, this.#log.open(source.name, key));
-      this.#channels.set(id, channel);
-      this.#byHistory.set(channel.history, channel);
-    }
-    channel.users += 1;
-    channel.idleSinceMs = undefined;
-    this.#idle.delete(channel);
-    return channel;
-  }
-
-  async #openSnapshot(
-    { source, key, history }: Channel,
-    filter: EventFilter | undefined,
-    alone: boolean,
-    signal?: AbortSignal,
-  ): Promise<OpenSnapshot> {
-    if (source.snapshot === undefined) {
-      throw new RealtimeError(
-        "snapshot_not_supported",
-        "Topics have no documents, so there is no snapshot of them.",
-      );
-    }
-    const { generation } = history;
-    // Where something has changed since, the documents are read anew.
-    const notBefore = unchangedSince(history);
-    const narrowing = filter?.documents?.narrowing;
-    const request = { source, key, narrowing, generation, notBefore, alone };
-    const reading = await this.#snapshots.open(request, signal);
-    return { reading, generation };
-  }
-
-  /** Sends documents before the subscription gets a place. */
-  #feed(
-    subscription: Subscription,
-    { resetReason, opened }: { resetReason: string | undefined; opened?: OpenSnapshot | undefined },
-  ): void {
-    const { channel, view, target } = subscription;
-    const { snapshots: frames } = view.format;
-    const { snapshots: output } = target;
-    if (frames === undefined || output === undefined) throw new Error("This transport has no snapshots.");
-    const feed = new SnapshotFeed({
-      subscription,
-      frames,
-      output,
-      maxSliceBytes: this.#settings.maxSliceBytes,
-      open: (alone, signal) => this.#openSnapshot(channel, view.filter, alone, signal),
-      observer: {
-        delivered: (count) => this.#observer.delivered(channel.source.name, channel.key.collection, count),
-        blocked: () => this.#slowConsumers.add(subscription),
-        reset: (reason) => this.#observer.reset(reason),
-        live: (keepsUp) => {
-          subscription.feed = undefined;
-          if (keepsUp) this.#dispatcher.scheduleSubscription(subscription);
-          else if (!subscription.closed) this.#slowConsumers.add(subscription);
-        },
-        slow: () => this.#endSlow(subscription),
-        failed: (error) => this.#end(subscription, { kind: "failed", error }),
-      },
-    });
-    subscription.feed = feed;
-    if (resetReason !== undefined && !output.reset(resetReason)) this.#slowConsumers.add(subscription);
-    void feed.run(opened);
-  }
-
-  #isKnown(channel: Channel): boolean {
-    return this.#byHistory.get(channel.history) === channel;
+  /** It was greeted, and goes on from its place. */
+  #follow(subscription: Subscription, keepsUp: boolean): void {
+    if (keepsUp) this.#dispatcher.scheduleSubscription(subscription);
+    else if (!subscription.closed) this.#slowConsumers.add(subscription);
   }
 
   #endSlow(subscription: Subscription): void {
@@ -332,22 +260,5 @@ export class Hub implements LogListener {
   #end(subscription: Subscription, reason: EndReason): void {
     this.unsubscribe(subscription);
     subscription.target.end(reason);
-  }
-
-  #closeIdle(): void {
-    const idleBeforeMs = Date.now() - this.#settings.lingerMs;
-    for (const channel of this.#idle) {
-      const overdue = channel.idleSinceMs !== undefined && channel.idleSinceMs <= idleBeforeMs;
-      if (!overdue && this.#idle.size <= this.#settings.maxLingeringChannels) return;
-      this.#forget(channel);
-      channel.source.unwatch(channel.key);
-    }
-  }
-
-  #forget(channel: Channel): void {
-    this.#idle.delete(channel);
-    this.#channels.delete(`${channel.source.name}\0${channelId(channel.key)}`);
-    this.#byHistory.delete(channel.history);
-    this.#log.close(channel.source.name, channel.history);
   }
 }
