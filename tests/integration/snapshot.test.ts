@@ -114,7 +114,7 @@ describe.each(["notify", "wal"] as const)("a snapshot in mode %s", (mode) => {
   });
 
   it("disconnects a client that does not read, and lets the database go", async () => {
-    await start(mode, { snapshotTimeoutMs: 2_000, snapshots: { maxBufferedBytes: 1_048_576 } });
+    await start(mode, { snapshotTimeoutMs: 5_000, snapshots: { maxBufferedBytes: 1_048_576 } });
     await query(
       "insert into todos select i, 'a', 1, repeat(md5(i::text), 100) from generate_series(1, 20000) i",
     );
@@ -128,8 +128,10 @@ describe.each(["notify", "wal"] as const)("a snapshot in mode %s", (mode) => {
       ).rowCount !== 0;
     await until(isHeld, { describe: "a snapshot that is held" });
     await until(async () => !(await isHeld()), { describe: "the snapshot to be let go" });
-    const metrics = await (await fetch(`${server.url}/metrics`)).text();
-    expect(metrics).toMatch(/slow_consumers\S* 1\b/);
+    await until(
+      async () => /slow_consumers\S* 1\b/.test(await (await fetch(`${server.url}/metrics`)).text()),
+      { describe: "a slow consumer" },
+    );
     client.close();
   });
 
