@@ -136,6 +136,15 @@ it("resets where a change cannot be made an event for a reason that nobody thoug
   expect(sink.resetsOf("a", "todos", "capture_failed")).toBe(1);
 });
 
+it("makes no document of what is much larger than one may be", async () => {
+  const document = vi.spyOn(RowEncoder.prototype, "document");
+  await insert("1".repeat(4_000_000));
+  expect(document).not.toHaveBeenCalled();
+  document.mockRestore();
+  expect(received()).toEqual([]);
+  expect(sink.resetsOf("a", "todos", "change_too_large")).toBe(1);
+});
+
 it("is done when the log has taken what was handed on, also on the occasion of a reset", async () => {
   let taken: () => void = () => undefined;
   const append = sink.append.bind(sink);

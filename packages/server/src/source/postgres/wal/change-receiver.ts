@@ -40,6 +40,8 @@ export interface ChangeReceiverOptions {
 
 /** What was gathered goes out after so many at the latest. */
 const MAX_GATHERED = 128;
+/** No document is made of a change so many times larger than one may be: it could take all memory, at each start again. */
+const FAR_BEYOND = 4;
 
 /** Makes events of changes, in their order: for the channels that are watched, and for the journal. */
 export class ChangeReceiver {
@@ -215,8 +217,10 @@ export class ChangeReceiver {
     if (tenant === null) return;
     const watched = collection.keys.get(tenant);
     const channel = watched ?? { tenant, collection: collection.name };
-    const documents = documentsOf(type, encoder, row, old);
-    if (!areWithin(documents, this.#options.settings.maxDocumentBytes)) {
+    const { maxDocumentBytes } = this.#options.settings;
+    const isFarBeyond = row.bytes.length > maxDocumentBytes * FAR_BEYOND;
+    const documents = isFarBeyond ? undefined : documentsOf(type, encoder, row, old);
+    if (documents === undefined || !areWithin(documents, maxDocumentBytes)) {
       this.#lostChannel(channel, "change_too_large");
       return;
     }
