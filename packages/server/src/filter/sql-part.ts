@@ -1,5 +1,5 @@
 /** Writes a text, or a list of texts, as a value of a type. */
-export type WriteLiteral = (value: string | readonly string[], cast: string) => string;
+type WriteLiteral = (value: string | readonly string[], cast: string) => string;
 
 /** A condition that is true for every row whose JSON matches. */
 export interface SqlPart {
