@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { SourceEvent } from "../../packages/server/src/source/change-source.ts";
 import { createMongoDatabase, type TestMongoDatabase } from "../support/mongo.ts";
 import { openMongoSource, type TestDocument, type TestMongoSource } from "../support/mongo-source.ts";
+import { until } from "../support/until.ts";
 
 const KEY = { tenant: "a", collection: "todos" };
 
@@ -47,6 +48,9 @@ async function write(count: number, from = 0): Promise<void> {
   });
   await session.endSession();
 }
+
+const streamsOpened = ({ commands }: TestMongoSource): number =>
+  commands.filter(({ commandName }) => commandName === "aggregate").length;
 
 const idsOf = (events: readonly SourceEvent[] | undefined): readonly string[] | undefined =>
   events?.map(({ body }) => ("documentId" in body ? body.documentId : ""));
@@ -132,6 +136,39 @@ describe("changes from before a channel was watched", () => {
     await test.sink.next("a", "todos", 2);
     const last = test.sink.events.at(-1)?.position ?? "";
     expect(await test.replay(KEY, joined, last)).toBeUndefined();
+  });
+
+  it.each([
+    ["share a stream", undefined],
+    ["have too much together", 300],
+  ])("are read for all tenants that come back together, also when they %s", async (_, maxReplayBytes) => {
+    const tenants = Array.from({ length: 40 }, (_tenant, n) => `t${String(n)}`);
+    const before = await open();
+    const joined = await Promise.all(tenants.map((tenant) => before.watch(tenant, "todos")));
+    for (let round = 0; round < 3; round += 1) {
+      const documents = tenants.map((tenantId, n) => ({ _id: `${String(n)}-${String(round)}`, tenantId }));
+      await database.insert("todos", ...documents);
+    }
+    await until(() => before.sink.events.length === 120);
+    const after = await open(maxReplayBytes === undefined ? {} : { settings: { maxReplayBytes } });
+    const heads = await Promise.all(tenants.map((tenant) => after.watch(tenant, "todos")));
+    const opened = streamsOpened(after);
+    const replays = await Promise.all(
+      tenants.map((tenant, n) => {
+        const first = before.sink.events.find(({ channel }) => channel.tenant === tenant);
+        // Some have seen nothing yet, others one.
+        const since = n % 2 === 0 ? joined[n] : first?.position;
+        return after.replay({ tenant, collection: "todos" }, since ?? "", heads[n] ?? "");
+      }),
+    );
+    for (const [n, events] of replays.entries()) {
+      const rounds = n % 2 === 0 ? [0, 1, 2] : [1, 2];
+      expect(idsOf(events)).toEqual(rounds.map((round) => `${String(n)}-${String(round)}`));
+    }
+    const streams = streamsOpened(after) - opened;
+    if (maxReplayBytes === undefined) expect(streams).toBeLessThan(8);
+    else expect(streams).toBeGreaterThan(10);
+    expect(after.source.stats()).toMatchObject({ replays: 40, replaysRefused: 0 });
   });
 
   it("can be read for many clients at a time", async () => {

@@ -29,7 +29,9 @@ export const mongoSettingsSchema = z
     replayTimeoutMs: milliseconds(10_000, 100).describe(
       "How long events may be read again for a client that resumes from before its channel was watched, in ms.",
     ),
-    maxConcurrentReplays: count(8).describe("Clients that events are read again for, at a time."),
+    maxConcurrentReplays: count(8).describe(
+      "Streams by which events are read again, at a time; clients that come back together share one.",
+    ),
   })
   .prefault({})
   .describe("Sources of kind `mongodb`. What a client may resume from is in `history`.");

@@ -19,7 +19,6 @@ import { Connection, type ClientFactory, type Connected } from "./connection.ts"
 import { isPassing, openError, openReason, reasonOf } from "./errors.ts";
 import { KnownNeeds, type NamesStore } from "./filter-needs.ts";
 import { contradicts, isPosition } from "./position.ts";
-import { replay } from "./replay.ts";
 import { ReplayQueue } from "./replay-queue.ts";
 import { MONGO_DEFAULTS, type MongoSettings } from "./settings.ts";
 import { pinsReads } from "./snapshot-cursor.ts";
@@ -193,7 +192,7 @@ export class MongoSource implements ChangeSource {
     try {
       const needsPrior = this.#streams?.needsPrior(key.collection) === true || stream.images;
       const request = { tenant: key.tenant, since, until, needsPrior, stream };
-      const events = await this.#replays.run(() => replay(request));
+      const events = await this.#replays.run(request);
       if (events === undefined) this.#stats.replaysRefused += 1;
       return events;
     } catch (error) {

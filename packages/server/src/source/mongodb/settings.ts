@@ -26,11 +26,12 @@ export interface MongoSettings {
   readonly maxFragments: number;
   /** Events re-read for a client that resumes from before its channel was watched. */
   readonly maxReplayEvents: number;
-  /** Bytes of JSON re-read for such a client. */
+  /** Bytes of JSON re-read by a stream for such clients. */
   readonly maxReplayBytes: number;
   /** How far back such a client may go. */
   readonly maxReplayAgeMs: number;
   readonly replayTimeoutMs: number;
+  /** Streams by which events are re-read at a time; those who come together share one. */
   readonly maxConcurrentReplays: number;
 }
 

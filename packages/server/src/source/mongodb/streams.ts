@@ -8,7 +8,7 @@ import type { Connected, Connection } from "./connection.ts";
 import { reasonOf } from "./errors.ts";
 import { EventBuffer } from "./event-buffer.ts";
 import { outerNames, type KnownNeeds } from "./filter-needs.ts";
-import type { ReplayRequest } from "./replay.ts";
+import type { ReplayRequest } from "./replay-part.ts";
 import type { MongoSettings } from "./settings.ts";
 import type { MongoStats } from "./stats.ts";
 
