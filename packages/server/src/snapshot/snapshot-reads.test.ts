@@ -238,6 +238,29 @@ describe("SnapshotReads", () => {
     await untilIdle(reads);
   });
 
+  it("lets one keep what was read to the end while others only wait for turns", async () => {
+    const { open, hold, release, taken } = setUp(5, { maxConcurrent: 1, stallMs: 20 });
+    const slow = await open("a", true);
+    while (taken[0]?.given !== 5) await sleep(1);
+    hold();
+    const others = [open("b", true), open("b", true)];
+    await sleep(200);
+    release();
+    expect(await readAll(slow)).toEqual(numbers(5));
+    for (const other of others) expect(await readAll(await other)).toEqual(numbers(5));
+  });
+
+  it("makes room for others when what was read to the end is not taken", async () => {
+    const { open, taken } = setUp(9, { maxConcurrent: 2, maxBufferedBytes: 4_000, stallMs: 40 });
+    // Two tenants with two snapshots each, as much as may be held.
+    const untaken = ["a", "a", "b", "b"].map((tenant) => open(tenant, true));
+    while (taken.length < 4 || taken.some(({ given }) => given < 9)) await sleep(1);
+    expect(await readAll(await open("c", true))).toEqual(numbers(9));
+    const left = await Promise.all(untaken);
+    const ends = await Promise.allSettled(left.map(readAll));
+    expect(ends.some(({ status }) => status === "rejected")).toBe(true);
+  });
+
   it("refuses one of a tenant that has too many waiting, and nobody else's", async () => {
     const { open, hold, release } = setUp(1, { maxConcurrent: 1, maxWaiting: 2 });
     hold();

@@ -196,17 +196,25 @@ export class SnapshotReads {
   /** Of the reads that nobody takes anything of, and that others wait for, one of the tenant that holds most gives way. */
   #relieve(): void {
     this.#stallTimer = undefined;
-    const isOwnFault = (party: string): boolean => this.#shares.isOverShare(party, this.#windowBytes);
-    const isForAnybody = [...this.#turns.values()].some((turns) => turns.isHeldUp(isOwnFault));
+    const isInTheWay = this.#whoIsInTheWay();
     const stalled = [...this.#held].filter(
-      ({ source, party, read }) =>
-        read.stalledMs >= this.#settings.stallMs &&
-        (isForAnybody || this.#turnsOf(source).waitingOf(party) > 0),
+      (held) => held.read.stalledMs >= this.#settings.stallMs && isInTheWay(held),
     );
     const [most] = stalled.toSorted(
       (one, other) => this.#shares.of(other.party) - this.#shares.of(one.party),
     );
     most?.read.giveWay();
     this.#watchStalls();
+  }
+
+  /** @returns who has a turn that somebody waits for; or, where there is a turn but no room, who takes some. */
+  #whoIsInTheWay(): (held: Held) => boolean {
+    const all = [...this.#turns.values()];
+    const isOverShare = (party: string): boolean => this.#shares.isOverShare(party, this.#windowBytes);
+    const hasRoom = (party: string): boolean => this.#shares.hasRoom(party, this.#windowBytes);
+    const isTurnMissed = all.some((turns) => turns.isHeldUp(isOverShare));
+    const isRoomMissed = all.some((turns) => turns.isOneFree && turns.isHeldUp(hasRoom));
+    return ({ source, party, isRunning }) =>
+      isRunning ? isTurnMissed || this.#turnsOf(source).waitingOf(party) > 0 : isRoomMissed;
   }
 }

@@ -68,11 +68,15 @@ export class Turns<T> {
     return undefined;
   }
 
-  /** Whether somebody waits for others than its own party. */
-  isHeldUp(isOwnFault: (party: string) => boolean): boolean {
+  get isOneFree(): boolean {
+    return this.#running < this.#limits.maxRunning;
+  }
+
+  /** Whether somebody waits whose party could have another turn, but for those that do not count. */
+  isHeldUp(doesNotCount: (party: string) => boolean): boolean {
     for (const name of this.#rotation) {
       const party = this.#parties.get(name);
-      if (party !== undefined && this.#hasTurn(party) && !isOwnFault(name)) return true;
+      if (party !== undefined && this.#hasTurn(party) && !doesNotCount(name)) return true;
     }
     return false;
   }
