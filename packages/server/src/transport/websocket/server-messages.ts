@@ -71,7 +71,9 @@ export const eventMessageSchema: z.ZodType<EventMessage> = z
 /** {@link ResetMessage} */
 export const resetMessageSchema: z.ZodType<ResetMessage> = z
   .strictObject({ type: z.literal("reset"), id: subscriptionId, reason: z.string() })
-  .describe("Changes may have been missed: what the client holds is void. `ready` follows.");
+  .describe(
+    "Changes may have been missed: what the client holds is void. `ready` follows, after a snapshot where one was asked for.",
+  );
 
 /** {@link ErrorMessage} */
 export const errorMessageSchema: z.ZodType<ErrorMessage> = z
