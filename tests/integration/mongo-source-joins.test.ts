@@ -127,6 +127,24 @@ describe("tenants that join a stream while others write", () => {
     await test.sink.next("a", "todos", 1);
   });
 
+  it("get their own changes when they are too many to ask for", async () => {
+    const test = await open({ settings: { maxMatchedTenants: 2, leaveDelayMs: 20 } });
+    const tenants = ["a", "b", "c", "d"];
+    for (const tenant of tenants.slice(0, 3)) await test.watch(tenant, "todos");
+    for (const round of [1, 2]) {
+      const documents = tenants.map((tenantId) => ({ _id: `${tenantId}${String(round)}`, tenantId }));
+      await database.insert("todos", ...documents);
+      for (const tenant of tenants.slice(0, 3)) await test.sink.next(tenant, "todos", round);
+    }
+    test.source.unwatch({ tenant: "c", collection: "todos" });
+    await until(() => test.source.stats().watchedChannels === 2);
+    await database.insert("todos", { _id: "c3", tenantId: "c" }, { _id: "a3", tenantId: "a" });
+    await test.sink.next("a", "todos", 3);
+    expect(test.sink.changes("c", "todos")).toHaveLength(2);
+    expect(test.sink.changes("d", "todos")).toEqual([]);
+    expect(test.sink.resets).toEqual([]);
+  });
+
   it("are refused beyond the bound on streams, in a sentence that names it", async () => {
     await database.createCollection("notes");
     const test = await open({ settings: { maxStreams: 1 } });

@@ -7,6 +7,9 @@ export const mongoSettingsSchema = z
     maxStreams: count(200).describe(
       "Collections in use at a time: each has one change stream and one connection.",
     ),
+    maxMatchedTenants: count(20_000).describe(
+      "Tenants that a stream asks the database for by name. With more, every change of the collection is read, and sorted out by the server.",
+    ),
     joinWindowMs: milliseconds(3, 0).describe(
       "How long tenants that join a collection are gathered before its stream is opened again with them, in ms.",
     ),

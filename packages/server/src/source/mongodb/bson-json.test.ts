@@ -96,9 +96,12 @@ describe("bsonJson", () => {
     };
     expect(bsonJson(document, new Set(["a", "b.c", "e.f"]))).toBe('{"b":{"d":"3"},"e":[{"c":"4"},[{}]]}');
     expect(bsonJson({ a: "1", b: "2" }, new Set(["b"]))).toBe('{"a":"1"}');
-    const reference = new DBRef("c", new Int32(1), undefined, { a: "2", b: { c: "3", d: "4" } });
+    const reference = new DBRef("c", ObjectId.createFromHexString("64b7f0c2a1b2c3d4e5f60718"), undefined, {
+      a: "2",
+      b: { c: "3", d: "4" },
+    });
     expect(bsonJson({ r: [reference] }, new Set(["r.a", "r.b.c"]))).toBe(
-      '{"r":[{"$ref":"c","$id":1,"b":{"d":"4"}}]}',
+      '{"r":[{"$ref":"c","$id":"64b7f0c2a1b2c3d4e5f60718","b":{"d":"4"}}]}',
     );
   });
 });

@@ -257,7 +257,7 @@ export class CollectionStream {
     return clusterTimeMs(now) - clusterTimeMs(completeTo) > this.#options.imageExpiryMs;
   }
 
-  async #open(tenants: Iterable<string>, from: ClusterTime, images: boolean): Promise<StreamReader> {
+  async #open(tenants: ReadonlySet<string>, from: ClusterTime, images: boolean): Promise<StreamReader> {
     const { db, clock, features, needs, settings, stats } = this.#options;
     const { collection } = this;
     stats.opens += 1;

@@ -72,6 +72,15 @@ describe("changePipeline", () => {
     ]);
   });
 
+  it("asks for the changes of all tenants where they are too many", () => {
+    if (collection === undefined) throw new Error("There is no collection.");
+    const pipeline = changePipeline({ ...collection, hidden: new Set() }, "all", modern, false);
+    expect(pipeline.map((stage) => Object.keys(stage)[0])).toEqual([
+      "$project",
+      "$changeStreamSplitLargeEvent",
+    ]);
+  });
+
   it("leaves out stages that the server does not have", () => {
     if (collection === undefined) throw new Error("There is no collection.");
     const old = { images: false, splitsLargeEvents: false };

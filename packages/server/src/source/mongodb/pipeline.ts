@@ -16,35 +16,36 @@ export const ENDING_EVENTS: readonly string[] = ["drop", "rename", "dropDatabase
 /**
  * The pipeline of a collection's change stream: only events of these tenants, by the
  * current or the prior document, leave the database, and without hidden fields, unless filters need them.
+ * A list of too many tenants would be larger than a request may be.
  *
  * The names of changed fields are needed to tell a move from a document that was
  * looked up after it had moved; of their values, the tenant's only.
  */
 export function changePipeline(
   collection: MongoCollection,
-  tenants: Iterable<string>,
+  tenants: Iterable<string> | "all",
   features: ServerFeatures,
   withHidden: boolean,
 ): Document[] {
   const { tenantField } = collection;
-  const forms = [...tenants].flatMap(tenantForms);
-  const stages: Document[] = [
-    {
-      $match: {
-        $or: [
-          { operationType: { $in: ENDING_EVENTS } },
-          { [`fullDocument.${tenantField}`]: { $in: forms } },
-          { [`fullDocumentBeforeChange.${tenantField}`]: { $in: forms } },
-        ],
-      },
-    },
-    { $project: projection(tenantField) },
-  ];
+  const stages: Document[] = tenants === "all" ? [] : [{ $match: belongingTo(tenants, tenantField) }];
+  stages.push({ $project: projection(tenantField) });
   const stripped = withHidden ? [] : hiddenFields(collection);
   const hidden = stripped.flatMap((path) => [`fullDocument.${path}`, `fullDocumentBeforeChange.${path}`]);
   if (hidden.length > 0) stages.push({ $project: Object.fromEntries(hidden.map((path) => [path, 0])) });
   if (features.splitsLargeEvents) stages.push({ $changeStreamSplitLargeEvent: {} });
   return stages;
+}
+
+function belongingTo(tenants: Iterable<string>, tenantField: string): Document {
+  const forms = [...tenants].flatMap(tenantForms);
+  return {
+    $or: [
+      { operationType: { $in: ENDING_EVENTS } },
+      { [`fullDocument.${tenantField}`]: { $in: forms } },
+      { [`fullDocumentBeforeChange.${tenantField}`]: { $in: forms } },
+    ],
+  };
 }
 
 function projection(tenantField: string): Document {

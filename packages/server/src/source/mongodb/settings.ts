@@ -2,6 +2,8 @@
 export interface MongoSettings {
   /** Collections in use at the same time: each has one change stream. */
   readonly maxStreams: number;
+  /** Tenants in a stream's `$match`; beyond them it has every change of the collection. */
+  readonly maxMatchedTenants: number;
   /** How long tenants that join are gathered before the stream is opened again with all of them. */
   readonly joinWindowMs: number;
   /** How long a tenant that left stays in the stream's `$match`. */
@@ -38,6 +40,7 @@ export interface MongoSettings {
 /** Defaults of {@link MongoSettings}. */
 export const MONGO_DEFAULTS: MongoSettings = Object.freeze({
   maxStreams: 200,
+  maxMatchedTenants: 20_000,
   joinWindowMs: 3,
   leaveDelayMs: 5_000,
   maxAwaitTimeMs: 1_000,

@@ -13,7 +13,7 @@ export interface StreamRequest {
   readonly db: Db;
   readonly clock: ServerClock;
   readonly collection: MongoCollection;
-  readonly tenants: Iterable<string>;
+  readonly tenants: ReadonlySet<string>;
   readonly features: ServerFeatures;
   /** Whether changes carry images; without them documents are looked up. */
   readonly images: boolean;
@@ -61,7 +61,8 @@ export class StreamReader {
 
   /** Resolves once the server has the stream: from then on nothing after `from` is missed. */
   static async open(request: StreamRequest): Promise<StreamReader> {
-    const { db, collection, tenants, features, settings } = request;
+    const { db, collection, features, settings } = request;
+    const tenants = request.tenants.size > settings.maxMatchedTenants ? "all" : request.tenants;
     const stream = db
       .collection(collection.collection)
       .watch(changePipeline(collection, tenants, features, request.withHidden), streamOptions(request));
