@@ -11,7 +11,7 @@ const KEPT_FOR_HISTORY = 0.25;
 const MUCH_KEPT = 0.75;
 
 /** What a {@link SlotWatch} tells. */
-export interface SlotWatchEvents {
+interface SlotWatchEvents {
   /** What is wrong with a slot that works, or undefined. */
   detail(text: string | undefined): void;
   /** How much of its log the database may be asked to keep for the history. */
