@@ -56,6 +56,16 @@ describe.each(["notify", "wal"] as const)("columns that a grant names, mode %s",
     },
   );
 
+  it("and that may have no value at all: nothing is granted, and it is no error", async () => {
+    const none = await notes.sse(await notes.mint(tenant, { owner: { $in: [] } }), { snapshot: true });
+    const all = await notes.sse(await notes.mint(tenant, { owner: { $nin: [] } }));
+    await add(1, "ada", "private");
+    await notes.run("update notes set owner = null, title = 'private'");
+    await add(FENCE, "ada", "fence");
+    expect(await seenUntil(all, FENCE)).toHaveLength(3);
+    expect([none.seen(), none.held?.()]).toEqual([[], []]);
+  });
+
   it("may be added, and named from then on", async () => {
     await notes.run("alter table notes add column archived boolean");
     const token = await notes.mint(tenant, { archived: { $ne: true } });

@@ -22,7 +22,7 @@ export function rawFilters({ paths, values, bounds }: FilterVocabulary): fc.Arbi
   const operators = (inner: fc.Arbitrary<unknown>): fc.Arbitrary<RawFilter> => {
     const operator = fc.oneof(
       fc.tuple(fc.constantFrom("$eq", "$ne"), values),
-      fc.tuple(fc.constantFrom("$in", "$nin"), fc.array(values, { minLength: 1, maxLength: 4 })),
+      fc.tuple(fc.constantFrom("$in", "$nin"), fc.array(values, { maxLength: 4 })),
       fc.tuple(fc.constantFrom("$gt", "$gte", "$lt", "$lte"), bounds),
       fc.tuple(fc.constant("$exists"), fc.boolean()),
       fc.tuple(fc.constant("$not"), inner),

@@ -22,7 +22,7 @@ export interface InNode {
   readonly kind: "in";
   readonly id: string;
   readonly path: FieldPath;
-  /** At least one, none twice, in a fixed order. */
+  /** None twice, in a fixed order. Without any, nothing matches. */
   readonly values: readonly JsonValue[];
 }
 

@@ -23,6 +23,9 @@ describe("matches", () => {
     [{ a: { $ne: null } }, [{ a: 0 }, { a: [] }], [{}, { a: null }, { a: [1, null] }]],
     [{ a: { $ne: 1 } }, [{}, { a: 2 }, { a: null }, { a: [2, 3] }], [{ a: 1 }, { a: [2, 1] }]],
     [{ a: { $in: [1, "x", null] } }, [{ a: 1 }, { a: "x" }, {}, { a: [5, "x"] }], [{ a: 2 }, { a: [] }]],
+    [{ a: { $in: [] } }, [], [{ a: 1 }, { a: [] }, { a: null }, {}]],
+    [{ a: { $nin: [] } }, [{ a: 1 }, { a: [] }, {}], []],
+    [{ $or: [{ a: { $in: [] } }, { b: 1 }] }, [{ b: 1 }], [{ a: [] }, {}]],
     [{ a: { $nin: [1, null] } }, [{ a: 2 }, { a: [] }], [{ a: 1 }, {}, { a: [1, 2] }]],
     [
       { a: { $in: [[1], { b: 1 }] } },
@@ -199,6 +202,8 @@ describe("terms", () => {
 
   it("are none without equality to scalars", () => {
     expect(terms({})).toEqual([]);
+    // Nothing is found by no value.
+    expect(terms({ b: 1, a: { $in: [] }, c: { $gt: 1 } })[0]).toEqual(["a", []]);
     expect(terms({ a: { $ne: 1 }, b: { $not: { $eq: 1 } }, c: { d: 1 }, e: { $exists: true } })).toEqual([]);
     expect(terms({ a: { $in: [1, [2]] } })).toEqual([]);
   });

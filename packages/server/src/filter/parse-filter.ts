@@ -114,9 +114,7 @@ function parseOperator(path: FieldPath, name: string, operand: unknown, place: P
 }
 
 function parseList(path: FieldPath, operand: unknown, place: ParsePlace): FilterNode {
-  if (!Array.isArray(operand) || operand.length === 0) {
-    throw place.invalid('takes a list of at least one value: ["open","waiting"].');
-  }
+  if (!Array.isArray(operand)) throw place.invalid('takes a list of values: ["open","waiting"].');
   const values: readonly unknown[] = operand;
   place.budget.take(values.length);
   return inNode(

@@ -27,6 +27,7 @@ describe("toSql", () => {
     [{ n: { $lt: 1.5 } }, "t.n < '2'::int8"],
     [{ n: { $ne: 1 } }, "(t.n = '1'::int8) is not true"],
     [{ n: "1" }, "false"],
+    [{ title: { $in: [] } }, "false"],
     [{ flag: true, n: 1 }, "(t.flag = 'true'::bool and t.n = '1'::int8)"],
     [{ "data.x": 1, n: 1 }, "t.n = '1'::int8"],
     [{ $or: [{ n: 1 }, { flag: { $ne: null } }] }, "((t.flag is null) is not true or t.n = '1'::int8)"],
