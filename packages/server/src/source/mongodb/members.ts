@@ -7,6 +7,7 @@ import { encodeChange, isPriorUnknown, Places } from "./encode-change.ts";
 import { reasonOf } from "./errors.ts";
 import type { EventBuffer } from "./event-buffer.ts";
 import type { FilterNeeds } from "./filter-needs.ts";
+import { Member } from "./member.ts";
 import {
   barrierPosition,
   contradicts,
@@ -16,19 +17,6 @@ import {
   type ClusterTime,
 } from "./position.ts";
 import type { MongoStats } from "./stats.ts";
-
-/** One tenant in a collection's stream. */
-export interface Member {
-  readonly key: ChannelKey;
-  /** Of the newest event that was read; nothing up to it is delivered again. */
-  lastPosition: Position;
-  /** Where clients may have been told that they stand: nothing up to it follows. */
-  reachedPosition: Position;
-  /** Some events before it were not delivered: reading them again would hide that. */
-  readableSince: Position;
-  /** Since when nobody subscribes. */
-  leftAtMs: number | undefined;
-}
 
 /** How an event was read. */
 export interface Reading {
@@ -85,9 +73,7 @@ export class Members {
   admit(key: ChannelKey, now: ClusterTime): Member {
     let member = this.#byTenant.get(key.tenant);
     if (member === undefined) {
-      const lastPosition = barrierPosition(now);
-      const readableSince = this.#readableSince;
-      member = { key, lastPosition, reachedPosition: lastPosition, readableSince, leftAtMs: undefined };
+      member = new Member(key, barrierPosition(now), this.#readableSince);
       this.#byTenant.set(key.tenant, member);
     }
     return member;
@@ -115,11 +101,7 @@ export class Members {
 
   /** Where the tenant stands when everything up to this time was read and taken. */
   reach(tenant: string, completeTo: ClusterTime): Position | undefined {
-    const member = this.#byTenant.get(tenant);
-    if (member === undefined) return undefined;
-    const position = barrierPosition(completeTo);
-    if (position > member.reachedPosition) member.reachedPosition = position;
-    return member.reachedPosition;
+    return this.#byTenant.get(tenant)?.reach(barrierPosition(completeTo));
   }
 
   /** What follows is read from the beginning of a cluster time. */
@@ -155,7 +137,7 @@ export class Members {
       return above > highest ? above : highest;
     }, barrierPosition(now));
     this.#readableSince = position;
-    for (const member of members) this.#moveTo(member, position, position);
+    for (const member of members) member.skipTo(position);
     const keys = members.map(({ key }) => key);
     this.#options.buffer.lost(keys, position, reason);
   }
@@ -185,7 +167,7 @@ export class Members {
       }
       this.#hasUnknownPrior = true;
     }
-    this.#moveTo(member, position, member.readableSince);
+    member.moveTo(position);
     if (typeof event === "string") return;
     stats.changes += 1;
     buffer.push(event);
@@ -201,7 +183,7 @@ export class Members {
   }
 
   #skip(member: Member, position: Position, reason: string): void {
-    this.#moveTo(member, position, position);
+    member.skipTo(position);
     this.#options.buffer.lost([member.key], position, reason);
   }
 
@@ -209,12 +191,6 @@ export class Members {
   #late(member: Member): void {
     this.#options.log.warn("A change came after others that are later");
     this.#skip(member, positionAbove(member.reachedPosition), "change_late");
-  }
-
-  #moveTo(member: Member, position: Position, readableSince: Position): void {
-    member.lastPosition = position;
-    member.readableSince = readableSince;
-    if (position > member.reachedPosition) member.reachedPosition = position;
   }
 }
 
