@@ -36,6 +36,8 @@ export interface ServerProcess {
 
 const ADMIN_KEY = "test-admin-key";
 const PG_PASSWORD = "test";
+/** On a machine that does other things too. */
+const START_TIMEOUT_MS = 90_000;
 
 /** Starts `paperdb-realtime start`, as built. */
 export async function startServerProcess(options: ServerProcessOptions): Promise<ServerProcess> {
@@ -56,7 +58,7 @@ export async function startServerProcess(options: ServerProcessOptions): Promise
   };
   const launch = async (): Promise<RunningCommand> => {
     const started = startCommandLine(["start"], { env, cwd: dataDir });
-    await started.waitFor("is running on");
+    await started.waitFor("is running on", START_TIMEOUT_MS);
     return started;
   };
   let command = await launch();
