@@ -315,7 +315,7 @@ describe("paperdb.v1", () => {
     for (const { channel } of [first, second, orders, all]) {
       const cursors = client
         .ofType("event")
-        .flatMap((event) => (event.channel === channel ? event.cursor : []));
+        .flatMap((event) => (event.channel === channel ? (event.cursor ?? []) : []));
       expect(cursors).toEqual([...new Set(cursors)].toSorted());
     }
   });
