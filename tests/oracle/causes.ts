@@ -12,14 +12,16 @@ export interface Cause {
 }
 
 const CURSOR = "cursor_not_usable";
+/** A large document could not be fetched, just before the loss of the connection was noticed. */
+const NOT_FETCHED = "change_too_large";
 /** For which reasons subscribers to documents may be reset after each; a cause that is not there allows none. */
 const DOCUMENT_RESETS: Readonly<Record<SourceKind, Partial<Record<Cause["kind"], readonly string[]>>>> = {
   wal: { slot_dropped: ["slot_lost", CURSOR], truncated: ["truncated", CURSOR] },
   notify: {
     server_killed: [CURSOR],
     server_restarted: [CURSOR],
-    database_killed: ["source_reconnected", CURSOR],
-    backends_terminated: ["source_reconnected", CURSOR],
+    database_killed: ["source_reconnected", CURSOR, NOT_FETCHED],
+    backends_terminated: ["source_reconnected", CURSOR, NOT_FETCHED],
     truncated: ["truncated", CURSOR],
     filter_needed: ["prior_unknown", CURSOR],
   },
@@ -45,6 +47,10 @@ const TOPIC_RESETS: typeof DOCUMENT_RESETS = {
   },
   mongodb: {},
 };
+/** A snapshot needs more of the history than there is. */
+const TOO_SHORT = "history_too_short";
+/** The snapshot after a reset was cut off, and the client was reset again, or not told of the first one. */
+const INTERRUPTED = "snapshot_interrupted";
 /** Effects of a fault that was put right may still be on their way. */
 const GRACE_MS = 10_000;
 
@@ -68,7 +74,7 @@ export function unexplainedResets(
   const allowed = (collection === undefined ? TOPIC_RESETS : DOCUMENT_RESETS)[source];
   const used = new Set<string>();
   return resets.flatMap(({ atMs, reason }) => {
-    if (isForgetful && reason === CURSOR) return [];
+    if (isForgetful && (reason === CURSOR || reason === TOO_SHORT)) return [];
     const sinceMs = Math.max(
       0,
       ...stretches.map(({ readyAtMs }) => readyAtMs).filter((readyAtMs) => readyAtMs < atMs),
@@ -76,7 +82,7 @@ export function unexplainedResets(
     const cause = causes.findIndex(
       ({ kind, collection: only, fromMs, untilMs }, index) =>
         !used.has(`${String(index)} ${reason}`) &&
-        (allowed[kind] ?? []).includes(reason) &&
+        isAllowed(allowed[kind] ?? [], reason) &&
         (only === undefined || only === collection) &&
         fromMs <= atMs &&
         untilMs + GRACE_MS >= sinceMs,
@@ -85,4 +91,8 @@ export function unexplainedResets(
     used.add(`${String(cause)} ${reason}`);
     return [];
   });
+}
+
+function isAllowed(reasons: readonly string[], reason: string): boolean {
+  return reasons.includes(reason) || (reason === INTERRUPTED && reasons.length > 0);
 }

@@ -12,9 +12,10 @@ export function checkSequences(stretches: readonly Stretch[], scope: SequenceSco
   if (stretches.length === 0) objections.push("was never ready");
   let last = -1;
   for (const [index, seen] of stretches.entries()) {
-    const stretch = scope.isMerged ? divideMerged(seen, scope, places) : seen;
+    const isLast = index === stretches.length - 1;
+    const stretch = scope.isMerged ? divideMerged(seen, scope, places, isLast) : seen;
     const check = new StretchCheck(stretch, scope, places);
-    const objection = check.objection(last, index === stretches.length - 1);
+    const objection = check.objection(last, isLast);
     if (objection !== undefined) objections.push(`stretch ${String(index + 1)}: ${objection}`);
     last = Math.max(last, ...check.placesAfterReady);
   }
