@@ -369,9 +369,11 @@ describe("the slot", () => {
         });
       await runOn(
         server.url,
-        `insert into public.todos select n, 'a', (select string_agg(md5(m::text || n::text), '') from generate_series(1, 60) m)
-         from generate_series(1, 3000) n`,
+        "insert into public.todos select n, 'a', repeat('x', 1000) from generate_series(1, 300) n",
       );
+      await until(() => test.source.stats().changes > 0);
+      // Of a transaction that is still being written the slot is told before it commits; of this it is not.
+      await runOn(server.url, "select pg_logical_emit_message(false, 'x', repeat('x', 5000000))");
       await until(
         () => {
           const state = test.source.state();
