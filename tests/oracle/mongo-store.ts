@@ -1,4 +1,5 @@
 import {
+  MongoBulkWriteError,
   MongoClient,
   MongoError,
   MongoNetworkError,
@@ -17,6 +18,8 @@ const RECOVERY_TIMEOUT_MS = 60_000;
 const TRANSACTIONS = "oracle_transactions";
 /** The transaction did not take effect, or nobody can tell yet. */
 const PASSING_LABELS = ["TransientTransactionError", "RetryableWriteError", "UnknownTransactionCommitResult"];
+
+const LOST_CONNECTION = /ECONN|EPIPE|connection|closed|timed out|server selection/i;
 
 /** Opens the store on a database of MongoDB. One transaction commits at a time, so that their order is known. */
 export async function openMongoStore(url: string): Promise<Store> {
@@ -117,6 +120,8 @@ async function isDone(db: Db, { collection, writes: [write] }: MongoStep): Promi
 }
 
 function isPassing(error: unknown): boolean {
+  // Of a network error it has the text only.
+  if (error instanceof MongoBulkWriteError && LOST_CONNECTION.test(error.message)) return true;
   if (error instanceof MongoNetworkError || error instanceof MongoServerSelectionError) return true;
   return error instanceof MongoError && PASSING_LABELS.some((label) => error.hasErrorLabel(label));
 }
