@@ -80,6 +80,8 @@ export class SseSubscriber extends Receiver implements Subscriber {
 
   async #read(response: IncomingMessage): Promise<void> {
     this.#response = response;
+    // It was cut off before `ready`: all comes again.
+    if (this.#cursor === undefined) this.forget();
     this.observations.add({ kind: "opened", withCursor: this.#cursor !== undefined });
     const blocks = new SseBlocks((item) => {
       if ("cursor" in item) this.#cursor = item.cursor;
