@@ -26,21 +26,18 @@ export async function openAccess(plan: SubscriberPlan, address: ServerAddress): 
     role: usesKeyItself ? "anon" : "secret",
     ...(keyWhere === undefined || collection === undefined ? {} : { where: { [collection]: keyWhere } }),
   });
-  const mint = async (): Promise<string> => {
+  const mint = async (signal: AbortSignal): Promise<string> => {
     const granted = collection === undefined ? { topics: ["oracle.>"] } : { collections: [collection] };
     const filter = token?.filter;
     const filters =
       filter === undefined || collection === undefined ? {} : { filters: { [collection]: filter } };
-    return await fetchToken(address.frontUrl, key, {
-      ...granted,
-      ...filters,
-      expiresIn: token?.seconds ?? TOKEN_SECONDS,
-    });
+    const body = { ...granted, ...filters, expiresIn: token?.seconds ?? TOKEN_SECONDS };
+    return await fetchToken(address.frontUrl, key, { body, signal });
   };
   return {
     url: address.frontUrl,
-    fetchCredential: () => (usesKeyItself ? Promise.resolve(key) : mint()),
-    sdkCredential: () => (token === undefined ? { apiKey: key } : { getToken: mint }),
+    fetchCredential: (signal) => (usesKeyItself ? Promise.resolve(key) : mint(signal)),
+    sdkCredential: () => (token === undefined ? { apiKey: key } : { getToken: ({ signal }) => mint(signal) }),
   };
 }
 
@@ -63,9 +60,14 @@ async function post(url: string, key: string, body: object): Promise<Readonly<Re
 }
 
 /** Asks again while the server is away. */
-function fetchToken(url: string, key: string, body: object): Promise<string> {
+function fetchToken(
+  url: string,
+  key: string,
+  { body, signal }: { readonly body: object; readonly signal: AbortSignal },
+): Promise<string> {
   return until(
     async () => {
+      signal.throwIfAborted();
       try {
         const { status, body: answer } = await requestToken(url, key, body);
         if (status === 200) return String(answer["token"]);

@@ -20,6 +20,7 @@ export class SseSubscriber extends Receiver implements Subscriber {
   #response: IncomingMessage | undefined;
   #cursor: string | undefined;
   #isClosed = false;
+  readonly #closing = new AbortController();
 
   constructor(tools: SubscriberTools) {
     super(tools);
@@ -40,22 +41,32 @@ export class SseSubscriber extends Receiver implements Subscriber {
 
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.#closing.abort();
     await this.comeBack();
     this.#response?.destroy();
     await this.#done;
   }
 
   async #run(): Promise<void> {
-    let credential = await this.#tools.access.fetchCredential();
+    let credential = await this.#fetchCredential();
     while (!this.#isClosed) {
       await this.#presence.passed();
       const response = await this.#request(credential);
       if (response?.statusCode === 200) await this.#read(response);
       else if (response !== undefined && (await this.#refuse(response)) === "expired") {
-        credential = await this.#tools.access.fetchCredential();
+        credential = await this.#fetchCredential();
       }
       await delay(RETRY_MS);
     }
+  }
+
+  /** Whoever is closed needs none. */
+  async #fetchCredential(): Promise<string> {
+    const { signal } = this.#closing;
+    return await this.#tools.access.fetchCredential(signal).catch((error: unknown) => {
+      if (signal.aborted) return "";
+      throw error;
+    });
   }
 
   async #request(credential: string): Promise<IncomingMessage | undefined> {

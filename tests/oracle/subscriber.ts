@@ -1,3 +1,4 @@
+import type { GetToken } from "paperdb";
 import type { Journal } from "./journal.ts";
 import type { Observations } from "./observations.ts";
 import type { SubscriberPlan } from "./plan.ts";
@@ -8,9 +9,9 @@ export interface Access {
   /** The same for as long as the world lasts, whichever server stands behind it. */
   readonly url: string;
   /** A key or a token. */
-  fetchCredential(): Promise<string>;
+  fetchCredential(signal: AbortSignal): Promise<string>;
   /** What the SDK takes instead. */
-  sdkCredential(): { readonly apiKey: string } | { readonly getToken: () => Promise<string> };
+  sdkCredential(): { readonly apiKey: string } | { readonly getToken: GetToken };
 }
 
 /** A subscriber that runs: it comes back by itself whenever it was disconnected. */
