@@ -6,10 +6,11 @@ import { runWorld } from "../oracle/world.ts";
 const SIZE = 0.4;
 
 it.each([
+  ["wal", 4],
   ["wal", 13],
   ["notify", 4],
 ] as const)(
-  "in a random world of mode %s, every subscriber is told what happened, whatever fails",
+  "in a random world of mode %s (seed %i), every subscriber is told what happened, whatever fails",
   async (source, seed) => {
     const plan = planWorld(source, seed, SIZE);
     const verdict = await runWorld(plan);
