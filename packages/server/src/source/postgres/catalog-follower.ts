@@ -4,11 +4,12 @@ import type { Logger } from "pino";
 import type { ChannelKey } from "../change-source.ts";
 import type { Capturer } from "./capturer.ts";
 import type { Catalog } from "./catalog.ts";
+import { CatalogPoll } from "./catalog-poll.ts";
 import type { SourceDatabase } from "./database.ts";
 import type { GrantedColumns } from "./granted-columns.ts";
 import type { NotifySettings } from "./settings.ts";
 import type { SourceStats } from "./stats.ts";
-import { isSameHistory } from "./table.ts";
+import { isNamedAs, isSameHistory } from "./table.ts";
 import type { CapturedTable } from "./table.ts";
 import { keysOf } from "./watches.ts";
 import type { WatchedCollection, Watches } from "./watches.ts";
@@ -30,37 +31,35 @@ export interface CatalogFollowerOptions {
   readonly dropped: (collection: WatchedCollection) => void;
 }
 
-/** A poll waits this many times as long as the last one took: a large catalog is asked less often. */
-const POLL_REST_FACTOR = 10;
-/** But one that was slow for another reason, such as a busy machine, does not blind us for long. */
-const MAX_POLL_REST_MS = 5_000;
-const QUICK_POLL_MS = 100;
 /** So that a table that is locked does not hold up the news of others. */
 const REPAIR_TIMEOUT_MS = 2_000;
 
 /** Notices when tables change, and keeps those that are watched captured. */
 export class CatalogFollower {
   readonly #options: CatalogFollowerOptions;
+  readonly #poll: CatalogPoll;
   /** Collections whose subscribers are to be reset once their changes are captured again. */
   readonly #toReset = new Set<string>();
-  #timer: NodeJS.Timeout | undefined;
-  #polling: Promise<void> | undefined;
   #lastSweepAtMs = 0;
-  #closed = false;
 
   constructor(options: CatalogFollowerOptions) {
     this.#options = options;
+    this.#poll = new CatalogPoll({
+      intervalMs: options.settings.catalogPollIntervalMs,
+      look: () => this.#look(),
+      failed: (error) => {
+        options.log.warn({ reason: String(error) }, "Cannot follow the catalog, will retry");
+      },
+    });
   }
 
   /** Begins to poll. */
   follow(): void {
-    this.#pollLater(this.#options.settings.catalogPollIntervalMs);
+    this.#poll.start();
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
-    clearTimeout(this.#timer);
-    await this.#polling;
+    await this.#poll.close();
   }
 
   /** After an outage: reads and captures until it has worked, or another outage has come. */
@@ -77,29 +76,10 @@ export class CatalogFollower {
     }
   }
 
-  #pollLater(waitMs: number): void {
-    if (this.#closed) return;
-    this.#timer = setTimeout(() => {
-      this.#polling = this.#poll();
-    }, waitMs);
-    this.#timer.unref();
-  }
-
-  async #poll(): Promise<void> {
-    const startedAtMs = Date.now();
-    try {
-      if (this.#options.isLive()) {
-        await this.#reconcile("collection_changed", true);
-        await this.#housekeep();
-      }
-    } catch (error) {
-      if (!this.#closed) {
-        this.#options.log.warn({ reason: String(error) }, "Cannot follow the catalog, will retry");
-      }
-    }
-    const tookMs = Date.now() - startedAtMs;
-    const restMs = tookMs < QUICK_POLL_MS ? 0 : Math.min(tookMs * POLL_REST_FACTOR, MAX_POLL_REST_MS);
-    this.#pollLater(Math.max(this.#options.settings.catalogPollIntervalMs, restMs));
+  async #look(): Promise<void> {
+    if (!this.#options.isLive()) return;
+    await this.#reconcile("collection_changed", true);
+    await this.#housekeep();
   }
 
   /** Compares what is watched with what there is, and puts right what differs. */
@@ -161,9 +141,4 @@ export class CatalogFollower {
     this.#lastSweepAtMs = Date.now();
     await database.sweep(settings.outboxRetentionMs);
   }
-}
-
-/** A collection's name can come to stand for another table only by way of none. */
-function isNamedAs(left: CapturedTable, right: CapturedTable): boolean {
-  return left.name.schema === right.name.schema && left.name.table === right.name.table;
 }

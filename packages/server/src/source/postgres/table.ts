@@ -47,3 +47,8 @@ export function isSameHistory(left: CapturedTable, right: CapturedTable): boolea
     left.virtualColumns.join() === right.virtualColumns.join()
   );
 }
+
+/** A collection's name can come to stand for another table only by way of none. */
+export function isNamedAs(left: CapturedTable, right: CapturedTable): boolean {
+  return left.name.schema === right.name.schema && left.name.table === right.name.table;
+}

@@ -1,8 +1,10 @@
 import { RealtimeError } from "@paperdb/protocol";
 import type { Logger } from "pino";
 import type { Catalog } from "../catalog.ts";
+import { CatalogPoll } from "../catalog-poll.ts";
 import type { GrantedColumns } from "../granted-columns.ts";
 import { justChanged } from "../just-changed.ts";
+import { isNamedAs } from "../table.ts";
 import type { CapturedTable } from "../table.ts";
 import type { Barriers } from "./barriers.ts";
 import type { Enroller } from "./enroller.ts";
@@ -33,35 +35,35 @@ export interface WalCatalogFollowerOptions {
   readonly dropped: (collection: string) => void;
 }
 
-/** A poll waits this many times as long as the last one took: a large catalog is asked less often. */
-const POLL_REST_FACTOR = 10;
-/** But one that was slow for another reason, such as a busy machine, does not blind us for long. */
-const MAX_POLL_REST_MS = 5_000;
-const QUICK_POLL_MS = 100;
 /** So that a table that is locked does not hold up the news of others. */
 const REPAIR_TIMEOUT_MS = 2_000;
 
 /** Notices when tables change, and keeps those that are watched in the publication. What nobody watches is only let go. */
 export class WalCatalogFollower {
   readonly #options: WalCatalogFollowerOptions;
-  #timer: NodeJS.Timeout | undefined;
-  #polling: Promise<void> | undefined;
+  readonly #poll: CatalogPoll;
   #reconciling: Promise<unknown> = Promise.resolve();
-  #closed = false;
 
   constructor(options: WalCatalogFollowerOptions) {
     this.#options = options;
+    this.#poll = new CatalogPoll({
+      intervalMs: options.settings.catalogPollIntervalMs,
+      look: () => this.#look(),
+      failed: (error) => {
+        // Of a source that is not live it is known already.
+        const level = options.isLive() ? "warn" : "debug";
+        options.log[level]({ reason: String(error) }, "Cannot follow the catalog, will retry");
+      },
+    });
   }
 
   /** Begins to poll. */
   follow(): void {
-    this.#pollLater(this.#options.settings.catalogPollIntervalMs);
+    this.#poll.start();
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
-    clearTimeout(this.#timer);
-    await this.#polling;
+    await this.#poll.close();
   }
 
   /** Compares what is watched with what there is, and puts right what differs. One after the other. */
@@ -103,29 +105,10 @@ export class WalCatalogFollower {
     }
   }
 
-  #pollLater(waitMs: number): void {
-    if (this.#closed) return;
-    this.#timer = setTimeout(() => {
-      this.#polling = this.#poll();
-    }, waitMs);
-    this.#timer.unref();
-  }
-
-  async #poll(): Promise<void> {
-    const startedAtMs = Date.now();
-    const { isLive, log } = this.#options;
-    try {
-      // The application's writes of such tables fail until then, whether the source is live or not.
-      await this.#withdrawUnwritable();
-      if (isLive()) await this.reconcile();
-    } catch (error) {
-      // Of a source that is not live it is known already.
-      const level = isLive() ? "warn" : "debug";
-      if (!this.#closed) log[level]({ reason: String(error) }, "Cannot follow the catalog, will retry");
-    }
-    const tookMs = Date.now() - startedAtMs;
-    const restMs = tookMs < QUICK_POLL_MS ? 0 : Math.min(tookMs * POLL_REST_FACTOR, MAX_POLL_REST_MS);
-    this.#pollLater(Math.max(this.#options.settings.catalogPollIntervalMs, restMs));
+  async #look(): Promise<void> {
+    // The application's writes of such tables fail until then, whether the source is live or not.
+    await this.#withdrawUnwritable();
+    if (this.#options.isLive()) await this.reconcile();
   }
 
   async #withdrawUnwritable(): Promise<void> {
@@ -186,9 +169,4 @@ export class WalCatalogFollower {
     this.#options.watches.drop(watched);
     await this.#options.released(watched.name);
   }
-}
-
-/** A collection's name can come to stand for another table only by way of none. */
-function isNamedAs(left: CapturedTable, right: CapturedTable): boolean {
-  return left.name.schema === right.name.schema && left.name.table === right.name.table;
 }
