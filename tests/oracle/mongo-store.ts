@@ -115,6 +115,10 @@ async function isDone(db: Db, { collection, writes: [write] }: MongoStep): Promi
   if (write === undefined) return true;
   if ("insertOne" in write) return await found({ mark: write.insertOne.document["mark"] });
   if ("replaceOne" in write) return await found({ mark: write.replaceOne.replacement["mark"] });
+  if ("updateOne" in write) {
+    const { update } = write.updateOne;
+    return Array.isArray(update) ? false : await found({ mark: update.$set?.["mark"] });
+  }
   if ("deleteOne" in write) return !(await found({ _id: write.deleteOne.filter["_id"] }));
   throw new Error("Nobody writes like that.");
 }

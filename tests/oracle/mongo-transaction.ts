@@ -21,8 +21,8 @@ export interface MongoCommit {
 }
 
 /**
- * Gathers what a transaction does; the database hears of it at the end. Documents are replaced, never changed in part: the
- * stand-in looks up a document that was changed in part when its event is read, and may find a later one.
+ * Gathers what a transaction does; the database hears of it at the end. A document is changed in part as the last of all
+ * that happens to it only: the stand-in looks it up when the event is read, and might find a later one.
  */
 export class MongoTransaction implements StoreTransaction {
   readonly #target: MongoCommit;
@@ -51,12 +51,12 @@ export class MongoTransaction implements StoreTransaction {
       ...bsonOf(collection, values),
       mark,
     }));
-    this.#add(
-      collection,
-      documents.map(({ _id, ...replacement }: Document) => ({
-        replaceOne: { filter: { _id }, replacement },
-      })),
-    );
+    const writes = documents.map(({ _id, ...replacement }: Document, index): Write => {
+      const { isPartial = false, mark, values } = rows[index] ?? { mark: 0, values: {} };
+      if (!isPartial) return { replaceOne: { filter: { _id }, replacement } };
+      return { updateOne: { filter: { _id }, update: { $set: { ...bsonOf(collection, values), mark } } } };
+    });
+    this.#add(collection, writes);
     return Promise.resolve(documents.map((document) => this.#keep(collection, document)));
   }
 

@@ -1,3 +1,4 @@
+import { bodyText } from "./body-text.ts";
 import type { Image } from "./image.ts";
 import type { Entry, Journal } from "./journal.ts";
 import type { LaneState } from "./lane-state.ts";
@@ -50,6 +51,14 @@ export class OpenTransaction {
       case "move":
         await this.#change(step, (collection) => ({ values: { [collection.tenantColumn]: step.tenant } }));
         break;
+      case "finish":
+        await this.#change(step, () => ({ values: step.values, isPartial: true }));
+        // The next document of the slot is another one.
+        if (this.state.get(step.collection, step.slot) !== undefined) {
+          this.state.delete(step.collection, step.slot);
+          this.state.nextKeyOf(step.collection, step.slot);
+        }
+        break;
       case "rekey":
         await this.#change(step, ({ name }) => ({
           values: {},
@@ -84,7 +93,7 @@ export class OpenTransaction {
     for (const { slot, tenant, values, bodyLength } of rows) {
       const found = this.state.get(collection.name, slot);
       const mark = this.#takeMark();
-      const body = bodyLength === undefined ? {} : { body: textOf(mark, bodyLength) };
+      const body = bodyLength === undefined ? {} : { body: bodyText(mark, bodyLength) };
       if (found === undefined) {
         const key = this.state.keyOf(collection.name, slot);
         inserts.push({ slot, key, mark, values: { ...values, ...body, [collection.tenantColumn]: tenant } });
@@ -102,7 +111,7 @@ export class OpenTransaction {
 
   async #change(
     { collection: name, slot }: { readonly collection: string; readonly slot: number },
-    make: (collection: CollectionPlan) => Pick<RowChange, "values" | "newKey">,
+    make: (collection: CollectionPlan) => Pick<RowChange, "values" | "newKey" | "isPartial">,
   ): Promise<void> {
     const collection = this.#collection(name);
     const found = this.state.get(name, slot);
@@ -193,13 +202,4 @@ export class OpenTransaction {
     this.#nextMark += 1;
     return this.#nextMark;
   }
-}
-
-/** A text that does not compress to nothing. */
-function textOf(mark: number, length: number): string {
-  let text = "";
-  for (let word = mark; text.length < length; word = Math.imul(word, 1_103_515_245) + 12_345) {
-    text += (word >>> 0).toString(36);
-  }
-  return text.slice(0, length);
 }

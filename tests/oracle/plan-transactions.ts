@@ -92,6 +92,10 @@ function planStep(dice: Dice, { source, tenants }: TransactionScope, collection:
     return { kind: "write", ...on, rows };
   }
   if (roll <= 235) return { kind: "delete", ...on, slots: slots(SLOTS, BULK_SLOTS[source]) };
+  if (source === "mongodb" && roll <= 330) {
+    const one = slot();
+    return { kind: "finish", ...on, slot: one, values: planRow(dice, collection, one, null, false).values };
+  }
   if (source !== "mongodb") {
     if (roll <= 290) return { kind: "savepoint" };
     if (roll <= 320) return { kind: "rollback_to" };

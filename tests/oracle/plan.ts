@@ -55,6 +55,13 @@ export type Step =
       readonly slot: number;
       readonly tenant: string | null;
     }
+  /** Changes some of a document, and never touches it again (MongoDB). */
+  | {
+      readonly kind: "finish";
+      readonly collection: string;
+      readonly slot: number;
+      readonly values: Readonly<Record<string, PlannedValue>>;
+    }
   | { readonly kind: "rekey"; readonly collection: string; readonly slot: number }
   | { readonly kind: "truncate"; readonly collection: string }
   | { readonly kind: "publish"; readonly tenant: string }

@@ -15,6 +15,8 @@ export interface RowChange extends RowWrite {
   readonly before: Image;
   /** Another key from now on. */
   readonly newKey?: number;
+  /** Whether the database is told only what changes. */
+  readonly isPartial?: boolean;
 }
 
 /** A transaction that is open. What it returns are the documents as they are then, in the order of their changes. */
