@@ -52,7 +52,7 @@ const TOO_SHORT = "history_too_short";
 /** The snapshot after a reset was cut off, and the client was reset again, or not told of the first one. */
 const INTERRUPTED = "snapshot_interrupted";
 /** Effects of a fault that was put right may still be on their way. */
-const GRACE_MS = 10_000;
+const GRACE_MS = 20_000;
 
 /** Resets that nothing explains: each cause explains one of a subscriber's of each reason. */
 export function unexplainedResets(

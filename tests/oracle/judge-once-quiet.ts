@@ -7,7 +7,7 @@ import type { Subscriber } from "./subscriber.ts";
 import { expectationsOf, judgeWorld, type Evidence, type Verdict } from "./verdict.ts";
 
 /** When so long nothing has come to anybody, what is missing will not come any more. */
-const QUIET_MS = 25_000;
+const QUIET_MS = 40_000;
 const POLL_MS = 250;
 
 /** What a world consists of once its writers are done. */
