@@ -165,6 +165,7 @@ describe("the oracle's viewers", () => {
     snapshot: false,
     from: 0,
     absences: [],
+    forgets: false,
   };
   const image = (mark: number, document: Readonly<Record<string, string | number>>): Image => ({
     mark,

@@ -57,6 +57,7 @@ export class Observations {
     switch (observation.kind) {
       case "opened":
         this.#coming = newDraft();
+        if (!observation.withCursor) this.#live = undefined;
         this.#cursorIsPending = observation.withCursor;
         break;
       case "lost":

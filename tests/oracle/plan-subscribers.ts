@@ -44,6 +44,7 @@ function planDocumentSubscriber(dice: Dice, scope: SubscriberScope): Unnamed {
     snapshot: client === "list" || dice.chance(0.6),
     from: begins,
     absences: planAbsences(dice, begins, scope.work),
+    forgets: dice.chance(0.3),
   };
 }
 
@@ -60,6 +61,7 @@ function planTopicSubscriber(dice: Dice, { tenants, work }: SubscriberScope): Un
     snapshot: false,
     from: 0,
     absences: planAbsences(dice, 0, work),
+    forgets: dice.chance(0.3),
   };
 }
 

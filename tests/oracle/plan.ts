@@ -112,6 +112,8 @@ export interface SubscriberPlan {
   /** Comes when so much work is done. */
   readonly from: number;
   readonly absences: readonly AbsencePlan[];
+  /** Whether it begins anew after each absence, without a cursor (SSE). */
+  readonly forgets: boolean;
 }
 
 /** What goes wrong. */

@@ -31,6 +31,7 @@ export class SseSubscriber extends Receiver implements Subscriber {
   async leave(): Promise<void> {
     this.#presence.close();
     this.#response?.destroy();
+    if (this.plan.forgets) this.#cursor = undefined;
     await Promise.resolve();
   }
 
