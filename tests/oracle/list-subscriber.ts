@@ -24,6 +24,9 @@ export class ListSubscriber implements Subscriber {
     this.plan = plan;
     this.viewer = viewer;
     this.#client = client;
+    client.realtime.onStatus((status, error) => {
+      this.observations.add({ kind: "note", text: `${status} ${error?.message ?? ""}` });
+    });
     this.#proxy = proxy;
     this.#list = client.realtime.list(plan.collection ?? "", {
       where: plan.where,

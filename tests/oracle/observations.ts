@@ -9,6 +9,8 @@ export type Observation =
   | { readonly kind: "event"; readonly name: string; readonly documentId: string; readonly mark: number }
   | { readonly kind: "ready"; readonly resumed: boolean }
   | { readonly kind: "reset"; readonly reason: string }
+  /** For the trace only. */
+  | { readonly kind: "note"; readonly text: string }
   /** What a list shows from now on: the marks of its documents. */
   | { readonly kind: "list"; readonly marks: readonly number[] };
 
@@ -61,6 +63,7 @@ export class Observations {
         this.#cursorIsPending = observation.withCursor;
         break;
       case "lost":
+      case "note":
         break;
       case "snapshot":
         this.#addDocuments(observation.documents);

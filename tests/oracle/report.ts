@@ -87,6 +87,8 @@ function textOf(observation: Observation): string {
   switch (observation.kind) {
     case "opened":
       return observation.withCursor ? "connected, with a cursor" : "connected";
+    case "note":
+      return observation.text;
     case "lost":
       return "disconnected";
     case "snapshot":

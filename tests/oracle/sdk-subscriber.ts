@@ -23,6 +23,9 @@ export class SdkSubscriber extends Receiver implements Subscriber {
     super(tools);
     this.#client = client;
     this.#proxy = proxy;
+    client.realtime.onStatus((status, error) => {
+      this.observations.add({ kind: "note", text: `${status} ${error?.message ?? ""}` });
+    });
     this.#subscribe();
   }
 
@@ -50,6 +53,7 @@ export class SdkSubscriber extends Receiver implements Subscriber {
     if (snapshot) this.ready(false);
     const callbacks: SubscriptionCallbacks = {
       onStatus: (status) => {
+        this.observations.add({ kind: "note", text: `subscription ${status}` });
         if (status === "live" && !isLive && !snapshot) this.ready(false);
         if (status === "live") isLive = true;
         if (status === "ended") this.violations.push("the subscription has ended");
