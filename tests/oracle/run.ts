@@ -110,3 +110,6 @@ try {
   process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
   process.exitCode = 1;
 }
+
+// Node 20 otherwise may not end: it now and then waits for sockets that were reset, which are long closed.
+process.exit();
