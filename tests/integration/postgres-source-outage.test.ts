@@ -18,6 +18,11 @@ afterAll(async () => {
   await database.drop();
 });
 
+async function attempts(table: string): Promise<number> {
+  const result = await query(`select from pg_locks where not granted and relation = '${table}'::regclass`);
+  return result.rowCount ?? 0;
+}
+
 describe("an outage", () => {
   it("of the listening connection resets once it is back, and then changes flow", async () => {
     const test = await openTestSource({ url: database.url });
@@ -132,6 +137,39 @@ describe("an outage", () => {
       await proxy.close();
     }
   });
+
+  it("fails who waits for a filter, whose table is free before the connection is back", async () => {
+    const test = await openTestSource({
+      url: database.url,
+      settings: {
+        installTimeoutMs: 600_000,
+        lockTimeoutMs: 1_000,
+        minReconnectMs: 60_000,
+        maxReconnectMs: 60_000,
+      },
+    });
+    const long = await database.pool.connect();
+    try {
+      await query("create table filtered_late (id int primary key, tenant_id text)");
+      await long.query("begin; lock table filtered_late");
+      const needing = test.source.needPrior("filtered_late", new Set()).then(
+        () => "known",
+        (error: { readonly code?: unknown }) => error.code,
+      );
+      await until(async () => (await attempts("filtered_late")) > 0);
+      // No further attempt is made while the same transaction holds it.
+      await until(async () => (await attempts("filtered_late")) === 0);
+      await query(
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name like '% listener'",
+      );
+      await until(() => !test.source.state().live);
+      await long.query("commit");
+      expect(await needing).toBe("source_unavailable");
+    } finally {
+      long.release(true);
+      await test.source.close();
+    }
+  });
 });
 
 describe("closing", () => {
@@ -149,7 +187,7 @@ describe("closing", () => {
         () => "watched",
         (error: { readonly code?: unknown }) => error.code,
       );
-      await until(async () => (await attempts()) > 0);
+      await until(async () => (await attempts("waited_for")) > 0);
       await test.source.close();
       expect(await watching).toBe("source_unavailable");
     } finally {
@@ -180,13 +218,6 @@ describe("closing", () => {
       }
     },
   );
-
-  async function attempts(): Promise<number> {
-    const result = await query(
-      "select from pg_locks where not granted and relation = 'waited_for'::regclass",
-    );
-    return result.rowCount ?? 0;
-  }
 });
 
 describe("opening", () => {

@@ -84,14 +84,15 @@ export class CatalogFollower {
 
   /** Compares what is watched with what there is, and puts right what differs. */
   async #reconcile(reason: string, tell: boolean): Promise<void> {
-    const collections = await this.#options.catalog.refresh();
-    this.#options.capturer.forgetChanged(collections);
-    const changed = await this.#options.grantedColumns.fetchChanged();
-    for (const { name, table } of this.#options.watches.collections()) {
+    const { capturer, catalog, grantedColumns, watches } = this.#options;
+    const changed = await grantedColumns.fetchChanged();
+    for (const { name, table } of watches.collections()) {
       if (changed.has(table.oid)) this.#toReset.add(name);
     }
-    for (const watched of this.#options.watches.collections()) {
-      const table = collections.tables.get(watched.name);
+    capturer.forgetChanged(await catalog.refresh());
+    for (const watched of watches.collections()) {
+      // Always the newest reading: what was watched since an older one looks as if it were not captured in that.
+      const table = catalog.current.tables.get(watched.name);
       if (table === undefined || !isNamedAs(table, watched.table)) this.#drop(watched);
       else if (this.#needsRepair(watched, table)) await this.#repair(watched, table, reason, tell);
     }

@@ -126,7 +126,7 @@ export class PostgresNotifySource implements ChangeSource {
       began: () => {
         this.#receiver.advance();
       },
-      passBarrier: () => this.#barriers.pass(),
+      passBarrier: () => this.#passBarrier(),
       filtered: (collection, columns) => {
         this.#receiver.filter(collection, columns);
       },
@@ -228,9 +228,7 @@ export class PostgresNotifySource implements ChangeSource {
       since,
       batches,
       seam: async () => {
-        // Nobody would receive the barrier, nor ever say so.
-        this.#requireLive();
-        const position = await this.#snapshots.explaining(this.#barriers.pass());
+        const position = await this.#snapshots.explaining(this.#passBarrier());
         return { position, saw: ({ transaction }) => visibility.saw(transaction) };
       },
     };
@@ -278,6 +276,12 @@ export class PostgresNotifySource implements ChangeSource {
       probeIntervalMs,
       probeTimeoutMs,
     });
+  }
+
+  async #passBarrier(): Promise<Position> {
+    // Else nobody would receive the barrier, nor ever say so.
+    this.#requireLive();
+    return this.#barriers.pass();
   }
 
   #requireLive(): void {
