@@ -120,8 +120,8 @@ export class V1Subscriptions {
       await subscription.open();
       subscription.start(this.#target(id, subscription), V1_EVENTS);
     } catch (error) {
-      const reason = this.explain(error);
-      if (!subscription.isOver) this.#endWith(id, reason);
+      // Who has left has given it up.
+      if (!subscription.isOver) this.#endWith(id, this.explain(error));
     } finally {
       this.#openings -= 1;
     }
