@@ -1,5 +1,6 @@
 import type { FrameFormat } from "../../hub/delivery.ts";
 import type { SourceEvent } from "../../source/change-source.ts";
+import { snapshotMembers } from "../snapshot-json.ts";
 
 /**
  * Server-Sent Events, as the HTML standard has them
@@ -11,11 +12,7 @@ export const SSE_FRAMES: FrameFormat = {
   // Without data no event is dispatched, but EventSource remembers the id.
   heartbeat: (cursor) => Buffer.from(`id: ${cursor}\n\n`),
   snapshots: {
-    documents: (documents) => {
-      const ids = documents.map(({ documentId }) => JSON.stringify(documentId)).join();
-      const texts = documents.map(({ document }) => document).join();
-      return Buffer.from(`event: snapshot\ndata: {"documents":[${texts}],"documentIds":[${ids}]}\n\n`);
-    },
+    documents: (documents) => Buffer.from(`event: snapshot\ndata: {${snapshotMembers(documents)}}\n\n`),
     event: (event) => Buffer.from(`data: ${dataOf(event)}\n\n`),
     // A comment.
     quiet: Buffer.from(":\n\n"),

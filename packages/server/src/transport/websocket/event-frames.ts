@@ -1,6 +1,7 @@
 import type { ChangeType, WebSocketChangeType } from "@paperdb/protocol";
 import type { FrameFormat } from "../../hub/delivery.ts";
 import type { SourceEvent } from "../../source/change-source.ts";
+import { snapshotMembers } from "../snapshot-json.ts";
 import { serverFrame } from "./server-frames.ts";
 import { textFrame } from "./websocket-frame.ts";
 
@@ -25,11 +26,7 @@ export const V1_EVENTS: FrameFormat = {
     textFrame(`{"type":"event","channel":"${channel}","cursor":"${cursor}","event":${eventJson(event)}}`),
   heartbeat: (cursor, channel) => serverFrame({ type: "heartbeat", cursors: { [channel]: cursor } }),
   snapshots: {
-    documents: (documents) => {
-      const texts = documents.map(({ document }) => document).join();
-      const ids = documents.map(({ documentId }) => JSON.stringify(documentId)).join();
-      return Buffer.from(`"documents":[${texts}],"documentIds":[${ids}]}`);
-    },
+    documents: (documents) => Buffer.from(`${snapshotMembers(documents)}}`),
     event: (event, channel) =>
       textFrame(`{"type":"event","channel":"${channel}","event":${eventJson(event)}}`),
   },
