@@ -7,6 +7,8 @@ export interface FrameFormat {
   readonly namesChannel: boolean;
   /** @param channel - the hub's short name for the channel and the subscription's filter. */
   event(event: SourceEvent, cursor: string, channel: string): Buffer;
+  /** What is written in place of a slice of its events, made once for all that get it. A format without it has them written as they are. */
+  pack?(slice: Buffer): Buffer;
   /** Carries the cursor of a quiet subscription. A format without such frames leaves it out. */
   heartbeat?(cursor: string, channel: string): Buffer;
   /** What comes before `ready` where documents are asked for. A format without it has no snapshots. */

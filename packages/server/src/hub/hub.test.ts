@@ -231,6 +231,30 @@ describe("Hub", () => {
     expect(peer.documents).toEqual(["1", "2"]);
   });
 
+  it("packs a slice once for all that stand at the same place", async () => {
+    const { append, connectTo } = setUp({}, { maxSliceBytes: 1000 });
+    const slices: string[] = [];
+    const packing: FrameFormat = {
+      ...LINES,
+      pack: (slice) => {
+        slices.push(slice.toString());
+        return Buffer.from(slice.toString().toUpperCase());
+      },
+    };
+    const [one, other] = [
+      await connectTo(undefined, undefined, packing),
+      await connectTo(undefined, undefined, packing),
+    ];
+    const plain = await connectTo(undefined);
+    await settle();
+    append("a");
+    append("b");
+    await settle();
+    expect(slices).toEqual([plain.writes.at(-1)?.toString()]);
+    expect(one.writes.at(-1)?.toString()).toBe(slices[0]?.toUpperCase());
+    expect(other.writes.at(-1)).toBe(one.writes.at(-1));
+  });
+
   it("writes the same Buffer to all that stand at the same place", async () => {
     const { append, connect } = setUp();
     const peers = [await connect(), await connect(), await connect()];

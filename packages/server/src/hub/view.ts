@@ -186,7 +186,9 @@ export class View {
       index = this.#next(index + 1);
     }
     const joined = frames.length > 1 ? Buffer.concat(frames, bytes) : frames[0];
-    return { frames: joined, count: frames.length, nextIndex: index };
+    const { format } = this;
+    const written = joined !== undefined && format.pack !== undefined ? format.pack(joined) : joined;
+    return { frames: written, count: frames.length, nextIndex: index };
   }
 
   /** The next place, at or after this one, that has to be looked at. */
