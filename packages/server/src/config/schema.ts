@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { compressionSchema } from "./compression-schema.ts";
 import { filterLimitsSchema } from "./filter-schema.ts";
 import { mongoSettingsSchema } from "./mongodb-schema.ts";
 import { bytes, count, MAX_COUNT, MEBIBYTE, milliseconds } from "./ranges.ts";
@@ -173,6 +174,7 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe("WebSockets, besides what `connections` says."),
+  compression: compressionSchema,
   publish: z
     .strictObject({
       maxBodyBytes: bytes(MEBIBYTE).describe("The largest body of a publish request, in bytes."),
