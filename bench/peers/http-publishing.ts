@@ -1,0 +1,40 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { PublishProtocol } from "../support/fan-out-server.ts";
+import { EVENT_DATA } from "./event-data.ts";
+
+/** As many connections as the system lets wait: a storm is not to be measured by its retries. */
+const BACKLOG = 65_535;
+
+/** How all servers of our own writing take an event: `POST /publish`, answered by 202. */
+export function httpPublishing(port: number): PublishProtocol {
+  const head = `POST /publish HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: ${EVENT_DATA.length}\r\n\r\n`;
+  return { port, greeting: [], request: Buffer.from(head + EVENT_DATA), answer: "HTTP/1.1 202" };
+}
+
+/** The server's side of {@link httpPublishing} on plain Node; other requests go to `subscribe`. */
+export function createPublishingServer(
+  publish: (data: Buffer) => void,
+  subscribe: (request: IncomingMessage, response: ServerResponse) => void,
+): Server {
+  const server = createServer((request, response) => {
+    if (request.method !== "POST") return subscribe(request, response);
+    const chunks: Buffer[] = [];
+    request.on("data", (chunk: Buffer) => chunks.push(chunk));
+    request.once("end", () => {
+      publish(Buffer.concat(chunks));
+      response.writeHead(202, { "content-length": 0 }).end();
+    });
+  });
+  // The publisher's connection rests between two runs.
+  server.keepAliveTimeout = 0;
+  return server;
+}
+
+/** Listens on a port of its own and says it on the first line of the output. */
+export function announce(server: Server): void {
+  server.listen({ host: "127.0.0.1", port: 0, backlog: BACKLOG }, () => {
+    const address = server.address();
+    if (address === null || typeof address === "string") throw new Error("The peer got no port.");
+    process.stdout.write(`${address.port}\n`);
+  });
+}
