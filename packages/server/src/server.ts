@@ -26,7 +26,9 @@ import { Metrics } from "./telemetry/metrics.ts";
 import { createDemo, type Demo } from "./tenants/demo.ts";
 import type { Revoked } from "./tenants/grant-watcher.ts";
 import { openTenantDatabase, type TenantDatabase } from "./tenants/tenant-database.ts";
+import { BlockCompressor } from "./transport/compression/block-compressor.ts";
 import { ConnectionRegistry, drainingError } from "./transport/connection-registry.ts";
+import { gzipSse } from "./transport/sse/sse-encoding.ts";
 import { subscribeRoute } from "./transport/sse/subscribe-route.ts";
 import { WebSocketEndpoint } from "./transport/websocket/websocket-endpoint.ts";
 import { VERSION } from "./version.ts";
@@ -85,6 +87,8 @@ class Composition {
   readonly #snapshots: SnapshotReads;
   readonly #hub: Hub;
   readonly #bus: EventBus;
+  /** Undefined: nothing is compressed. */
+  readonly #compressor: BlockCompressor | undefined;
   #sources: readonly RunningSource[] = [];
   #draining = false;
 
@@ -107,6 +111,8 @@ class Composition {
       this.#snapshots,
     );
     this.#bus = new EventBus(this.#sinkFor(EVENT_BUS));
+    const { compression } = config;
+    if (compression.enabled) this.#compressor = new BlockCompressor(compression);
     closers.add(() => {
       this.#hub.close();
       this.#changeLog.stop();
@@ -175,6 +181,7 @@ class Composition {
       bus: this.#bus,
       filterLimits,
       connections: this.#connections,
+      gzip: this.#compressor && gzipSse(this.#compressor),
       authorize: (request) => authorize(request, true),
       onOpened: () => this.#metrics.connectionOpened(),
       maxConnections: ({ plan }) => planOf(plans, plan)?.maxConnections ?? 0,

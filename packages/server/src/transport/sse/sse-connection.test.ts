@@ -3,6 +3,7 @@ import { createServer } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { expect, it, onTestFinished } from "vitest";
 import { SseConnection } from "./sse-connection.ts";
+import { PLAIN_SSE } from "./sse-encoding.ts";
 
 interface Opened {
   readonly connection: SseConnection;
@@ -23,15 +24,11 @@ async function open(): Promise<Opened> {
   const connection = await new Promise<SseConnection>((resolve) => {
     server.once("request", (request) => {
       resolve(
-        new SseConnection(
-          request,
-          {},
-          {
-            drained: () => events.push("drained"),
-            progressed: () => events.push("progressed"),
-            closed: () => events.push("closed"),
-          },
-        ),
+        new SseConnection(request, {}, PLAIN_SSE, {
+          drained: () => events.push("drained"),
+          progressed: () => events.push("progressed"),
+          closed: () => events.push("closed"),
+        }),
       );
     });
   });

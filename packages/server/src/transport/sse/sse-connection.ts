@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { DeliveryTarget, EndReason, Greeting, SnapshotTarget } from "../../hub/delivery.ts";
 import { SocketWriter, type SocketWriterEvents } from "../socket-writer.ts";
+import type { SseEncoding } from "./sse-encoding.ts";
 import { readyFrame, resetFrame } from "./sse-frames.ts";
 
 /** The hub's side of a connection, told when the socket drains or closes. */
@@ -23,15 +24,22 @@ const KEEP_ALIVE_PROBE_MS = 30_000;
 export class SseConnection implements DeliveryTarget {
   readonly snapshots: SnapshotTarget = {
     write: (documents) => this.#writer.write(documents),
-    reset: (reason) => this.#writer.write(Buffer.from(resetFrame(reason))),
+    reset: (reason) => this.#writer.write(this.#encoding.encode(resetFrame(reason))),
   };
   readonly #socket: Socket;
+  readonly #encoding: SseEncoding;
   readonly #writer: SocketWriter;
 
   /** Writes the response's head. `request` must be answered by nobody else. */
-  constructor(request: IncomingMessage, headers: ResponseHeaders, events: SseConnectionEvents) {
+  constructor(
+    request: IncomingMessage,
+    headers: ResponseHeaders,
+    encoding: SseEncoding,
+    events: SseConnectionEvents,
+  ) {
     const { socket } = request;
     this.#socket = socket;
+    this.#encoding = encoding;
     this.#writer = new SocketWriter(socket, events);
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_PROBE_MS);
@@ -40,7 +48,9 @@ export class SseConnection implements DeliveryTarget {
     socket.removeAllListeners("data");
     socket.on("data", () => socket.destroy());
     socket.once("close", () => events.closed());
-    socket.write(responseHead(headers));
+    socket.write(
+      Buffer.concat([Buffer.from(responseHead({ ...headers, ...encoding.headers })), encoding.head]),
+    );
   }
 
   get keepsUp(): boolean {
@@ -53,7 +63,7 @@ export class SseConnection implements DeliveryTarget {
 
   greet({ cursor, resumed, resetReason }: Greeting): boolean {
     const reset = resetReason === undefined ? "" : resetFrame(resetReason);
-    return this.#writer.write(Buffer.from(reset + readyFrame(cursor, resumed)));
+    return this.#writer.write(this.#encoding.encode(reset + readyFrame(cursor, resumed)));
   }
 
   end(reason: EndReason): void {
@@ -69,7 +79,7 @@ export class SseConnection implements DeliveryTarget {
       this.#socket.destroy();
       return;
     }
-    if (lastFrame !== "") this.#socket.write(lastFrame);
+    if (lastFrame !== "") this.#socket.write(this.#encoding.encode(lastFrame));
     // Not end(): a peer that keeps its half open would keep ours too.
     this.#socket.destroySoon();
   }

@@ -13,7 +13,8 @@ import { documentScope, type DocumentScope } from "../document-scope.ts";
 import { openCollection, type OpenCollection } from "../open-collection.ts";
 import { openTopic } from "../open-topic.ts";
 import { SseConnection } from "./sse-connection.ts";
-import { retryFrame, SSE_FRAMES } from "./sse-frames.ts";
+import type { SseEncoding } from "./sse-encoding.ts";
+import { retryFrame } from "./sse-frames.ts";
 import type { SubscribeSubject } from "./subscribe-query.ts";
 
 /** What a connection needs of the rest of the server. */
@@ -41,6 +42,7 @@ export interface Wish {
   readonly subject: SubscribeSubject;
   readonly cursor: string | undefined;
   readonly snapshot: boolean;
+  readonly encoding: SseEncoding;
 }
 
 /** One connection, from the request to its end. */
@@ -119,10 +121,10 @@ export class SseSession {
     }
   }
 
-  #start({ channel, filter, opened }: OpenCollection, { cursor, snapshot }: Wish): void {
+  #start({ channel, filter, opened }: OpenCollection, { cursor, snapshot, encoding }: Wish): void {
     const { hub } = this.#dependencies;
     this.#reply.hijack();
-    const connection = new SseConnection(this.#request.raw, this.#reply.getHeaders(), {
+    const connection = new SseConnection(this.#request.raw, this.#reply.getHeaders(), encoding, {
       drained: () => {
         if (this.#subscription !== undefined) hub.resume(this.#subscription);
       },
@@ -138,7 +140,7 @@ export class SseSession {
     this.#dependencies.onOpened();
     this.#subscription = hub.subscribe(channel, {
       target: connection,
-      format: SSE_FRAMES,
+      format: encoding.format,
       filter,
       cursor,
       snapshot,

@@ -1,10 +1,12 @@
 import { RealtimeError } from "@paperdb/protocol";
-import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import type { Grant } from "../../auth/grant.ts";
 import type { FilterLimits } from "../../filter/filter-limits.ts";
 import { problemSchema } from "../../http/problem.ts";
+import { acceptsGzip } from "./accept-encoding.ts";
+import { PLAIN_SSE, type SseEncoding } from "./sse-encoding.ts";
 import { SseSession, type SseSessionDependencies } from "./sse-session.ts";
 import { subjectOf, subscribeQuerySchema } from "./subscribe-query.ts";
 
@@ -12,6 +14,8 @@ import { subjectOf, subscribeQuerySchema } from "./subscribe-query.ts";
 export interface SubscribeRouteDependencies extends SseSessionDependencies {
   /** Of a client's filter. */
   readonly filterLimits: FilterLimits;
+  /** For clients that read it; undefined: for none. */
+  readonly gzip: SseEncoding | undefined;
   /** Finds out who asks, and that the plan has realtime. */
   authorize(request: FastifyRequest): Promise<Grant>;
 }
@@ -50,9 +54,21 @@ export function subscribeRoute(app: FastifyInstance, dependencies: SubscribeRout
       const subject = subjectOf(request.query, dependencies.filterLimits);
       const cursor = request.headers["last-event-id"] || request.query.cursor;
       const snapshot = request.query.snapshot === "true";
-      await new SseSession(dependencies, request, reply).open(grant, { subject, cursor, snapshot });
+      const encoding = chooseEncoding(dependencies.gzip, request, reply);
+      await new SseSession(dependencies, request, reply).open(grant, { subject, cursor, snapshot, encoding });
     },
   });
+}
+
+function chooseEncoding(
+  gzip: SseEncoding | undefined,
+  { headers }: FastifyRequest,
+  reply: FastifyReply,
+): SseEncoding {
+  if (gzip === undefined) return PLAIN_SSE;
+  const others = reply.getHeader("vary");
+  reply.header("vary", others === undefined ? "accept-encoding" : `${String(others)}, accept-encoding`);
+  return acceptsGzip(headers["accept-encoding"]) ? gzip : PLAIN_SSE;
 }
 
 /** A body that nobody reads stops the socket, and the end of its peer would go unnoticed. */
