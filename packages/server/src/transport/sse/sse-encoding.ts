@@ -1,4 +1,4 @@
-import type { FrameFormat, SnapshotFrames } from "../../hub/delivery.ts";
+import type { FrameFormat } from "../../hub/delivery.ts";
 import type { BlockCompressor } from "../compression/block-compressor.ts";
 import { storedBlocks } from "../compression/stored-blocks.ts";
 import { SSE_FRAMES } from "./sse-frames.ts";
@@ -32,27 +32,20 @@ const GZIP_HEAD = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
  */
 export function gzipSse(compressor: BlockCompressor): SseEncoding {
   const pack = (bytes: Buffer): Buffer => compressor.deflate(bytes) ?? storedBlocks(bytes);
-  const { heartbeat, snapshots } = SSE_FRAMES;
+  const { snapshots } = SSE_FRAMES;
   return {
     headers: { "content-encoding": "gzip" },
     head: GZIP_HEAD,
     format: {
       ...SSE_FRAMES,
       pack,
-      ...(heartbeat && { heartbeat: (cursor, channel) => storedBlocks(heartbeat(cursor, channel)) }),
-      ...(snapshots && { snapshots: packed(snapshots, pack) }),
+      heartbeat: (cursor, channel) => storedBlocks(SSE_FRAMES.heartbeat(cursor, channel)),
+      snapshots: {
+        documents: (documents) => pack(snapshots.documents(documents)),
+        event: (event, channel) => pack(snapshots.event(event, channel)),
+        quiet: storedBlocks(snapshots.quiet),
+      },
     },
     encode: (frames) => storedBlocks(Buffer.from(frames)),
-  };
-}
-
-function packed(
-  { documents, event, quiet }: SnapshotFrames,
-  pack: (bytes: Buffer) => Buffer,
-): SnapshotFrames {
-  return {
-    documents: (batch) => pack(documents(batch)),
-    event: (change, channel) => pack(event(change, channel)),
-    ...(quiet && { quiet: storedBlocks(quiet) }),
   };
 }

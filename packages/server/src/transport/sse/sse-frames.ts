@@ -1,12 +1,18 @@
-import type { FrameFormat } from "../../hub/delivery.ts";
+import type { FrameFormat, SnapshotFrames } from "../../hub/delivery.ts";
 import type { SourceEvent } from "../../source/change-source.ts";
 import { snapshotMembers } from "../snapshot-json.ts";
+
+/** A format with all that SSE has. */
+interface SseFormat extends FrameFormat {
+  heartbeat(cursor: string, channel: string): Buffer;
+  readonly snapshots: Required<SnapshotFrames>;
+}
 
 /**
  * Server-Sent Events, as the HTML standard has them
  * (https://html.spec.whatwg.org/multipage/server-sent-events.html).
  */
-export const SSE_FRAMES: FrameFormat = {
+export const SSE_FRAMES: SseFormat = {
   namesChannel: false,
   event: (event, cursor) => Buffer.from(`id: ${cursor}\ndata: ${dataOf(event)}\n\n`),
   // Without data no event is dispatched, but EventSource remembers the id.
