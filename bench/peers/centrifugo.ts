@@ -5,7 +5,7 @@ import type {
   PublishProtocol,
 } from "../support/fan-out-server.ts";
 import { clientFrame, serverFrame, upgradeRequest } from "../support/websocket-bytes.ts";
-import { EVENT_DATA } from "./event-data.ts";
+import { EVENT_DATA } from "../support/fan-out-event.ts";
 import { startProduct } from "./product.ts";
 
 const CHANNEL = "events";

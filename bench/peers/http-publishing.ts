@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { PublishProtocol } from "../support/fan-out-server.ts";
-import { EVENT_DATA } from "./event-data.ts";
+import { EVENT_DATA } from "../support/fan-out-event.ts";
 
 /** As many connections as the system lets wait: a storm is not to be measured by its retries. */
 const BACKLOG = 65_535;

@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { promisify } from "node:util";
 import { SEQUENCE_PLACEHOLDER, type FanOutPeer, type PublishProtocol } from "../support/fan-out-server.ts";
-import { EVENT_DATA } from "./event-data.ts";
+import { EVENT_DATA } from "../support/fan-out-event.ts";
 import { startProduct } from "./product.ts";
 
 const run = promisify(execFile);

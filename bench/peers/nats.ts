@@ -1,6 +1,6 @@
 import type { FanOutPeer, PublishProtocol } from "../support/fan-out-server.ts";
 import { clientFrame, serverFrame, upgradeRequest } from "../support/websocket-bytes.ts";
-import { EVENT_DATA } from "./event-data.ts";
+import { EVENT_DATA } from "../support/fan-out-event.ts";
 import { findNats, installNats } from "./install.ts";
 import { startProduct } from "./product.ts";
 

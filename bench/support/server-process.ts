@@ -24,6 +24,8 @@ export interface ServerProcessOptions {
   readonly dataDir?: string;
   /** Default: no profile. */
   readonly profileDir?: string | undefined;
+  /** Where Node's inspector listens, by which {@link HeapInspector} measures. Default: it does not. */
+  readonly inspectPort?: number | undefined;
   /** Of the configuration file, besides what every benchmark has. */
   readonly config?: Readonly<Record<string, unknown>>;
 }
@@ -71,6 +73,7 @@ export class ServerProcess {
     command = "node",
     dataDir,
     profileDir,
+    inspectPort,
     config = {},
   }: ServerProcessOptions = {}): Promise<ServerProcess> {
     const ports = { http: await freePort(), postgres: await freePort() };
@@ -78,9 +81,12 @@ export class ServerProcess {
     const folder = dataDir ?? (await createDataDir());
     const configFile = join(folder, "bench.config.json");
     await writeFile(configFile, JSON.stringify({ logLevel: "warn", ...config }));
-    const profiling = profileDir === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profileDir}`];
+    const nodeArgs = [
+      ...(profileDir === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profileDir}`]),
+      ...(inspectPort === undefined ? [] : [`--inspect=127.0.0.1:${inspectPort}`]),
+    ];
     const [program, args] =
-      command === "npm" ? ["npm", ["start"]] : [process.execPath, [...profiling, CLI, "start"]];
+      command === "npm" ? ["npm", ["start"]] : [process.execPath, [...nodeArgs, CLI, "start"]];
     const startedAtMs = monotonicMs();
     const child = spawn(program, args, {
       cwd: ROOT,

@@ -8,4 +8,4 @@ import { socketIo } from "./socket-io.ts";
 import { ws } from "./ws.ts";
 
 /** What ours and the floor are compared with. */
-export const PRODUCTS: readonly FanOutPeer[] = [ws, nodeHttp, socketIo, bun, nats, centrifugo, mercure];
+export const PEERS: readonly FanOutPeer[] = [ws, nodeHttp, socketIo, bun, nats, centrifugo, mercure];
