@@ -5,6 +5,7 @@
 
 const FINAL = 0x80;
 const TEXT = FINAL | 0x1;
+const COMPRESSED_TEXT = TEXT | 0x40;
 const CLOSE = FINAL | 0x8;
 const PING = FINAL | 0x9;
 const PONG = FINAL | 0xa;
@@ -20,10 +21,30 @@ const CODE_BYTES = 2;
 /** A text message, unfragmented. @param moreBytes - of it are written right behind the frame, which is its beginning. */
 export function textFrame(text: string, moreBytes = 0): Buffer {
   const textBytes = Buffer.byteLength(text);
-  const byteLength = textBytes + moreBytes;
+  const frame = withHeader(TEXT, textBytes, moreBytes);
+  frame.write(text, frame.length - textBytes);
+  return frame;
+}
+
+/** A text message that is compressed (RFC 7692, section 6.1). @param moreBytes - as for {@link textFrame}. */
+export function compressedTextFrame(payload: Buffer, moreBytes = 0): Buffer {
+  const frame = withHeader(COMPRESSED_TEXT, payload.length, moreBytes);
+  payload.copy(frame, frame.length - payload.length);
+  return frame;
+}
+
+/** What a whole frame of ours carries. */
+export function payloadOf(frame: Buffer): Buffer {
+  const length = frame[1];
+  return frame.subarray(length === EIGHT_BYTE_LENGTH ? 10 : length === TWO_BYTE_LENGTH ? 4 : 2);
+}
+
+/** A frame whose payload is to be filled in. */
+function withHeader(firstByte: number, payloadBytes: number, moreBytes: number): Buffer {
+  const byteLength = payloadBytes + moreBytes;
   const headerBytes = byteLength <= MAX_SHORT_BYTES ? 2 : byteLength <= MAX_UINT16 ? 4 : 10;
-  const frame = Buffer.allocUnsafe(headerBytes + textBytes);
-  frame[0] = TEXT;
+  const frame = Buffer.allocUnsafe(headerBytes + payloadBytes);
+  frame[0] = firstByte;
   if (headerBytes === 2) {
     frame[1] = byteLength;
   } else if (headerBytes === 4) {
@@ -33,7 +54,6 @@ export function textFrame(text: string, moreBytes = 0): Buffer {
     frame[1] = EIGHT_BYTE_LENGTH;
     frame.writeBigUInt64BE(BigInt(byteLength), 2);
   }
-  frame.write(text, headerBytes);
   return frame;
 }
 
