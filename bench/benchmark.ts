@@ -8,8 +8,19 @@ export interface BenchmarkContext {
   readonly short: boolean;
   /** Where CPU profiles of the server go; undefined: none are taken. */
   readonly profileDir: string | undefined;
+  /** Of the other servers that fan-out is compared with, those that are wanted; undefined: all that can run here. */
+  readonly peers: readonly string[] | undefined;
   /** Tells the person who waits, not the report. */
   readonly progress: (message: string) => void;
+}
+
+/** A drawing of what a benchmark found. */
+export interface Chart {
+  /** Of the file, without its ending. */
+  readonly name: string;
+  /** What it shows, for those who do not see it. */
+  readonly alt: string;
+  readonly svg: string;
 }
 
 /** What a benchmark found. */
@@ -17,6 +28,7 @@ export interface BenchmarkReport {
   readonly table: Table;
   /** Sentences under the table: how it was measured, and what was checked on the way. */
   readonly notes: readonly string[];
+  readonly chart?: Chart;
 }
 
 /** One question about speed or size, answered by a table. */

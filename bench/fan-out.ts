@@ -1,109 +1,138 @@
 import type { Benchmark, BenchmarkContext, BenchmarkReport } from "./benchmark.ts";
-import { FanOutPeers, type Load, type RunCost } from "./support/fan-out-peers.ts";
-import { figure, ratioText } from "./support/markdown-table.ts";
-import { DATA_BYTES } from "./support/publisher.ts";
-import { Rounds } from "./support/statistics.ts";
+import { renderFanOut } from "./support/fan-out-report.ts";
+import { closeAll, FanOutEntries } from "./support/fan-out-entries.ts";
+import { requireAll, type FanOutContestant } from "./support/fan-out-contestant.ts";
+import { FanOutFigures, type FanOutCell } from "./support/fan-out-figures.ts";
+import type { RunOptions } from "./support/load-group.ts";
 
-/** What is sent to how many; a burst has no rate. */
-interface Case extends Load {
-  readonly title: string;
-  readonly connections: number;
+const TRANSPORTS = ["websocket", "sse"] as const;
+/** All connections together. */
+const STEADY_PER_SECOND = 50_000;
+const BURST_EVENTS = 200;
+/** Of a round's bursts: enough CPU time to be measured, and not more. */
+const BURST_DELIVERIES = 2_000_000;
+const MAX_BURSTS = 20;
+/** The process that holds the connections needs some files more. */
+const FILES_BESIDE_CONNECTIONS = 100;
+
+/** How much is measured. */
+interface Plan {
+  readonly connections: readonly number[];
+  readonly steadySeconds: number;
+  /** Of ours and the floor. */
+  readonly rounds: number;
+  /** Of the others, which take part in the first ones. */
+  readonly otherRounds: number;
 }
 
-const STEADY_SECONDS = 3;
-const CASES: readonly Case[] = [
-  { title: "steady, 200 events/s", connections: 100, events: 200 * STEADY_SECONDS, perSecond: 200 },
-  { title: "burst, 2,000 events", connections: 100, events: 2000, perSecond: undefined },
-  { title: "steady, 40 events/s", connections: 1000, events: 40 * STEADY_SECONDS, perSecond: 40 },
-  { title: "burst, 1,000 events", connections: 1000, events: 1000, perSecond: undefined },
-];
+const FULL: Plan = { connections: [100, 1000, 10_000], steadySeconds: 2, rounds: 5, otherRounds: 3 };
+const SHORT: Plan = { connections: [100, 1000], steadySeconds: 1, rounds: 3, otherRounds: 1 };
 
-/** µs of CPU, but for the last one. */
-type Figure = "total" | "fan-out" | "floor" | "events per write";
-
-/** Bursts are short, and their figures a difference of two: they need more rounds. */
-const STEADY_ROUNDS = 3;
-const BURST_ROUNDS = 9;
-
-/** What one delivered event costs the server. */
+/** What one delivered event costs a server. */
 export const fanOut: Benchmark = { name: "fan-out", title: "Fan-out", run };
 
-async function run({ short, progress, profileDir }: BenchmarkContext): Promise<BenchmarkReport> {
-  const rows: string[][] = [];
-  const peers = await FanOutPeers.start(profileDir);
-  try {
-    for (const each of CASES) {
-      progress(`${each.connections} connections, ${each.title}`);
-      await peers.connect(each.connections);
-      rows.push(rowOf(each, await measure(peers, each, short ? 1 : roundsOf(each))));
+async function run(context: BenchmarkContext): Promise<BenchmarkReport> {
+  const { short, machine, progress } = context;
+  const wanted = short ? SHORT : FULL;
+  const connections = wanted.connections.filter(
+    (each) => each + FILES_BESIDE_CONNECTIONS <= machine.maxOpenFiles,
+  );
+  const plan = { ...wanted, connections };
+  const entries = await FanOutEntries.prepare({ ...context, names: context.peers });
+  const race = new Race(plan, progress);
+  for (const transport of TRANSPORTS) {
+    progress(`${transport}: starting the servers`);
+    const contestants = await entries.start(transport, { withOthers: true });
+    try {
+      for (const each of connections) await race.run(contestants, each);
+    } finally {
+      await closeAll(contestants);
     }
-  } finally {
-    await peers.close();
   }
-  return { table: { head: HEAD, rows }, notes: NOTES };
-}
-
-const HEAD = [
-  "load",
-  "connections",
-  "events per write",
-  "server, all",
-  "of it fan-out",
-  "floor",
-  "fan-out / floor",
-  "all / floor",
-];
-
-const NOTES = [
-  `CPU time of the process, user and system, in µs per delivered event: one tenant, events with ${DATA_BYTES} bytes of data, published ` +
-    "over HTTP. *Fan-out* is all without what the same publishes cost with a single subscriber (requests, parsing, keys): a difference of two " +
-    "measurements, so that within its noise a ratio can fall below 1. The *floor* is a bare `node:net` loop that writes the same bytes, encoded " +
-    "before, to raw sockets, as many events in one write as the server had in one (counted by the kernel; on other systems than Linux by the " +
-    "clients' reads, which flatters the floor); in a burst it has all events from the start, the server gets them one request at a time. Server " +
-    `and floor took turns; medians of ${STEADY_ROUNDS} rounds (bursts: ${BURST_ROUNDS}) and of the rounds' ratios. Every connection got every ` +
-    "event, all in the same order.",
-];
-
-async function measure(peers: FanOutPeers, load: Case, rounds: number): Promise<Rounds<Figure>> {
-  const figures = new Rounds<Figure>();
-  const deliveries = load.events * load.connections;
-  for (let round = 0; round <= rounds; round += 1) {
-    const server = await peers.runServer(load);
-    const publishing = await peers.runPublishing(load);
-    const floor = await peers.runFloor(load, {
-      bytesPerEvent: Math.round(server.bytes / deliveries),
-      eventsPerWrite: Math.max(1, Math.round(deliveries / writesOf(server, publishing))),
-    });
-    // The first round warms up.
-    if (round === 0) continue;
-    const microseconds = (seconds: number): number => (seconds * 1e6) / deliveries;
-    figures.add("total", microseconds(server.cpuSeconds));
-    figures.add("fan-out", microseconds(server.cpuSeconds - publishing.cpuSeconds));
-    figures.add("floor", microseconds(floor.cpuSeconds));
-    figures.add("events per write", deliveries / writesOf(server, publishing));
+  const notes = [...entries.absent, ...race.failures];
+  if (connections.length < wanted.connections.length) {
+    notes.push(
+      `The system lets a process open only ${machine.maxOpenFiles} files, so there are no more connections.`,
+    );
   }
-  return figures;
+  return renderFanOut(race.figures, { ...plan, titles: race.titles, notes });
 }
 
-/** Writes to the subscribers: all but those for the publishes, which in their run had one subscriber as well. */
-function writesOf(server: RunCost, publishing: RunCost): number {
-  if (server.writes === undefined || publishing.writes === undefined) return server.reads;
-  return server.writes - (publishing.writes - publishing.reads);
+/** Servers in turns, under the same loads. */
+class Race {
+  readonly figures = new FanOutFigures();
+  /** Of the servers, in the order in which they began. */
+  readonly titles: string[] = [];
+  /** Sentences on those that did not get through. */
+  readonly failures: string[] = [];
+  readonly #failed = new Set<string>();
+  readonly #plan: Plan;
+  readonly #progress: (message: string) => void;
+
+  constructor(plan: Plan, progress: (message: string) => void) {
+    this.#plan = plan;
+    this.#progress = progress;
+  }
+
+  async run(contestants: readonly FanOutContestant[], connections: number): Promise<void> {
+    const steady = this.#steady(connections);
+    const burst = burstOf(connections);
+    for (const contestant of contestants) {
+      if (!this.titles.includes(contestant.title)) this.titles.push(contestant.title);
+      this.#progress(`${contestant.title}: connecting ${connections}`);
+      await this.#attempt(contestant, async () => {
+        await contestant.connect(connections);
+        // Unmeasured: it warms up.
+        await contestant.run(burst);
+        await contestant.run(steady);
+      });
+    }
+    for (let round = 0; round < this.#plan.rounds; round += 1) {
+      this.#progress(`${connections} connections, round ${round + 1} of ${this.#plan.rounds}`);
+      for (const contestant of contestants) {
+        const isOther = contestant !== contestants[0] && contestant !== contestants[1];
+        if (isOther && round >= this.#plan.otherRounds) continue;
+        await this.#attempt(contestant, async () => {
+          await this.#measure(contestant, { load: "steady", connections }, steady, isOther);
+          await this.#measure(contestant, { load: "burst", connections }, burst, isOther);
+        });
+      }
+    }
+  }
+
+  async #measure(
+    contestant: FanOutContestant,
+    cell: FanOutCell,
+    load: RunOptions,
+    mayLose: boolean,
+  ): Promise<void> {
+    const sample = await contestant.run(load);
+    if (!mayLose) requireAll(contestant, sample);
+    this.figures.add(contestant.title, cell, sample);
+  }
+
+  /** What fails of ours or of the floor fails the benchmark; another server is left out from then on. */
+  async #attempt(contestant: FanOutContestant, work: () => Promise<void>): Promise<void> {
+    const { title, peer } = contestant;
+    if (this.#failed.has(title)) return;
+    try {
+      await work();
+    } catch (error) {
+      if (peer.name === "ours" || peer.name === "floor") throw error;
+      this.#failed.add(title);
+      this.failures.push(
+        `${title} did not get further: ${error instanceof Error ? error.message : String(error)}`,
+      );
+    }
+  }
+
+  #steady(connections: number): RunOptions {
+    const perSecond = STEADY_PER_SECOND / connections;
+    return { events: Math.ceil(perSecond * this.#plan.steadySeconds), perSecond };
+  }
 }
 
-function roundsOf({ perSecond }: Load): number {
-  return perSecond === undefined ? BURST_ROUNDS : STEADY_ROUNDS;
-}
-
-function rowOf({ title, connections }: Case, figures: Rounds<Figure>): string[] {
-  return [
-    title,
-    connections.toLocaleString("en-US"),
-    figures.median("events per write").toFixed(1),
-    `${figure(figures.median("total"))} µs`,
-    `${figure(figures.median("fan-out"))} µs`,
-    `${figure(figures.median("floor"))} µs`,
-    ratioText(figures.ratio("fan-out", "floor")),
-    ratioText(figures.ratio("total", "floor")),
-  ];
+function burstOf(connections: number): RunOptions {
+  const bursts = Math.round(BURST_DELIVERIES / (BURST_EVENTS * connections));
+  return { events: BURST_EVENTS, repeat: Math.min(MAX_BURSTS, Math.max(1, bursts)) };
 }

@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
-import type { Benchmark, BenchmarkContext } from "./benchmark.ts";
+import type { Benchmark, BenchmarkContext, Chart } from "./benchmark.ts";
+import { changes } from "./changes.ts";
 import { fanOut } from "./fan-out.ts";
 import { filters } from "./filters.ts";
 import { grants } from "./grants.ts";
@@ -10,7 +11,8 @@ import { mongoStreams } from "./mongo-streams.ts";
 import { reconnectStorm } from "./reconnect-storm.ts";
 import { snapshots } from "./snapshots.ts";
 import { startup } from "./startup.ts";
-import { writeReport } from "./support/document.ts";
+import { DOCUMENTS, writeChart, writeReport } from "./support/document.ts";
+import { PEER_NAMES } from "./support/fan-out-entries.ts";
 import { describeMachine } from "./support/machine.ts";
 import { renderTable } from "./support/markdown-table.ts";
 import { transactions } from "./transactions.ts";
@@ -20,6 +22,7 @@ import { writers } from "./writers.ts";
 const BENCHMARKS: readonly Benchmark[] = [
   startup,
   latency,
+  changes,
   grants,
   filters,
   writers,
@@ -38,7 +41,10 @@ const HELP = `Usage: npm run bench -- [options]
 
   --only <name>      one of ${NAMES}; may be repeated
   --short            less of everything, to try it out: about a third of the time
-  --write            put the tables of a whole run into docs/benchmarks.md
+  --peers <names>    the servers that fan-out is compared with, besides ours and the floor; default: all that
+                     can run here, of ${PEER_NAMES.join(",")}
+  --charts <dir>     write charts (SVG) there
+  --write            put the tables of a whole run into docs/benchmarks.md, and the charts beside it
   --profile <dir>    write the server's CPU profiles there; it costs some speed
   --help             this text
 
@@ -50,6 +56,8 @@ async function main(): Promise<void> {
     options: {
       only: { type: "string", multiple: true },
       short: { type: "boolean", default: false },
+      peers: { type: "string" },
+      charts: { type: "string" },
       write: { type: "boolean", default: false },
       profile: { type: "string" },
       help: { type: "boolean", default: false },
@@ -59,11 +67,14 @@ async function main(): Promise<void> {
     process.stdout.write(HELP);
     return;
   }
-  if (values.write && (values.only !== undefined || values.short || values.profile !== undefined)) {
-    throw new Error("--write publishes a whole run: leave --only, --short and --profile out.");
+  const { write, only, short, profile } = values;
+  if (write && (only !== undefined || short || profile !== undefined || values.peers !== undefined)) {
+    throw new Error("--write publishes a whole run: leave --only, --short, --peers and --profile out.");
   }
+  const chartDir = write ? DOCUMENTS : values.charts;
+  const peers = values.peers === undefined ? undefined : choosePeers(values.peers);
   const machine = await describeMachine();
-  const chosen = choose(values.only);
+  const chosen = choose(only);
   const sections: string[] = [];
   const print = (section: string): void => {
     sections.push(section);
@@ -71,16 +82,17 @@ async function main(): Promise<void> {
   };
   print(`${machine.description}. ${new Date().toISOString().slice(0, 10)}.`);
   for (const benchmark of chosen) {
-    print(
-      await reportOf(benchmark, {
-        machine,
-        short: values.short,
-        profileDir: values.profile,
-        progress: (message) => void process.stderr.write(`${benchmark.name}: ${message}\n`),
-      }),
-    );
+    const { section, chart } = await reportOf(benchmark, {
+      machine,
+      short,
+      profileDir: profile,
+      peers,
+      progress: (message) => void process.stderr.write(`${benchmark.name}: ${message}\n`),
+    });
+    if (chart !== undefined && chartDir !== undefined) await writeChart(chartDir, chart);
+    print(section);
   }
-  if (values.write) await writeReport(sections.join("\n\n"));
+  if (write) await writeReport(sections.join("\n\n"));
 }
 
 function choose(names: readonly string[] | undefined): readonly Benchmark[] {
@@ -92,9 +104,21 @@ function choose(names: readonly string[] | undefined): readonly Benchmark[] {
   });
 }
 
-async function reportOf(benchmark: Benchmark, context: BenchmarkContext): Promise<string> {
+function choosePeers(names: string): readonly string[] {
+  const chosen = names.split(",");
+  const unknown = chosen.find((name) => !PEER_NAMES.includes(name));
+  if (unknown !== undefined) {
+    throw new Error(`There is no server "${unknown}" to compare with: choose of ${PEER_NAMES.join(", ")}.`);
+  }
+  return chosen;
+}
+
+async function reportOf(
+  benchmark: Benchmark,
+  context: BenchmarkContext,
+): Promise<{ readonly section: string; readonly chart: Chart | undefined }> {
   const startedAt = Date.now();
-  const { table, notes } = await benchmark.run(context).catch((error: unknown) => {
+  const { table, notes, chart } = await benchmark.run(context).catch((error: unknown) => {
     // A figure is never left out: it is taken again, and if that fails too, nothing is published.
     context.progress(
       `failed, and is run once more: ${error instanceof Error ? error.message : String(error)}`,
@@ -102,7 +126,9 @@ async function reportOf(benchmark: Benchmark, context: BenchmarkContext): Promis
     return benchmark.run(context);
   });
   context.progress(`done in ${Math.round((Date.now() - startedAt) / 1000)} s`);
-  return [`## ${benchmark.title}`, renderTable(table), ...notes].join("\n\n");
+  const image = chart === undefined ? [] : [`![${chart.alt}](${chart.name}.svg)`];
+  const section = [`## ${benchmark.title}`, ...image, renderTable(table), ...notes].join("\n\n");
+  return { section, chart };
 }
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {

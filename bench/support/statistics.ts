@@ -25,6 +25,10 @@ export class Rounds<Name extends string> {
     else samples.push(value);
   }
 
+  has(name: Name): boolean {
+    return this.#samples.has(name);
+  }
+
   median(name: Name): number {
     return median(this.#samples.get(name) ?? []);
   }

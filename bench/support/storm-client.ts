@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { connect, type Socket } from "node:net";
+import { clientFrame } from "./websocket-bytes.ts";
 
 /** Over which transport a client comes back. */
 export type StormTransport = "SSE" | "WebSocket";
@@ -15,7 +16,6 @@ export interface StormTarget {
 }
 
 const OPCODE_TEXT = 1;
-const MASK_BYTES = 4;
 
 /** One subscriber that keeps its cursor, on a bare socket: the load must not be what is measured. */
 export class StormClient {
@@ -86,7 +86,9 @@ export class StormClient {
     if (!text.startsWith("HTTP/1.1 101 ")) throw new Error("The server refused an upgrade.");
     const { collection } = this.#target;
     const cursor = this.#cursor === undefined ? {} : { cursor: this.#cursor };
-    this.#socket?.write(maskedText(JSON.stringify({ type: "subscribe", id: "1", collection, ...cursor })));
+    this.#socket?.write(
+      clientFrame("text", JSON.stringify({ type: "subscribe", id: "1", collection, ...cursor })),
+    );
     return readFrames(text.slice(end + 4), take);
   }
 }
@@ -131,16 +133,4 @@ function readMessage(text: string, ready: RegExp, event: RegExp, take: (message:
   if (readyCursor !== undefined) take({ kind: "ready", cursor: readyCursor, resumed: resumed === "true" });
   const cursor = event.exec(text)?.[1];
   if (cursor !== undefined) take({ kind: "event", cursor });
-}
-
-/** A short text message as a client sends it (RFC 6455, 5.2 and 5.3). */
-function maskedText(text: string): Buffer {
-  const payload = Buffer.from(text);
-  const mask = randomBytes(MASK_BYTES);
-  const head =
-    payload.length < 126
-      ? [0x80 | OPCODE_TEXT, 0x80 | payload.length]
-      : [0x80 | OPCODE_TEXT, 0x80 | 126, payload.length >> 8, payload.length & 0xff];
-  for (const [index, byte] of payload.entries()) payload[index] = byte ^ (mask[index % MASK_BYTES] ?? 0);
-  return Buffer.concat([Buffer.from(head), mask, payload]);
 }

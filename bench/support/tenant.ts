@@ -7,15 +7,26 @@ export interface BenchTenant {
   readonly secretKey: string;
 }
 
-/** Creates a tenant on plan `pro`, which has no rate limits by default. */
-export async function createTenant(server: ServerProcess, id: string): Promise<BenchTenant> {
-  await callAdmin(server, "tenants", { id, plan: "pro" });
+/** Creates a tenant. By default, no plan has rate limits; `team` has the most connections. */
+export async function createTenant(
+  server: ServerProcess,
+  id: string,
+  plan: "pro" | "team" = "pro",
+): Promise<BenchTenant> {
+  await callAdmin(server, "tenants", { id, plan });
   const createKey = async (role: string): Promise<string> => {
     const created = await callAdmin(server, `tenants/${id}/keys`, { role });
     if (typeof created === "object" && created !== null && "key" in created) return String(created.key);
     throw new Error("The admin API created a key and did not show it.");
   };
   return { id, anonKey: await createKey("anon"), secretKey: await createKey("secret") };
+}
+
+/** Tenants `t0` … */
+export async function createTenants(server: ServerProcess, count: number): Promise<readonly BenchTenant[]> {
+  const tenants: BenchTenant[] = [];
+  while (tenants.length < count) tenants.push(await createTenant(server, `t${tenants.length}`));
+  return tenants;
 }
 
 async function callAdmin({ url, adminKey }: ServerProcess, path: string, body: unknown): Promise<unknown> {
