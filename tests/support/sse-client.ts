@@ -1,4 +1,5 @@
 import { get, type IncomingMessage } from "node:http";
+import { constants, createGunzip } from "node:zlib";
 import { createParser, type EventSourceMessage } from "eventsource-parser";
 import { until } from "./until.ts";
 
@@ -21,6 +22,10 @@ export class SseClient {
   body = "";
   retryMs: number | undefined;
   ended = false;
+  /** Of the body, as it came. */
+  receivedBytes = 0;
+  /** Why what came is not gzip, where that was said. */
+  decodingError: Error | undefined;
   readonly #response: IncomingMessage;
 
   private constructor(response: IncomingMessage) {
@@ -33,28 +38,49 @@ export class SseClient {
         this.retryMs = milliseconds;
       },
     });
-    response.setEncoding("utf8");
-    response.on("data", (text: string) => {
+    const decoder = new TextDecoder();
+    const read = (bytes: Buffer): void => {
+      const text = decoder.decode(bytes, { stream: true });
       this.body += this.status === 200 ? "" : text;
       for (const [, id] of text.matchAll(/^id: (.*)$/gm)) this.lastEventId = id ?? "";
       parser.feed(text);
-    });
-    response.on("close", () => {
+    };
+    const end = (): void => {
       this.ended = true;
+    };
+    response.on("data", (bytes: Buffer) => {
+      this.receivedBytes += bytes.length;
     });
-    response.on("error", () => {
-      this.ended = true;
-    });
+    if (this.headers["content-encoding"] === "gzip") {
+      // As browsers do: a stream may end without its trailer.
+      const gunzip = createGunzip({ finishFlush: constants.Z_SYNC_FLUSH });
+      gunzip.on("data", read);
+      gunzip.on("end", end);
+      gunzip.on("error", (error) => {
+        this.decodingError = error;
+        end();
+      });
+      response.on("data", (bytes: Buffer) => gunzip.write(bytes));
+      response.on("close", () => gunzip.end());
+      // Its close follows, and is what counts.
+      response.on("error", () => undefined);
+    } else {
+      response.on("data", read);
+      response.on("close", end);
+      response.on("error", end);
+    }
   }
 
-  /** Resolves with the answer's head, whatever its status. */
-  static open(url: URL | string, headers: Record<string, string> = {}): Promise<SseClient> {
-    return new Promise((resolve, reject) => {
+  /** Resolves with a stream's head, or with the whole of another answer. */
+  static async open(url: URL | string, headers: Record<string, string> = {}): Promise<SseClient> {
+    const client = await new Promise<SseClient>((resolve, reject) => {
       const request = get(url, { headers, agent: false }, (response) => {
         resolve(new SseClient(response));
       });
       request.on("error", reject);
     });
+    if (client.status !== 200) await client.waitForEnd();
+    return client;
   }
 
   /** Plain messages: the changes or topic events. */
