@@ -8,6 +8,7 @@ const TICKS_PER_SECOND = 100;
 /** A database with one collection, in a server of the benchmark's own. */
 export interface BenchMongo {
   readonly url: string;
+  readonly pid: number;
   readonly database: string;
   readonly collection: Collection;
   /** Inserts documents for tenants `t0` … in turn, numbered from `first`. */
@@ -31,6 +32,7 @@ export async function startBenchMongo(): Promise<BenchMongo> {
   const collection = db.collection("messages");
   return {
     url,
+    pid: server.pid,
     database,
     collection,
     async insert(count, tenants, first = 0) {

@@ -11,7 +11,7 @@ export interface PeerServerCalls {
   [call: string]: (argument: never) => unknown;
   /** Accepts clients, from now on; returns the port. */
   listen(argument: Record<string, never>): Promise<number>;
-  /** From now on each row of the slot goes to all clients, as an event of SSE. */
+  /** From now on each row of the slot goes to the clients of `/`, and of its tenant's path, as an event of SSE. */
   deliver(argument: { url: string; slot: string }): Promise<void>;
   /** Reads the slot and throws away what comes, from now on. */
   drop(argument: { url: string; slot: string }): Promise<void>;
@@ -31,14 +31,16 @@ const TIMEOUTS = {
 const INSERT = 0x49;
 const COMMIT = 0x43;
 
-const clients = new Set<ServerResponse>();
-const server = createServer({ requireHostHeader: false }, (_request, response) => {
+/** By the path that they asked for. */
+const clients = new Map<string, Set<ServerResponse>>();
+const server = createServer({ requireHostHeader: false }, ({ url = "/" }, response) => {
   // As our server does: the bytes end with the connection.
   response.useChunkedEncodingByDefault = false;
   response.writeHead(200, { "content-type": "text/event-stream" });
   response.write("event: ready\ndata: {}\n\n");
-  clients.add(response);
-  response.once("close", () => clients.delete(response));
+  const others = clients.get(url) ?? new Set();
+  clients.set(url, others.add(response));
+  response.once("close", () => others.delete(response));
 });
 
 /** Told of each commit: how many rows have been read until then. */
@@ -68,7 +70,8 @@ const calls: PeerServerCalls = {
       if (message.tag !== "insert") return;
       const id = JSON.stringify(message.new["id"]);
       const data = `{"type":"insert","documentId":${id},"document":${JSON.stringify(message.new)}}`;
-      for (const client of clients) client.write(`id: ${lsn}\ndata: ${data}\n\n`);
+      send("/", `id: ${lsn}\ndata: ${data}\n\n`);
+      send(`/${String(message.new["tenant_id"])}`, `id: ${lsn}\ndata: ${data}\n\n`);
     });
     service.subscribe(createPeerPlugin(), slot).catch(fail);
     await started;
@@ -114,6 +117,10 @@ const calls: PeerServerCalls = {
     return (user + system) / 1e6;
   },
 };
+
+function send(path: string, frame: string): void {
+  for (const client of clients.get(path) ?? []) client.write(frame);
+}
 
 function fail(error: unknown): void {
   process.stderr.write(`The peer of the benchmark failed: ${String(error)}\n`);

@@ -1,6 +1,7 @@
 import { Client } from "pg";
 import type { TestPostgres } from "../../tests/support/own-postgres.ts";
 import { startBenchPostgres } from "./bench-postgres.ts";
+import { dropSlot } from "./change-readers.ts";
 import { monotonicMs } from "./clock.ts";
 import type { PeerServerCalls } from "./peer-server-worker.ts";
 import { whileSampling, type ResidentMemory } from "./resident-memory.ts";
@@ -80,7 +81,7 @@ export class TransactionPeers {
       return reader === "peer" ? await this.#runPeer(rows) : await this.#runBare(rows);
     } finally {
       await worker.call("stop", {});
-      await dropSlot(this.#theirs);
+      await dropSlot(this.#theirs, SLOT);
     }
   }
 
@@ -164,14 +165,4 @@ export class TransactionPeers {
     });
     return { seconds: result, cpuSeconds: (await reader.cpuSeconds()) - cpuBefore, memory };
   }
-}
-
-/** PostgreSQL may need a moment to see that the reader is gone. */
-async function dropSlot(client: Client): Promise<void> {
-  const sql = `select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = '${SLOT}' and active`;
-  for (;;) {
-    const { rowCount } = await client.query(sql);
-    if (rowCount === 0) break;
-  }
-  await client.query(`select pg_drop_replication_slot('${SLOT}')`);
 }
