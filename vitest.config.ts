@@ -10,8 +10,9 @@ const alias = {
 
 const withPostgres = {
   globalSetup: ["tests/support/global-postgres.ts"],
-  testTimeout: 60_000,
-  hookTimeout: 120_000,
+  // A few waits of `tests/support/until.ts` one after the other.
+  testTimeout: 180_000,
+  hookTimeout: 240_000,
 };
 
 const withBoth = {
@@ -27,7 +28,7 @@ const projects: TestProjectInlineConfiguration[] = [
     test: {
       name: "unit",
       // Property tests on a busy machine take longer than the default.
-      testTimeout: 60_000,
+      testTimeout: 120_000,
       include: ["packages/*/src/**/*.test.ts", "bench/**/*.test.ts"],
     },
   },
@@ -64,7 +65,7 @@ export default defineConfig({
     pool: "forks",
     maxWorkers: 2,
     // A busy machine takes its time; the default is one second.
-    expect: { poll: { timeout: 20_000 } },
+    expect: { poll: { timeout: 60_000 } },
     reporters: ["default", "./tests/support/summary-reporter.ts"],
     projects,
   },

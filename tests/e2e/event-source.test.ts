@@ -11,9 +11,6 @@ import { startTestServer, type TestServer, type TestTenant } from "../support/re
 import type { ChangeMessage } from "../support/sse-client.ts";
 import { until } from "../support/until.ts";
 
-/** Longer than EventSource's own pause before it comes back, 3 s in Chromium. */
-const RECONNECT_TIMEOUT_MS = 20_000;
-
 let database: TestDatabase;
 let server: TestServer;
 let proxy: TcpProxy;
@@ -84,7 +81,7 @@ class Tab {
         const marks = await this.marks(name);
         return marks.length >= count ? marks : undefined;
       },
-      { timeoutMs: RECONNECT_TIMEOUT_MS, describe: `${count} × ${name}` },
+      { describe: `${count} × ${name}` },
     );
   }
 
@@ -95,7 +92,6 @@ class Tab {
         this.logged.some(({ document }) => document["title"] === title) &&
         this.logged.every((change) => change !== UNREAD),
       {
-        timeoutMs: RECONNECT_TIMEOUT_MS,
         describe: () => `the change "${title}", got ${JSON.stringify(this.summary)}`,
       },
     );

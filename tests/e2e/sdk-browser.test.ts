@@ -9,8 +9,6 @@ import { startProxy, type TcpProxy } from "../support/proxy.ts";
 import { startSdkPageServer, type SdkPageServer } from "../support/sdk-page-server.ts";
 import { until } from "../support/until.ts";
 
-const TIMEOUT_MS = 20_000;
-
 /** Without a bundler: the built package, as the browser's own modules. The page's address says where the server is. */
 const MODULE_PAGE = `
 import { createClient } from "/paperdb/index.js";
@@ -94,7 +92,7 @@ async function openPage(
 }
 
 async function waitFor(page: Page, expression: string): Promise<void> {
-  await until(() => page.evaluate<boolean>(expression), { timeoutMs: TIMEOUT_MS, describe: expression });
+  await until(() => page.evaluate<boolean>(expression), { describe: expression });
 }
 
 async function insert(body: string): Promise<void> {
@@ -135,7 +133,7 @@ describe("the SDK in Chromium, as plain modules with getToken", () => {
         await context.setOffline(false);
         return page.evaluate<boolean>("events.length === 1");
       },
-      { timeoutMs: TIMEOUT_MS, intervalMs: 1_000, describe: "the missed event" },
+      { intervalMs: 1_000, describe: "the missed event" },
     );
     await insert("after");
     await waitFor(page, "events.length === 2");

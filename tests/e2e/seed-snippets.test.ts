@@ -15,7 +15,6 @@ const SEED = new URL("seed/", import.meta.url);
 const REPOSITORY = new URL("../../", import.meta.url);
 const STOP = "// Stop listening";
 const CONNECT = "// Connect directly";
-const RUN_TIMEOUT_MS = 30_000;
 
 let messages: MessagesServer;
 let pages: PageServer;
@@ -58,7 +57,7 @@ async function insertUntil(isSeen: () => unknown): Promise<void> {
       await query("insert into messages (tenant_id, body) values ('acme', 'are you there?')");
       return isSeen();
     },
-    { timeoutMs: RUN_TIMEOUT_MS, intervalMs: 200, describe: "the first message" },
+    { intervalMs: 200, describe: "the first message" },
   );
 }
 
@@ -99,7 +98,7 @@ describe("the seed's first snippet, subscribing by the SDK", () => {
     const id = await query("insert into messages (tenant_id, body) values ('acme', 'hello') returning id");
     await query(`update messages set body = 'bye' where id = ${id}`);
     await query(`delete from messages where id = ${id}`);
-    await until(() => command.stdout.includes("Message deleted:"), { timeoutMs: RUN_TIMEOUT_MS });
+    await until(() => command.stdout.includes("Message deleted:"));
     const lines = command.stdout.trim().split("\n").slice(-3);
     expect(lines).toEqual([
       `New message: { id: ${id}, tenant_id: 'acme', body: 'hello' }`,
@@ -147,7 +146,7 @@ describe("the seed's second snippet, a raw connection with a token", () => {
     const command = await run(program, "connect.mjs");
     await command.waitFor("open");
     const id = await writeRows();
-    await until(() => command.stdout.includes("notifications"), { timeoutMs: RUN_TIMEOUT_MS });
+    await until(() => command.stdout.includes("notifications"));
     const texts = command.stdout.trim().split("\n").slice(1);
     expect(texts.map((text): unknown => JSON.parse(text))).toEqual(expectedOf(id));
     expect(command.stderr).toBe("");
@@ -166,15 +165,12 @@ describe("the seed's second snippet, a raw connection with a token", () => {
       ws.onopen = () => { window.isOpen = true; };
       ws.onmessage = ({ data }) => window.texts.push(data);
     })()`);
-    await until(() => page.evaluate<boolean>("window.isOpen === true"), { timeoutMs: RUN_TIMEOUT_MS });
+    await until(() => page.evaluate<boolean>("window.isOpen === true"));
     const id = await writeRows();
-    const texts = await until(
-      async () => {
-        const all = await page.evaluate<string[]>("window.texts");
-        return all.some((text) => text.includes("notifications")) ? all : undefined;
-      },
-      { timeoutMs: RUN_TIMEOUT_MS },
-    );
+    const texts = await until(async () => {
+      const all = await page.evaluate<string[]>("window.texts");
+      return all.some((text) => text.includes("notifications")) ? all : undefined;
+    });
     expect(texts.map((text): unknown => JSON.parse(text))).toEqual(expectedOf(id));
     await page.close();
   });
@@ -195,6 +191,6 @@ describe("the seed's third snippet, the token API", () => {
 
 /** Its own end: the signal comes too late for it. */
 async function waitForEnd(command: RunningCommand): Promise<CommandResult> {
-  await until(() => command.child.exitCode !== null, { timeoutMs: RUN_TIMEOUT_MS, describe: "its end" });
+  await until(() => command.child.exitCode !== null, { describe: "its end" });
   return command.end("SIGTERM");
 }

@@ -49,8 +49,8 @@ async function connect(url: string, protocol?: string): Promise<void> {
   await page.evaluate(`connect(${JSON.stringify([url, protocol].filter(Boolean)).slice(1, -1)})`);
 }
 
-async function ended(timeoutMs = 10_000): Promise<{ code: number; reason: string; wasClean: boolean }> {
-  return until(() => page.evaluate("window.ended"), { timeoutMs, describe: "the close" });
+async function ended(): Promise<{ code: number; reason: string; wasClean: boolean }> {
+  return until(() => page.evaluate("window.ended"), { describe: "the close" });
 }
 
 async function texts(count: number): Promise<string[]> {
@@ -72,7 +72,7 @@ describe("a WebSocket of Chromium", () => {
     const frames = await startFrameServer();
     try {
       await connect(frames.url);
-      expect(await ended(60_000)).toEqual({ ...FRAMED_END, wasClean: true });
+      expect(await ended()).toEqual({ ...FRAMED_END, wasClean: true });
       const digests: MessageDigest[] = await page.evaluate("window.digests()");
       expect(digests).toEqual(FRAMED_DIGESTS);
     } finally {

@@ -74,7 +74,7 @@ test("a first start shows keys, database and a curl line that works when pasted;
   expect(second.stdout).not.toContain(password);
   expect(second.stdout).not.toMatch(/flc_\w{10}/);
   expect((await second.end("SIGTERM")).code).toBe(0);
-}, 60_000);
+});
 
 test("a tenant made before the first start is kept, and the demo comes with it", async () => {
   expect((await runCommandLine(["tenants", "create", "mine"], options)).code).toBe(0);
@@ -82,4 +82,4 @@ test("a tenant made before the first start is kept, and the demo comes with it",
   await server.waitFor("flc_anon_");
   const { stdout } = await runCommandLine(["tenants", "list"], options);
   expect(stdout).toMatch(/^demo .*\nmine /m);
-}, 60_000);
+});

@@ -56,7 +56,7 @@ test("the lock is free after its release, and taken again after a crash of Postg
   const again = await lockDataDir(database.url, options.dataDir, { retryIntervalMs: 20 });
   const { pid } = database;
   process.kill(pid, "SIGKILL");
-  await until(() => database.pid !== pid, { timeoutMs: 20_000, describe: "the restart" });
+  await until(() => database.pid !== pid, { describe: "the restart" });
   const holders = (): Promise<{ name: string }[]> =>
     queryOnce(
       database.url,
@@ -73,12 +73,12 @@ test("a server that lost its lock to another while PostgreSQL was away is told",
   onTestFinished(() => database.close());
   const lost: string[] = [];
   const slow = await lockDataDir(database.url, options.dataDir, {
-    retryIntervalMs: 3_000,
+    retryIntervalMs: 10_000,
     onLost: (error) => lost.push(error.code),
   });
   const { pid } = database;
   process.kill(pid, "SIGKILL");
-  await until(() => database.pid !== pid, { timeoutMs: 20_000, describe: "the restart" });
+  await until(() => database.pid !== pid, { describe: "the restart" });
   const other = await lockDataDir(database.url, options.dataDir);
   await until(() => lost.length > 0, { describe: "the loss to be noticed" });
   expect(lost).toEqual(["conflict"]);

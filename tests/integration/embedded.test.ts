@@ -103,7 +103,7 @@ test("a killed PostgreSQL is started again, with what was committed", async () =
   await queryOnce(database.url, "create table kept as select 42 as answer");
   const { pid } = database;
   process.kill(pid, "SIGKILL");
-  await until(() => database.pid !== pid, { timeoutMs: 20_000, describe: "another process" });
+  await until(() => database.pid !== pid, { describe: "another process" });
   expect(await queryOnce(database.url, "select answer from kept")).toEqual([{ answer: 42 }]);
   expect(exits).toEqual(["signal SIGKILL"]);
 });
@@ -113,7 +113,7 @@ test("it is started again as often as it is killed", async () => {
   for (let round = 0; round < 3; round++) {
     const { pid } = database;
     process.kill(pid, "SIGKILL");
-    await until(() => database.pid !== pid, { timeoutMs: 20_000, describe: `round ${round}` });
+    await until(() => database.pid !== pid, { describe: `round ${round}` });
   }
   expect(await queryOnce(database.url, "select 1 as one")).toEqual([{ one: 1 }]);
 });
@@ -198,7 +198,7 @@ test("one that was taken over is started again when it is killed", async () => {
   const database = await start(options);
   const { pid } = database;
   process.kill(pid, "SIGKILL");
-  await until(() => database.pid !== pid, { timeoutMs: 20_000, describe: "another process" });
+  await until(() => database.pid !== pid, { describe: "another process" });
   expect(await queryOnce(database.url, "select 1 as one")).toEqual([{ one: 1 }]);
 });
 

@@ -81,7 +81,6 @@ type Scene = typeof scene extends fc.Arbitrary<infer T> ? T : never;
 /** A writer meets outages, other writers' transactions and taken ids, as it does in life: what took effect is in the oplog. */
 const EXPECTED =
   /Mongo(?:Network|NetworkTimeout|ServerSelection|BulkWrite|PoolCleared|NotPrimary)|Mongo(?:Server|Transaction)Error/;
-const FINAL_ROUND_TIMEOUT_MS = 30_000;
 const MAX_ATTEMPTS = 3;
 
 describe.runIf(canStartMongo)("with the database and our server killed now and then", () => {
@@ -199,7 +198,7 @@ class Run {
           if (client.stretches.length > before) mark = await this.#writeLast(name, owner);
           return false;
         },
-        { timeoutMs: FINAL_ROUND_TIMEOUT_MS, describe: () => `the last write of ${channel}` },
+        { describe: () => `the last write of ${channel}` },
       );
     }
     await this.close();
@@ -226,7 +225,6 @@ class Run {
   async #untilLive(): Promise<void> {
     for (const { channel, client } of this.#present.values()) {
       await until(() => client.last !== undefined, {
-        timeoutMs: FINAL_ROUND_TIMEOUT_MS,
         describe: `ready of ${channel}`,
       });
     }

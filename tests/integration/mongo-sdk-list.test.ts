@@ -59,7 +59,6 @@ test("lists are what the collection is, while it changes and connections are cut
     const filter = room === undefined ? { tenantId: "a" } : { tenantId: "a", room };
     const expected = sorted(await tasks.find(filter).toArray());
     await until(() => sorted(list.current) === expected, {
-      timeoutMs: 60_000,
       describe: () => `room ${room ?? "any"}: ${sorted(list.current)}, not ${expected}`,
     });
   }

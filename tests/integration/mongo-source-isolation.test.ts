@@ -108,7 +108,11 @@ describe("deletes without a pre-image", () => {
     const test = await open({ settings: { catalogPollIntervalMs: 3_000 } });
     await database.insert("todos", { _id: 1, tenantId: "a" }, { _id: 2, tenantId: "b" });
     await Promise.all([test.watch("a", "todos"), test.watch("b", "todos")]);
-    // From now on somebody else keeps the images disabled, for a moment.
+    // From now on somebody else keeps the images disabled, for a moment: until the next look at the collections.
+    const looks = (): number =>
+      test.replies.filter(({ commandName }) => commandName === "listCollections").length;
+    const before = looks();
+    await until(() => looks() > before, { intervalMs: 1, describe: "a look at the collections" });
     await database.db.command({ collMod: "todos", changeStreamPreAndPostImages: { enabled: false } });
     await database.db.collection<TestDocument>("todos").deleteOne({ _id: 1 });
     await database.insert("todos", { _id: 3, tenantId: "a" });

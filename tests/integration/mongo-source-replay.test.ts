@@ -120,7 +120,7 @@ describe("changes from before a channel was watched", () => {
   it("are refused across a drop of the collection", async () => {
     const [first] = await seenBefore(2);
     await database.db.dropCollection("todos");
-    await database.createCollection("todos", true);
+    await database.recreateCollection("todos", true);
     const after = await open();
     const joined = await after.watch("a", "todos");
     expect(await after.replay(KEY, first?.position ?? "", joined)).toBeUndefined();

@@ -112,7 +112,7 @@ describe("operations", () => {
     const client = await brief.subscribe({ topic: "x" }, tenant.anonKey);
     await client.waitForEvent("ready");
     await brief.close();
-    expect(client.ended).toBe(true);
+    await client.waitForEnd();
     expect(client.retryMs).toBeGreaterThanOrEqual(500);
   });
 

@@ -2,6 +2,7 @@ import { Client } from "pg";
 import { describe, expect, it } from "vitest";
 import { createApplicationDatabase, openTestSource } from "../support/postgres-source.ts";
 import { openWalSource } from "../support/postgres-wal.ts";
+import { dropDatabase } from "../support/postgres.ts";
 
 /** Text with characters that the encoding has, written by a client that speaks UTF-8. */
 const ENCODINGS: readonly (readonly [encoding: string, text: string])[] = [
@@ -50,7 +51,7 @@ describe.each(MODES)("in mode %s", (_mode, openSource) => {
       } finally {
         await test.source.close();
         await client.end();
-        await parent.query(`drop database ${name} with (force)`);
+        await dropDatabase(name);
         await parent.drop();
       }
     },

@@ -73,14 +73,14 @@ describe("an outage", () => {
     const proxy = await startMisbehavingProxy(database.url);
     const test = await openTestSource({
       url: proxy.url,
-      settings: { probeIntervalMs: 50, probeTimeoutMs: 300, connectTimeoutMs: 1_000, maxReconnectMs: 200 },
+      settings: { probeIntervalMs: 50, probeTimeoutMs: 1_000, connectTimeoutMs: 2_000, maxReconnectMs: 200 },
     });
     try {
       await test.watch("a", "todos");
       proxy.freeze();
       await until(() => !test.source.state().live);
       proxy.thaw();
-      await until(() => test.source.state().live, { timeoutMs: 20_000 });
+      await until(() => test.source.state().live);
       await query("insert into todos values (11, 'a')");
       await test.sink.next("a", "todos", 1);
     } finally {
@@ -94,8 +94,8 @@ describe("an outage", () => {
     const test = await openTestSource({
       url: proxy.url,
       settings: {
-        probeTimeoutMs: 300,
-        connectTimeoutMs: 1_000,
+        probeTimeoutMs: 1_000,
+        connectTimeoutMs: 2_000,
         maxReconnectMs: 200,
         catalogPollIntervalMs: 60_000,
       },
@@ -105,7 +105,7 @@ describe("an outage", () => {
       proxy.freeze();
       await expect(test.watch("late", "todos")).rejects.toMatchObject({ code: "source_unavailable" });
       proxy.thaw();
-      await until(() => test.source.state().live, { timeoutMs: 20_000 });
+      await until(() => test.source.state().live);
       await test.watch("late", "todos");
       await query("insert into todos values (21, 'late'), (22, 'a')");
       await test.sink.next("late", "todos", 1);
@@ -120,7 +120,7 @@ describe("an outage", () => {
     const proxy = await startMisbehavingProxy(database.url);
     const test = await openTestSource({
       url: proxy.url,
-      settings: { probeIntervalMs: 50, probeTimeoutMs: 300, connectTimeoutMs: 1_000, maxReconnectMs: 200 },
+      settings: { probeIntervalMs: 50, probeTimeoutMs: 1_000, connectTimeoutMs: 2_000, maxReconnectMs: 200 },
     });
     try {
       await query("create table stripped (id int primary key, tenant_id text)");
@@ -129,7 +129,7 @@ describe("an outage", () => {
       await until(() => !test.source.state().live);
       await query("drop table stripped; create table stripped (id int primary key, tenant_id text)");
       proxy.thaw();
-      await until(() => test.source.state().live, { timeoutMs: 20_000 });
+      await until(() => test.source.state().live);
       await query("insert into stripped values (1, 'a')");
       await test.sink.next("a", "stripped", 1);
     } finally {
@@ -143,7 +143,7 @@ describe("an outage", () => {
       url: database.url,
       settings: {
         installTimeoutMs: 600_000,
-        lockTimeoutMs: 1_000,
+        lockTimeoutMs: 3_000,
         minReconnectMs: 60_000,
         maxReconnectMs: 60_000,
       },
@@ -204,7 +204,9 @@ describe("closing", () => {
         url: proxy.url,
         settings: {
           ...settings,
-          ...(when === "reconnecting" ? { probeIntervalMs: 50, probeTimeoutMs: 300, minReconnectMs: 1 } : {}),
+          ...(when === "reconnecting"
+            ? { probeIntervalMs: 50, probeTimeoutMs: 1_000, minReconnectMs: 1 }
+            : {}),
         },
       });
       try {
@@ -225,7 +227,7 @@ describe("opening", () => {
     const proxy = await startMisbehavingProxy(database.url);
     proxy.swallowNotifications();
     try {
-      await expect(openTestSource({ url: proxy.url, settings: { probeTimeoutMs: 500 } })).rejects.toThrow(
+      await expect(openTestSource({ url: proxy.url, settings: { probeTimeoutMs: 1_000 } })).rejects.toThrow(
         /pooler .* swallows notifications.*direct URL/,
       );
     } finally {

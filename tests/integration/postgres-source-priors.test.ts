@@ -131,7 +131,7 @@ it("do not fail for who does not need them while the table is locked", async () 
   await createTable("busy");
   const test = await openTestSource({
     url: database.url,
-    settings: { installTimeoutMs: 300, lockTimeoutMs: 50 },
+    settings: { installTimeoutMs: 2_000, lockTimeoutMs: 300 },
   });
   const holder = await database.pool.connect();
   try {

@@ -135,7 +135,7 @@ describe("bounds", () => {
 
   it("sweeps the outbox some time after a row was committed", async () => {
     const own = await createApplicationDatabase();
-    const settings = { outboxRetentionMs: 200, catalogPollIntervalMs: 50 };
+    const settings = { outboxRetentionMs: 5_000, catalogPollIntervalMs: 50 };
     const sweeping = await openTestSource({ url: own.url, settings });
     try {
       await own.query("create table swept (id int primary key, tenant_id text, body text)");

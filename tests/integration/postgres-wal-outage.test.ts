@@ -38,18 +38,22 @@ async function open(options: Partial<Parameters<typeof createWalSource>[0]> = {}
 
 async function untilLive({ source }: TestWalSource): Promise<void> {
   await until(() => source.state().live, {
-    timeoutMs: 25_000,
     describe: () => JSON.stringify(source.state()),
   });
 }
 
-/** Whatever the source does, its stream is cut off once. */
+/** Whatever the source does, its stream is cut off once: it may not have noticed yet that the one before was. */
 async function terminateStream(slot: string): Promise<void> {
-  const { rowCount } = await query(
-    "select pg_terminate_backend(active_pid, 5000) from pg_replication_slots where slot_name = $1 and active_pid is not null",
-    [slot],
+  await until(
+    async () => {
+      const { rowCount } = await query(
+        "select pg_terminate_backend(active_pid, 5000) from pg_replication_slots where slot_name = $1 and active_pid is not null",
+        [slot],
+      );
+      return rowCount === 1;
+    },
+    { describe: `a stream of ${slot}` },
   );
-  expect(rowCount).toBe(1);
 }
 
 const idsOf = (test: TestWalSource, tenant = "a") => test.sink.changes(tenant, "todos").map(({ id }) => id);
@@ -90,7 +94,7 @@ describe("an outage", () => {
       });
     };
     await query("insert into todos select n, 'a' from generate_series(1, 20000) n");
-    await until(() => test.sink.events.length >= 20_000, { timeoutMs: 25_000 });
+    await until(() => test.sink.events.length >= 20_000);
     await cut;
     await test.settle(query);
     expect(idsOf(test)).toEqual(Array.from({ length: 20_000 }, (_, index) => String(index + 1)));
@@ -136,7 +140,7 @@ describe("an outage", () => {
         url: proxy.url,
         settings: {
           statusIntervalMs: 50,
-          probeTimeoutMs: 300,
+          probeTimeoutMs: 1_000,
           connectTimeoutMs: 1_000,
           maxReconnectMs: 200,
           slotRetryMs: 100,
@@ -164,11 +168,10 @@ describe("the slot", () => {
     await query("insert into todos values (1, 'a')");
     await test.sink.next("a", "todos", 1);
     const epoch = test.source.epoch;
-    await dropUnderneath("dropped", () => test.source.stats().slotsLost > 0);
+    await dropUnderneath("dropped");
     await until(() => test.source.stats().slotsLost > 0 && test.source.state().live);
-    // Perhaps it was dropped twice before the source was live again.
-    expect(test.sink.resets[0]).toEqual({ channels: "all", reason: "slot_lost" });
-    expect(test.lostTopics[0]).toBe("slot_lost");
+    expect(test.sink.resets).toEqual([{ channels: "all", reason: "slot_lost" }]);
+    expect(test.lostTopics).toEqual(["slot_lost"]);
     expect(test.source.epoch).not.toBe(epoch);
     await query("insert into todos values (2, 'a')");
     await test.sink.next("a", "todos", 2);
@@ -241,7 +244,7 @@ describe("the slot", () => {
   it("that another server had meanwhile, for longer than the history, resets: what that one has taken is gone", async () => {
     const first = await open({
       slot: "passed_on",
-      settings: { minReconnectMs: 2_000, maxReconnectMs: 2_000 },
+      settings: { minReconnectMs: 5_000, maxReconnectMs: 5_000 },
     });
     await first.watch("a", "todos");
     const second = createWalSource({
@@ -264,7 +267,7 @@ describe("the slot", () => {
       return confirmed.rows[0]?.["beyond"] === true;
     });
     await second.source.close();
-    await until(() => first.sink.resets.length > 0, { timeoutMs: 20_000 });
+    await until(() => first.sink.resets.length > 0);
     expect(first.sink.resets).toEqual([{ channels: "all", reason: "source_reconnected" }]);
     expect(first.lostTopics).toEqual(["source_reconnected"]);
     await query("insert into todos values (2, 'a')");
@@ -383,14 +386,14 @@ describe("the slot", () => {
       );
       // For longer than wal_sender_timeout nothing is read, and yet the stream is not ended.
       const blockedAtMs = Date.now();
-      await until(() => Date.now() - blockedAtMs > 7_000, { timeoutMs: 20_000 });
+      await until(() => Date.now() - blockedAtMs > 7_000);
       expect(await runOn(server.url, "select active_pid::text from pg_replication_slots")).toEqual([before]);
       delete (test.sink as { append?: unknown }).append;
       release();
       await until(() => test.source.state().live && !("detail" in test.source.state()), {
         describe: () => JSON.stringify([test.source.state(), test.source.stats()]),
       });
-      await until(() => (test.source.stats().slotLagBytes ?? Infinity) < 10_000, { timeoutMs: 30_000 });
+      await until(() => (test.source.stats().slotLagBytes ?? Infinity) < 10_000);
     } finally {
       release();
       await test.source.close();
@@ -426,23 +429,25 @@ describe("a large transaction", () => {
     await query("insert into large select n, 'a', repeat('x', 4000) from generate_series(1, $1::int) n", [
       rows,
     ]);
-    await until(() => received === rows, { timeoutMs: 60_000, describe: () => String(received) });
+    await until(() => received === rows, { describe: () => String(received) });
     expect(largest).toBeLessThanOrEqual(128);
     expect((peak - before) / 1024 / 1024).toBeLessThan(160);
-  }, 90_000);
+  });
 });
 
-/** Drops a slot in a moment in which its stream is cut off. */
-async function dropUnderneath(slot: string, done: () => boolean): Promise<void> {
+/** Drops a slot, once, in a moment in which its stream is cut off. */
+async function dropUnderneath(slot: string): Promise<void> {
   await until(
     async () => {
       await query("select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = $1", [
         slot,
       ]);
-      await query("select pg_drop_replication_slot($1)", [slot]).catch(() => undefined);
-      return done();
+      return query("select pg_drop_replication_slot($1)", [slot]).then(
+        () => true,
+        () => false,
+      );
     },
-    { intervalMs: 1, timeoutMs: 20_000 },
+    { intervalMs: 1, describe: `the end of ${slot}` },
   );
 }
 

@@ -43,7 +43,6 @@ async function start(options: Options = {}): Promise<TestWalSource> {
   opened.push(test);
   await test.source.open();
   await until(() => test.source.state().live, {
-    timeoutMs: 25_000,
     describe: () => JSON.stringify(test.source.state()),
   });
   return test;
@@ -295,6 +294,11 @@ describe("what happened while no server ran", () => {
     const { epoch } = first.source;
     await first.source.close();
     await insert(2);
+    // The stream may still be ending.
+    await until(async () => {
+      const idle = "select from pg_replication_slots where slot_name = $1 and not active";
+      return (await query(idle, [slot])).rowCount === 1;
+    });
     for (const statement of statements) await query(statement, [slot]);
     const second = await start();
     expect(second.source.epoch).not.toBe(epoch);
@@ -307,7 +311,7 @@ describe("what happened while no server ran", () => {
 });
 
 it("goes on where it was when another server had the slot for a moment: nothing is missed or repeated", async () => {
-  const first = await startFirst({ settings: { minReconnectMs: 2_000, maxReconnectMs: 2_000 } });
+  const first = await startFirst({ settings: { minReconnectMs: 5_000, maxReconnectMs: 5_000 } });
   const second = createWalSource({
     url: database.url,
     slot,
@@ -321,13 +325,13 @@ it("goes on where it was when another server had the slot for a moment: nothing 
     "select pg_terminate_backend(active_pid, 5000) from pg_replication_slots where slot_name = $1 and active_pid is not null",
     [slot],
   );
-  await until(() => second.source.state().live, { timeoutMs: 20_000 });
+  await until(() => second.source.state().live);
   await insert(2);
   await second.settle(query);
   await second.source.close();
-  await until(() => first.sink.events.length > 1, { timeoutMs: 20_000 });
+  await until(() => first.sink.events.length > 1);
   await insert(3);
-  await until(() => first.sink.events.length > 2, { timeoutMs: 20_000 });
+  await until(() => first.sink.events.length > 2);
   expect(idsOf(first.sink.events)).toEqual(["insert 1", "insert 2", "insert 3"]);
   expect(first.sink.resets).toEqual([]);
 });

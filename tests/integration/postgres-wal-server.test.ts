@@ -31,7 +31,7 @@ const readiness = async () => {
 
 /** Making a slot waits for open transactions, those of tests beside this one too. */
 async function untilReady(): Promise<void> {
-  await until(async () => (await readiness()).status === 200, { timeoutMs: 25_000 });
+  await until(async () => (await readiness()).status === 200);
 }
 
 const idsOf = ({ changes }: SseClient) => changes.map(({ documentId }) => documentId);
@@ -97,7 +97,7 @@ it("stands by while another server has the slot, and takes over", async () => {
     expect(await waiting.text()).toMatch(/in use by another server/);
     expect((await second.subscribe({ collection: "todos" }, tenant.anonKey)).status).toBe(503);
     await server.close();
-    await until(async () => (await fetch(`${second.url}/readyz`)).status === 200, { timeoutMs: 20_000 });
+    await until(async () => (await fetch(`${second.url}/readyz`)).status === 200);
     const client = await second.watch("todos", tenant.anonKey);
     await database.query("insert into public.todos values (1, 'alice', '')");
     await client.waitForMessages(1);
@@ -126,7 +126,7 @@ it("lets a client whose channel was quiet for longer than the history go on afte
       );
       return confirmed.rows[0]?.beyond;
     },
-    { timeoutMs: 30_000, intervalMs: 100 },
+    { intervalMs: 100 },
   );
   const { lastEventId } = first;
   await until(async () => {

@@ -17,7 +17,6 @@ import { createWalDatabase } from "../support/wal-database.ts";
 
 const TOKEN_SECONDS = 2;
 const BACKOFF = { minMs: 10, maxMs: 200 };
-const PATIENCE = { timeoutMs: 60_000 };
 
 interface Scene {
   readonly server: ServerProcess;
@@ -50,7 +49,7 @@ async function openScene(database: TestDatabase): Promise<Scene> {
   });
   onTestFinished(() => server.stop());
   // Making a slot waits for open transactions, those of tests beside this one too.
-  await until(async () => (await fetch(`${server.url}/readyz`)).status === 200, PATIENCE);
+  await until(async () => (await fetch(`${server.url}/readyz`)).status === 200);
   const proxy = await startProxy(server.url);
   onTestFinished(() => proxy.close());
   const clients = new Map<string, Client<TaskSchema>>();
@@ -70,12 +69,12 @@ async function openScene(database: TestDatabase): Promise<Scene> {
 }
 
 const untilLive = (holders: readonly TaskHolder[]): Promise<unknown> =>
-  until(() => holders.every(({ isLive }) => isLive), { ...PATIENCE, describe: "all live" });
+  until(() => holders.every(({ isLive }) => isLive), { describe: "all live" });
 
 /** Resolves once so many more statements were executed. */
 async function progress({ writer }: Scene, statements: number): Promise<void> {
   const target = writer.count + statements;
-  await until(() => writer.count >= target, { ...PATIENCE, intervalMs: 1, describe: "statements" });
+  await until(() => writer.count >= target, { intervalMs: 1, describe: "statements" });
 }
 
 /** Stops the writer; then everybody has what is in the table, and was told nothing that cannot be. */
@@ -95,7 +94,6 @@ async function expectSame(
       JSON.stringify(Array.from(holder.tasks()).toSorted((left, right) => left.id - right.id));
     const expected = JSON.stringify(rows);
     await until(() => held() === expected, {
-      ...PATIENCE,
       describe: () => `the tasks of ${tenant} in room ${room ?? "any"}: ${held()}, not ${expected}`,
     });
   }
@@ -136,7 +134,7 @@ test("lists and snapshots go on when the server is killed, and come anew after a
   expect(holders.flatMap(({ resets }) => resets)).toEqual([]);
   await database.query("truncate tasks");
   const followers = holders.slice(2, 4);
-  await until(() => followers.every(({ resets }) => resets.length > 0), PATIENCE);
+  await until(() => followers.every(({ resets }) => resets.length > 0));
   await progress(scene, 50);
   await expectSame(scene, database, holders);
 }, 300_000);

@@ -63,14 +63,11 @@ beforeAll(async () => {
   acme = await server.createTenant("acme");
   other = await server.createTenant("other");
   // A slot waits for transactions of tests beside this one, and the table has to be noticed.
-  await until(
-    async () => {
-      const probe = await server.subscribe({ collection: "tasks" }, acme.anonKey);
-      probe.close();
-      return probe.status === 200;
-    },
-    { timeoutMs: 60_000 },
-  );
+  await until(async () => {
+    const probe = await server.subscribe({ collection: "tasks" }, acme.anonKey);
+    probe.close();
+    return probe.status === 200;
+  });
   proxy = await startProxy(server.url);
 });
 

@@ -71,7 +71,6 @@ async function openScene(
 /** Making a slot waits for open transactions, those of tests beside this one too. */
 async function untilReady(server: ServerProcess): Promise<void> {
   await until(async () => (await fetch(`${server.url}/readyz`)).status === 200, {
-    timeoutMs: 60_000,
     describe: () => `a server that is ready: ${server.output()}`,
   });
 }

@@ -256,7 +256,7 @@ describe("a client with getToken", () => {
     });
     clients.push(db);
     const messages = watch(db);
-    await until(() => tokens >= 5, { timeoutMs: 20_000 });
+    await until(() => tokens >= 5);
     const before = messages.events.length;
     await insert("messages", "still here");
     await until(() => messages.events.length > before);

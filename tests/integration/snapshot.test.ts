@@ -17,14 +17,11 @@ async function start(mode: "notify" | "wal", settings: ConfigInput = {}): Promis
   await query("create table public.todos (id int primary key, tenant_id text, n int, body text)");
   tenant = await server.createTenant("a");
   // A slot waits for transactions of tests beside this one, and the table has to be noticed.
-  await until(
-    async () => {
-      const probe = await server.subscribe({ collection: "todos" }, tenant.anonKey);
-      probe.close();
-      return probe.status === 200;
-    },
-    { timeoutMs: 25_000 },
-  );
+  await until(async () => {
+    const probe = await server.subscribe({ collection: "todos" }, tenant.anonKey);
+    probe.close();
+    return probe.status === 200;
+  });
 }
 
 const query = (sql: string, params?: readonly unknown[]) => server.database.query(sql, params);

@@ -12,7 +12,6 @@ import {
 } from "../support/websocket-reader.ts";
 
 const MEBIBYTE = 1024 * 1024;
-const LARGE_TIMEOUT = { timeoutMs: 60_000 };
 
 let frames: FrameServer;
 let messages: MessagesServer;
@@ -121,7 +120,7 @@ describe("while a message of 16 MiB is on its way", () => {
     client.socket.on("message", (data: Buffer) => order.push(data.length > MEBIBYTE ? "large" : "small"));
     client.socket.on("pong", (payload) => order.push(payload.toString()));
     client.socket.resume();
-    await until(() => order.includes("second") && client.ofType("error").length === 1, LARGE_TIMEOUT);
+    await until(() => order.includes("second") && client.ofType("error").length === 1);
     await client.waitFor("ready", 2);
     // What was sent before it, such as a heartbeat, may be first.
     expect(order.indexOf("large")).toBeGreaterThan(-1);
@@ -136,7 +135,7 @@ describe("while a message of 16 MiB is on its way", () => {
     const client = await openStalled();
     await endConnections();
     client.socket.resume();
-    await until(() => client.closed, LARGE_TIMEOUT);
+    await until(() => client.closed);
     expect(client.closed?.code).toBe(4104);
     expect(client.events()).toEqual([{ topic: "large", data: LARGE }]);
     await messages.waitForNoConnections();
@@ -148,7 +147,7 @@ describe("while a message of 16 MiB is on its way", () => {
     // Its subscription is given up at once.
     await until(async () => (await messages.metric("paperdb_subscriptions")) === 0);
     client.socket.resume();
-    await until(() => client.closed, LARGE_TIMEOUT);
+    await until(() => client.closed);
     expect(client.closed).toEqual({ code: 3000, reason: "enough" });
     await messages.waitForNoConnections();
   });

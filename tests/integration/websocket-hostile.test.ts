@@ -334,7 +334,7 @@ describe("a client that never reads", () => {
           most = Math.max(most, fetchUsedBytes() - before);
           return (await eager.metric(closed, 0)) === 5;
         },
-        { timeoutMs: 60_000, describe: () => `five closed, ${most} bytes in use` },
+        { describe: () => `five closed, ${most} bytes in use` },
       );
       expect(most / MEBIBYTE).toBeLessThan(40);
       await expectSlowConsumer(subscribed);

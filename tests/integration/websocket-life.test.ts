@@ -64,7 +64,7 @@ describe("a quiet connection", () => {
   });
 
   it("is kept as long as it answers pings, and cut when it does not", async () => {
-    const messages = await start({ ...quick, websocket: { peerTimeoutMs: 1000 } });
+    const messages = await start({ ...quick, websocket: { peerTimeoutMs: 3000 } });
     const client = await messages.open();
     const halfOpen = await openByHand(messages);
     await until(async () => (await messages.metric("paperdb_connections")) === 2);
@@ -254,7 +254,7 @@ describe("an outage of the database", () => {
     });
 
     await postgres.start();
-    expect(await until(() => client.ofType("reset")[0], { timeoutMs: 20_000 })).toMatchObject({ id: "a" });
+    expect(await until(() => client.ofType("reset")[0])).toMatchObject({ id: "a" });
     await client.waitFor("ready", 2);
     await messages.add("messages", "acme", "after");
     await client.waitFor("event");

@@ -127,7 +127,7 @@ describe("a token", () => {
   });
 
   it("that expires ends the connection with 4001, in both forms", async () => {
-    const token = await messages.mint({ collections: ["messages"], expiresIn: 3 });
+    const token = await messages.mint({ collections: ["messages"], expiresIn: 6 });
     const expiresAtMs = (decodeJwt(token).exp ?? 0) * 1000;
     const client = await messages.open({ token });
     const raw = await messages.openRaw(token);
@@ -142,10 +142,10 @@ describe("a token", () => {
 
   it("is followed by a fresh one: the connection goes on beyond the first one's end", async () => {
     const client = await messages.open({
-      token: await messages.mint({ collections: ["messages"], expiresIn: 4 }),
+      token: await messages.mint({ collections: ["messages"], expiresIn: 6 }),
     });
     const brief = await messages.open({
-      token: await messages.mint({ collections: ["messages"], expiresIn: 4 }),
+      token: await messages.mint({ collections: ["messages"], expiresIn: 6 }),
     });
     const { channel } = await client.subscribe("a", { collection: "messages" });
     client.send({ type: "auth", token: await messages.mint({ collections: ["messages"] }) });

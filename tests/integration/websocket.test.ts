@@ -598,6 +598,8 @@ describe("a subscribe that is refused", () => {
 
 describe("the admin API", () => {
   it("lists WebSockets with what they are subscribed to, and ends them with 4104", async () => {
+    // Those of the test before may still be ending.
+    await messages.waitForNoConnections();
     const client = await messages.open();
     await client.subscribe("a", { collection: "messages" });
     await client.subscribe("b", { topic: "order.*" });

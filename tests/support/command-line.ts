@@ -42,7 +42,7 @@ export class RunningCommand {
   }
 
   /** Waits for a text on stdout. */
-  async waitFor(text: string, timeoutMs = 30_000): Promise<void> {
+  async waitFor(text: string, timeoutMs = 60_000): Promise<void> {
     await until(() => this.stdout.includes(text) || this.child.exitCode !== null, {
       timeoutMs,
       describe: () => `"${text}" in ${this.stdout}${this.stderr}`,

@@ -5,8 +5,13 @@ import { Client } from "pg";
 import type { QueryResultRow } from "pg";
 import { onTestFinished } from "vitest";
 import type { EmbeddedPostgresOptions } from "../../packages/server/src/embedded/embedded-postgres.ts";
-import { fetchPostmasterFile, isPostmasterOf } from "../../packages/server/src/embedded/postmaster-file.ts";
+import {
+  fetchPostmasterFile,
+  isAlive,
+  isPostmasterOf,
+} from "../../packages/server/src/embedded/postmaster-file.ts";
 import { freePort } from "./free-port.ts";
+import { until } from "./until.ts";
 
 /** The options of an embedded PostgreSQL on a new folder; both are gone when the test is. */
 export async function newEmbeddedOptions(): Promise<EmbeddedPostgresOptions> {
@@ -14,7 +19,10 @@ export async function newEmbeddedOptions(): Promise<EmbeddedPostgresOptions> {
   onTestFinished(async () => {
     const cluster = join(dataDir, "postgres");
     const left = await fetchPostmasterFile(cluster);
-    if (left !== undefined && (await isPostmasterOf(left.pid, cluster))) process.kill(left.pid, "SIGQUIT");
+    if (left !== undefined && (await isPostmasterOf(left.pid, cluster))) {
+      process.kill(left.pid, "SIGQUIT");
+      await until(async () => !(await isAlive(left.pid)), { describe: "the end of PostgreSQL" });
+    }
     await rm(dataDir, { recursive: true, force: true, maxRetries: 10 });
   });
   return { dataDir, port: await freePort(), password: "first password: ü/@?", fsync: false };

@@ -106,7 +106,7 @@ async function fetchRawEvents(db: Db, since: Timestamp): Promise<readonly Docume
           if (OPERATIONS.has(event["operationType"]) && event["ns"].coll !== FENCE) events.push(event);
         }
       },
-      { timeoutMs: 30_000, describe: "the end of the oplog" },
+      { describe: "the end of the oplog" },
     );
   } finally {
     await stream.close();

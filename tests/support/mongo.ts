@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { MongoClient, type Db, type Document } from "mongodb";
 import { inject } from "vitest";
+import { until } from "./until.ts";
 
 export { canStartMongo, startMongo, type TestMongo } from "./own-mongo.ts";
 
@@ -13,6 +14,11 @@ export interface TestMongoDatabase {
   readonly db: Db;
   /** Makes an empty collection; where `preImages` is given, with or without them. */
   createCollection(name: string, preImages?: boolean): Promise<void>;
+  /**
+   * The same after it was dropped. The stand-in sometimes has an empty one again when its database is
+   * dropped: that goes too.
+   */
+  recreateCollection(name: string, preImages?: boolean): Promise<void>;
   insert(collection: string, ...documents: readonly Document[]): Promise<void>;
   /** Removes it and ends the client. */
   drop(): Promise<void>;
@@ -25,14 +31,27 @@ export async function createMongoDatabase(serverUrl?: string): Promise<TestMongo
   const client = new MongoClient(url, { serverSelectionTimeoutMS: 10_000, socketTimeoutMS: 10_000 });
   await client.connect();
   const db = client.db(name);
+  const createCollection: TestMongoDatabase["createCollection"] = async (collection, preImages) => {
+    const options = preImages === undefined ? {} : { changeStreamPreAndPostImages: { enabled: preImages } };
+    await db.createCollection(collection, options);
+  };
   return {
     url,
     name,
     client,
     db,
-    async createCollection(collection, preImages) {
-      const options = preImages === undefined ? {} : { changeStreamPreAndPostImages: { enabled: preImages } };
-      await db.createCollection(collection, options);
+    createCollection,
+    async recreateCollection(collection, preImages) {
+      await until(
+        async () => {
+          const [left] = await db.listCollections({ name: collection }).toArray();
+          if (left === undefined) return true;
+          await db.dropCollection(collection);
+          return false;
+        },
+        { describe: "a database without the collection" },
+      );
+      await createCollection(collection, preImages);
     },
     async insert(collection, ...documents) {
       await db.collection(collection).insertMany([...documents]);

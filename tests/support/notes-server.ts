@@ -41,7 +41,7 @@ export class NotesServer {
     const database = await createDatabase();
     const store = await createNotesStore(kind, database);
     const server = await startTestServer({ sources: store.sources, ...settings }, database);
-    await until(async () => (await fetch(`${server.url}/readyz`)).status === 200, { timeoutMs: 25_000 });
+    await until(async () => (await fetch(`${server.url}/readyz`)).status === 200);
     return new NotesServer(server, database, store);
   }
 

@@ -31,7 +31,7 @@ export interface TestMongo {
   stop(): Promise<void>;
 }
 
-const START_TIMEOUT_MS = 30_000;
+const START_TIMEOUT_MS = 60_000;
 
 const { folder, program }: { readonly folder: string; readonly program: string } = JSON.parse(
   readFileSync(new URL("mongo-stand-in.json", import.meta.url), "utf8"),
@@ -84,7 +84,7 @@ export async function startMongo(options: OwnMongoOptions = {}): Promise<TestMon
     },
     async stop() {
       await end("SIGKILL");
-      await rm(folderPath, { recursive: true, force: true });
+      await rm(folderPath, { recursive: true, force: true, maxRetries: 10 });
     },
   };
 }

@@ -67,7 +67,7 @@ export async function startOwnPostgres({
     },
     async stop() {
       await server.close();
-      await rm(dataDir, { recursive: true, force: true });
+      await rm(dataDir, { recursive: true, force: true, maxRetries: 10 });
     },
   };
 }

@@ -16,7 +16,6 @@ export async function openWalSource(options: Options): Promise<TestWalSource> {
   await test.source.open();
   // Making a slot waits for open transactions, those of tests beside this one too.
   await until(() => test.source.state().live, {
-    timeoutMs: 25_000,
     describe: () => JSON.stringify(test.source.state()),
   });
   return test;

@@ -1,11 +1,14 @@
 import { randomBytes } from "node:crypto";
-import { Client, Pool } from "pg";
+import { Client, DatabaseError, Pool } from "pg";
 import type { QueryResult, QueryResultRow } from "pg";
 import { inject } from "vitest";
 import { startOwnPostgres } from "./own-postgres.ts";
 import type { OwnPostgresOptions, TestPostgres } from "./own-postgres.ts";
+import { until } from "./until.ts";
 
 export type { TestPostgres } from "./own-postgres.ts";
+
+const OBJECT_IN_USE = "55006";
 
 /** A database of a test's own on the run's server. */
 export interface TestDatabase {
@@ -32,9 +35,25 @@ export async function createDatabase(): Promise<TestDatabase> {
     ...database,
     async drop() {
       await database.drop();
-      await runOnServer(serverUrl, `drop database if exists ${name} with (force)`);
+      await dropDatabase(name, serverUrl);
     },
   };
+}
+
+/** Removes a database of the run's server, once no stream of it is ending any more: `force` does not end those. */
+export async function dropDatabase(name: string, serverUrl: string = inject("postgresUrl")): Promise<void> {
+  await until(
+    async () => {
+      try {
+        await runOnServer(serverUrl, `drop database if exists ${name} with (force)`);
+        return true;
+      } catch (error) {
+        if (error instanceof DatabaseError && error.code === OBJECT_IN_USE) return false;
+        throw error;
+      }
+    },
+    { describe: `the end of the streams of ${name}` },
+  );
 }
 
 /** A database that somebody else made, and removes. */

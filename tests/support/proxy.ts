@@ -1,5 +1,6 @@
 import { createServer, connect } from "node:net";
 import type { Server, Socket } from "node:net";
+import { freePort } from "./free-port.ts";
 
 /** A TCP proxy in front of a server: the network, as a test breaks and mends it. */
 export interface TcpProxy {
@@ -18,7 +19,7 @@ export interface TcpProxy {
 export async function startProxy(targetUrl: string): Promise<TcpProxy> {
   const sockets = new Set<Socket>();
   let target = new URL(targetUrl);
-  let port = 0;
+  const port = await freePort();
   let server: Server | undefined;
 
   const onConnection = (client: Socket): void => {
@@ -43,9 +44,6 @@ export async function startProxy(targetUrl: string): Promise<TcpProxy> {
       next.once("error", reject);
       next.listen(port, "127.0.0.1", resolve);
     });
-    const address = next.address();
-    if (address === null || typeof address === "string") throw new Error("No port was given.");
-    port = address.port;
     server = next;
   };
   const cut = async (): Promise<void> => {

@@ -6,6 +6,7 @@ import type { ConfigInput } from "../../packages/server/src/config/schema.ts";
 import { startServer } from "../../packages/server/src/server.ts";
 import { createDatabase, type TestDatabase } from "./postgres.ts";
 import { SseClient } from "./sse-client.ts";
+import { until } from "./until.ts";
 
 /** A tenant with both kinds of key. */
 export interface TestTenant {
@@ -33,7 +34,7 @@ export interface TestServer {
     key?: string,
     headers?: Record<string, string>,
   ): Promise<SseClient>;
-  /** Subscribes to a collection, and waits until it is live. */
+  /** Subscribes to a collection once its source is live, and waits until it is live itself. */
   watch(collection: string, key: string): Promise<SseClient>;
   publish(key: string, body: unknown, headers?: Record<string, string>): Promise<Response>;
   close(): Promise<void>;
@@ -95,7 +96,16 @@ export async function startTestServer(
     },
     subscribe,
     async watch(collection, key) {
-      const client = await subscribe({ collection }, key);
+      let answer = "";
+      const client = await until(
+        async () => {
+          const attempt = await subscribe({ collection }, key);
+          answer = attempt.body;
+          return attempt.status !== 503 && attempt;
+        },
+        { describe: () => `a source that is live, got ${answer}` },
+      );
+      if (client.status !== 200) throw new Error(`not watched: ${client.body}`);
       await client.waitForEvent("ready");
       return client;
     },

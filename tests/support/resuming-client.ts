@@ -20,7 +20,7 @@ export interface ResumingClientOptions {
 }
 
 const RETRY_MS = 50;
-const ANSWER_TIMEOUT_MS = 30_000;
+const ANSWER_TIMEOUT_MS = 60_000;
 
 /** A client like `EventSource`: it comes back by itself with the last id that it has seen. */
 export class ResumingClient {

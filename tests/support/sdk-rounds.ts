@@ -47,7 +47,7 @@ export async function untilWritten(write: () => Promise<unknown>): Promise<void>
       () => true,
       () => false,
     );
-  await until(attempt, { timeoutMs: 60_000, describe: "a database that can be written to" });
+  await until(attempt, { describe: "a database that can be written to" });
 }
 
 /** Writes rows to all collections in turn, numbered from 1 in each. */
@@ -74,7 +74,7 @@ export class RoundsWriter {
   /** Resolves once so many more rounds have been begun. */
   async progress(rounds: number): Promise<void> {
     const target = this.begun + rounds;
-    await until(() => this.begun >= target, { timeoutMs: 60_000, intervalMs: 1, describe: "rows" });
+    await until(() => this.begun >= target, { intervalMs: 1, describe: "rows" });
   }
 
   async stop(): Promise<void> {
@@ -137,7 +137,7 @@ export async function followRounds(
   const followers = clients.flatMap((client) =>
     ROUND_COLLECTIONS.map((collection) => new RoundsFollower(client, collection, writer)),
   );
-  await until(() => followers.every(({ isLive }) => isLive), { timeoutMs: 30_000, describe: "all live" });
+  await until(() => followers.every(({ isLive }) => isLive), { describe: "all live" });
   return followers;
 }
 
@@ -145,7 +145,6 @@ export async function followRounds(
 export async function settleRounds({ writer, followers }: Rounds): Promise<void> {
   const waitForRow = (row: number): Promise<unknown> =>
     until(() => followers.every(({ last = 0 }) => last >= row), {
-      timeoutMs: 60_000,
       describe: () =>
         `row ${row} everywhere, got ${followers.map(({ last, errors }) => [last, ...errors].join(" ")).join(", ")}`,
     });

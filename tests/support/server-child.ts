@@ -79,7 +79,7 @@ export async function startServerProcess(options: ServerProcessOptions): Promise
     },
     async stop() {
       await command.end("SIGTERM");
-      await rm(dataDir, { recursive: true, force: true });
+      await rm(dataDir, { recursive: true, force: true, maxRetries: 10 });
     },
   };
 }

@@ -30,7 +30,7 @@ export class SnapshotServer {
     const database = await createDatabase();
     const server = await startTestServer({ sources: [{ kind: "postgres", mode }], ...settings }, database);
     // A slot waits for transactions of tests beside this one.
-    await until(async () => (await fetch(`${server.url}/readyz`)).status === 200, { timeoutMs: 40_000 });
+    await until(async () => (await fetch(`${server.url}/readyz`)).status === 200);
     return new SnapshotServer(server, database, await server.createTenant("acme"));
   }
 

@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 
 /** How long {@link until} waits, and for what. */
 export interface UntilOptions {
-  /** Default 20,000. */
+  /** Default 60,000: only a failure takes so long, and a busy machine may need it. */
   readonly timeoutMs?: number;
   /** Default 20. */
   readonly intervalMs?: number;
@@ -20,7 +20,7 @@ type Outcome<T> = T | undefined | null | false;
  */
 export async function until<T>(
   condition: () => Outcome<T> | Promise<Outcome<T>>,
-  { timeoutMs = 20_000, intervalMs = 20, describe = "the condition" }: UntilOptions = {},
+  { timeoutMs = 60_000, intervalMs = 20, describe = "the condition" }: UntilOptions = {},
 ): Promise<T> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
