@@ -8,6 +8,7 @@ import { idleMemory } from "./idle-memory.ts";
 import { latency } from "./latency.ts";
 import { mongoJoins } from "./mongo-joins.ts";
 import { mongoStreams } from "./mongo-streams.ts";
+import { overload } from "./overload.ts";
 import { reconnectStorm } from "./reconnect-storm.ts";
 import { snapshots } from "./snapshots.ts";
 import { startup } from "./startup.ts";
@@ -31,6 +32,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   snapshots,
   idleMemory,
   fanOut,
+  overload,
   reconnectStorm,
   mongoStreams,
   mongoJoins,

@@ -42,7 +42,13 @@ export class FanOutContestant {
   /** Has so many connections from now on, all of them new. */
   async connect(connections: number): Promise<void> {
     if (this.#connections > 0) await this.#generator.closeGroup(GROUP);
-    this.#connections = connections;
+    this.#connections = 0;
+    await this.connectMore(connections);
+  }
+
+  /** Has so many connections more. */
+  async connectMore(connections: number): Promise<void> {
+    this.#connections += connections;
     await this.#generator.open(GROUP, this.server, { connections });
   }
 

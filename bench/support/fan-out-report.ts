@@ -99,7 +99,7 @@ function lostOf(figures: FanOutFigures, title: string, cells: readonly FanOutCel
 }
 
 function chartOf(figures: FanOutFigures, { connections, titles }: FanOutScope): Chart {
-  const shown = connections.slice(-2);
+  const shown = connections.slice(-1);
   const panels: Panel[] = LOADS.flatMap((load) =>
     shown.map((count) => {
       const cell = { load, connections: count };

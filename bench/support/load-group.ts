@@ -26,6 +26,8 @@ export interface RunOptions {
   readonly repeat?: number;
   /** Without a delivery for so long, what is missing is lost. Default 5 s. */
   readonly stallMs?: number;
+  /** What has not come so long after the last publish is lost. Default: as long as something comes. */
+  readonly withinMs?: number;
 }
 
 /** What a group got. */
@@ -94,7 +96,13 @@ export class LoadGroup implements LoadConnectionListener {
   }
 
   /** Publishes, and resolves once all that read have everything, or nothing comes any more. */
-  async run({ events, perSecond, repeat = 1, stallMs = STALL_MS }: RunOptions): Promise<RunResult> {
+  async run({
+    events,
+    perSecond,
+    repeat = 1,
+    stallMs = STALL_MS,
+    withinMs = Number.POSITIVE_INFINITY,
+  }: RunOptions): Promise<RunResult> {
     await this.#publisher.open();
     const reading = this.#connections.filter((each) => each.open && each.reading);
     const run = new Run(this.#nextSequence, events, reading.length * events * repeat);
@@ -103,8 +111,8 @@ export class LoadGroup implements LoadConnectionListener {
     for (let repetition = 1; repetition <= repeat; repetition += 1) {
       run.begin(this.#nextSequence);
       await this.#publish(run, events, perSecond);
-      await this.#publisher.untilAnswered(events);
-      await run.untilDelivered(reading.length * events * repetition, stallMs);
+      await run.untilDelivered(reading.length * events * repetition, { stallMs, withinMs });
+      if (run.isComplete(reading.length * events * repetition)) await this.#publisher.untilAnswered(events);
       run.end();
     }
     return { ...run.result(), disconnected: this.#disconnected };
@@ -232,9 +240,14 @@ class Run {
     if (this.#delivered === this.#wanted) this.#settle?.();
   }
 
+  /** Whether so many were delivered since the beginning. */
+  isComplete(count: number): boolean {
+    return this.#delivered >= count;
+  }
+
   /** Resolves when so many were delivered since the beginning, or nothing comes any more. */
-  async untilDelivered(count: number, stallMs: number): Promise<void> {
-    if (this.#delivered >= count) return;
+  async untilDelivered(count: number, limits: { stallMs: number; withinMs: number }): Promise<void> {
+    if (this.isComplete(count)) return;
     this.#wanted = count;
     let polling: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {
@@ -242,7 +255,8 @@ class Run {
       const waitingSinceMs = performance.now();
       polling = setInterval(() => {
         const lastMs = Math.max(waitingSinceMs, this.#readAtMs);
-        if (performance.now() - lastMs > stallMs) resolve();
+        const nowMs = performance.now();
+        if (nowMs - lastMs > limits.stallMs || nowMs - waitingSinceMs > limits.withinMs) resolve();
       }, STALL_POLL_MS);
     });
     clearInterval(polling);
