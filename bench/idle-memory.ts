@@ -1,90 +1,141 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Benchmark, BenchmarkContext, BenchmarkReport } from "./benchmark.ts";
-import { figure, type Table } from "./support/markdown-table.ts";
-import { ServerProcess } from "./support/server-process.ts";
-import { fetchServerUsage, type ServerUsage } from "./support/server-usage.ts";
+import { PEERS } from "./peers/peers.ts";
+import { CORES } from "./support/cpu-core.ts";
+import type { FanOutPeer, FanOutServer, FanOutTransport } from "./support/fan-out-server.ts";
+import { InspectedPeer } from "./support/inspected-peer.ts";
+import { FloorPeer } from "./support/floor/floor-peer.ts";
+import { LoadGenerator } from "./support/load-generator.ts";
+import { figure } from "./support/markdown-table.ts";
+import { cpuSecondsOf, residentBytesOf } from "./support/process-usage.ts";
 import { median } from "./support/statistics.ts";
-import { Subscribers } from "./support/subscribers.ts";
-import { createTenant } from "./support/tenant.ts";
 
-const CONNECTIONS = 5000;
-const WARM_UP_CONNECTIONS = 50;
-const FILES_BESIDE_CONNECTIONS = 200;
-/** Longer than the interval of heartbeats, so that each connection had one. */
-const IDLE_MS = 20_000;
+const CONNECTIONS = 10_000;
+/** Of the load generator and of a server, besides connections. */
+const FILES_BESIDE_CONNECTIONS = 500;
+const WARM_UP_CONNECTIONS = 100;
+/** As fast as no server has to hurry: a storm leaves garbage behind, and has a benchmark of its own. */
+const OPENED_PER_SECOND = 2500;
+/** Longer than the interval of our heartbeats, so that each connection had one. */
+const IDLE_MS = 16_000;
+const SETTLE_MS = 1000;
 const SAMPLES = 5;
-const SAMPLE_INTERVAL_MS = 500;
+const SAMPLE_INTERVAL_MS = 200;
+const KIBIBYTE = 1024;
 
-/** What an SSE connection costs that has nothing to do. */
+/** What a connection costs that has nothing to do. */
 export const idleMemory: Benchmark = { name: "memory", title: "Idle connections", run };
 
 async function run({ short, machine, profileDir, progress }: BenchmarkContext): Promise<BenchmarkReport> {
-  const connections = short ? CONNECTIONS / 5 : CONNECTIONS;
-  if (machine.maxOpenFiles < connections + FILES_BESIDE_CONNECTIONS) {
-    throw new Error(`Idle connections need more open files: run "ulimit -n ${CONNECTIONS * 2}" first.`);
-  }
-  const server = await ServerProcess.start({ profileDir });
-  const subscribers = new Subscribers();
+  const wanted = short ? CONNECTIONS / 5 : CONNECTIONS;
+  const connections = Math.min(wanted, machine.maxOpenFiles - FILES_BESIDE_CONNECTIONS);
+  const crowds: Crowd[] = [];
+  const left: string[] = [];
   try {
-    const { anonKey: key } = await createTenant(server, "bench");
-    const subject = { collection: "todos" };
-    await subscribers.open("warm-up", server, { key, subject, connections: WARM_UP_CONNECTIONS });
-    await subscribers.closeGroup("warm-up");
-    const before = await sampleUsage(server);
-    progress(`opening ${connections} connections`);
-    await subscribers.open("idle", server, { key, subject, connections });
-    const opened = await fetchServerUsage(server.url);
-    progress(`idle for ${IDLE_MS / 1000} s`);
-    await delay(IDLE_MS);
-    const idled = await fetchServerUsage(server.url);
-    if (idled.connections !== connections) {
-      throw new Error(`${idled.connections} connections are open, not ${connections}.`);
+    for (const peer of [new InspectedPeer(profileDir), new FloorPeer(), ...PEERS]) {
+      const reason = await peer.prepare(progress);
+      if (reason !== undefined) left.push(`${peer.name} (${reason})`);
+      else {
+        for (const transport of peer.transports) {
+          progress(`${peer.name}, ${transport}: ${connections} connections`);
+          crowds.push(await Crowd.open(peer, transport, connections));
+        }
+      }
     }
-    const after = await sampleUsage(server);
-    const cpuShare = (idled.cpuSeconds - opened.cpuSeconds) / (IDLE_MS / 1000);
-    return { table: tableOf(connections, before, after, cpuShare), notes: NOTES };
+    progress(`all idle for ${IDLE_MS / 1000} s`);
+    const rows = await measureIdle(crowds);
+    const notes = left.length === 0 ? NOTES : [...NOTES, `Left out: ${left.join(", ")}.`];
+    return { table: { head: headOf(connections), rows }, notes };
   } finally {
-    await subscribers.close();
-    await server.stop();
+    for (const crowd of crowds) await crowd.close();
   }
+}
+
+/** All at the same time: none of them has anything to do. */
+async function measureIdle(crowds: readonly Crowd[]): Promise<readonly string[][]> {
+  const cpuBefore = await Promise.all(crowds.map(({ server }) => cpuSecondsOf(server.pids)));
+  await delay(IDLE_MS);
+  const cpuAfter = await Promise.all(crowds.map(({ server }) => cpuSecondsOf(server.pids)));
+  const rows: string[][] = [];
+  for (const [index, crowd] of crowds.entries()) {
+    // A thread that ended in between takes its account with it.
+    const seconds = Math.max(0, (cpuAfter[index] ?? 0) - (cpuBefore[index] ?? 0));
+    rows.push(await crowd.rowOf(seconds / (IDLE_MS / 1000)));
+  }
+  return rows;
+}
+
+function headOf(connections: number): readonly string[] {
+  return ["server", "transport", "at start", `${connections.toLocaleString("en-US")} idle`, "each", "CPU"];
 }
 
 const NOTES = [
-  `Server process only, from \`/metrics\` before and ${IDLE_MS / 1000} s after: resident memory as the median of ${SAMPLES} samples, heap as the least ` +
-    `of them (garbage comes and goes); after ${WARM_UP_CONNECTIONS} connections opened and closed to warm up. The kernel's socket buffers are not in it. ` +
-    "CPU includes heartbeats, one per connection every 15 s.",
+  "Resident memory of the server's process, all that it has: median of 5 samples before, after 100 connections were opened and closed to warm up, " +
+    `and ${IDLE_MS / 1000} s after the last of all was opened, ${OPENED_PER_SECOND.toLocaleString("en-US")} a second. The kernel's socket buffers are not in it. Ours are ` +
+    "authenticated and have one subscription each; the others know neither. *CPU*: share of one core while idle, " +
+    "heartbeats included, where there are any (ours: each 15 s). Each connection then got an event; the run fails otherwise.",
 ];
 
-interface Memory {
-  readonly residentBytes: number;
-  readonly heapUsedBytes: number;
-}
+/** A server with many clients that it has nothing to say to. */
+class Crowd {
+  readonly server: FanOutServer;
+  readonly #load: LoadGenerator;
+  readonly #connections: number;
+  #residentAtStart = Number.NaN;
 
-async function sampleUsage({ url }: ServerProcess): Promise<Memory> {
-  const samples: ServerUsage[] = [];
-  while (samples.length < SAMPLES) {
-    await delay(SAMPLE_INTERVAL_MS);
-    samples.push(await fetchServerUsage(url));
+  private constructor(server: FanOutServer, load: LoadGenerator, connections: number) {
+    this.server = server;
+    this.#load = load;
+    this.#connections = connections;
   }
-  return {
-    residentBytes: median(samples.map(({ residentBytes }) => residentBytes)),
-    heapUsedBytes: Math.min(...samples.map(({ heapUsedBytes }) => heapUsedBytes)),
-  };
+
+  static async open(peer: FanOutPeer, transport: FanOutTransport, connections: number): Promise<Crowd> {
+    const server = await peer.start(transport, { core: CORES.server });
+    const load = await LoadGenerator.start({ core: CORES.load });
+    const crowd = new Crowd(server, load, connections);
+    try {
+      await load.open("warm-up", server, { connections: WARM_UP_CONNECTIONS });
+      await load.closeGroup("warm-up");
+      await delay(SETTLE_MS);
+      crowd.#residentAtStart = await sampleResident(server);
+      await load.open("idle", server, { connections, perSecond: OPENED_PER_SECOND });
+      return crowd;
+    } catch (error) {
+      await crowd.close();
+      throw error;
+    }
+  }
+
+  /** @throws when a connection was lost. */
+  async rowOf(cpuShare: number): Promise<string[]> {
+    const { server } = this;
+    const resident = await sampleResident(server);
+    const { delivered } = await this.#load.run("idle", { events: 1 });
+    const lost = this.#connections - delivered;
+    if (lost > 0) throw new Error(`${server.name} lost ${lost} idle connections.`);
+    const each = (resident - this.#residentAtStart) / this.#connections;
+    return [
+      server.name,
+      server.transport === "sse" ? "SSE" : "WebSocket",
+      `${figure(this.#residentAtStart / KIBIBYTE ** 2)} MiB`,
+      `${figure(resident / KIBIBYTE ** 2)} MiB`,
+      `${figure(each / KIBIBYTE)} KiB`,
+      `${figure(cpuShare * 100)} %`,
+    ];
+  }
+
+  async close(): Promise<void> {
+    await this.#load.close();
+    await this.server.close();
+  }
 }
 
-function tableOf(connections: number, before: Memory, after: Memory, cpuShare: number): Table {
-  const row = (title: string, from: number, to: number): string[] => [
-    title,
-    `${figure(from / 1024 ** 2)} MiB`,
-    `${figure(to / 1024 ** 2)} MiB`,
-    `${figure((to - from) / connections / 1024)} KiB`,
-  ];
-  return {
-    head: ["", "0 connections", `${connections.toLocaleString("en-US")} idle connections`, "each"],
-    rows: [
-      row("resident memory", before.residentBytes, after.residentBytes),
-      row("JavaScript heap used", before.heapUsedBytes, after.heapUsedBytes),
-      ["CPU of one core", "", `${figure(cpuShare * 100)} %`, ""],
-    ],
-  };
+async function sampleResident({ pids, collectGarbage }: FanOutServer): Promise<number> {
+  await collectGarbage?.();
+  const samples: number[] = [];
+  while (samples.length < SAMPLES) {
+    samples.push(await residentBytesOf(pids));
+    await delay(SAMPLE_INTERVAL_MS);
+  }
+  return median(samples);
 }

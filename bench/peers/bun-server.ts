@@ -17,6 +17,7 @@ interface BunStream {
 }
 
 declare const Bun: {
+  gc(force: boolean): void;
   serve(options: {
     hostname: string;
     port: number;
@@ -40,7 +41,9 @@ const server = Bun.serve({
   idleTimeout: 0,
   async fetch(request, self) {
     if (request.method === "POST") {
-      publish(await request.text());
+      const data = await request.text();
+      if (request.url.endsWith("/gc")) Bun.gc(true);
+      else publish(data);
       return new Response(null, { status: 202 });
     }
     if (self.upgrade(request)) return new Response(null);

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { FanOutPeer } from "../support/fan-out-server.ts";
 import { clientFrame, serverFrame, upgradeRequest } from "../support/websocket-bytes.ts";
-import { httpPublishing } from "./http-publishing.ts";
+import { collectGarbage, httpPublishing } from "./http-publishing.ts";
 import { installPackages, packageVersion, PACKAGES_FOLDER } from "./install.ts";
 import { PeerProcess } from "./peer-process.ts";
 
@@ -28,6 +28,7 @@ export const bun: FanOutPeer = {
       port,
       greeting: [{ send: transport === "websocket" ? upgradeRequest("/") : request, until: "ready" }],
       publish: httpPublishing(port),
+      collectGarbage: () => collectGarbage(port),
       pong: { ping: serverFrame("ping", ""), send: clientFrame("pong", "") },
       close: () => server.stop(),
     };

@@ -11,6 +11,12 @@ export function httpPublishing(port: number): PublishProtocol {
   return { port, greeting: [], request: Buffer.from(head + EVENT_DATA), answer: "HTTP/1.1 202" };
 }
 
+/** Asks a server of our own writing to collect its garbage. */
+export async function collectGarbage(port: number): Promise<void> {
+  const { status } = await fetch(`http://127.0.0.1:${port}/gc`, { method: "POST" });
+  if (status !== 202) throw new Error(`A server answered ${status} when asked to collect its garbage.`);
+}
+
 /** The server's side of {@link httpPublishing} on plain Node; other requests go to `subscribe`. */
 export function createPublishingServer(
   publish: (data: Buffer) => void,
@@ -21,7 +27,8 @@ export function createPublishingServer(
     const chunks: Buffer[] = [];
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
     request.once("end", () => {
-      publish(Buffer.concat(chunks));
+      if (request.url === "/gc") globalThis.gc?.();
+      else publish(Buffer.concat(chunks));
       response.writeHead(202, { "content-length": 0 }).end();
     });
   });

@@ -1,5 +1,5 @@
 import type { FanOutPeer } from "../support/fan-out-server.ts";
-import { httpPublishing } from "./http-publishing.ts";
+import { collectGarbage, httpPublishing } from "./http-publishing.ts";
 import { startNode } from "./node-process.ts";
 
 /** `node:http`: what most Node servers do, `write()` to each response. */
@@ -16,6 +16,7 @@ export const nodeHttp: FanOutPeer = {
       port,
       greeting: [{ send: Buffer.from("GET / HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"), until: "event: ready" }],
       publish: httpPublishing(port),
+      collectGarbage: () => collectGarbage(port),
       close: () => server.stop(),
     };
   },

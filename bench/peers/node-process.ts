@@ -10,7 +10,7 @@ export async function startNode(
 ): Promise<{ readonly process: PeerProcess; readonly port: number }> {
   const started = new PeerProcess({
     program: process.execPath,
-    args: [...process.execArgv, fileURLToPath(module), ...args],
+    args: ["--expose-gc", ...process.execArgv, fileURLToPath(module), ...args],
     core,
     env: { NODE_ENV: "production" },
   });

@@ -1,6 +1,6 @@
 import type { FanOutPeer } from "../support/fan-out-server.ts";
 import { clientFrame, serverFrame, upgradeRequest } from "../support/websocket-bytes.ts";
-import { httpPublishing } from "./http-publishing.ts";
+import { collectGarbage, httpPublishing } from "./http-publishing.ts";
 import { installPackages, packageVersion, PACKAGES_FOLDER } from "./install.ts";
 import { startNode } from "./node-process.ts";
 
@@ -22,6 +22,7 @@ export const socketIo: FanOutPeer = {
         { send: clientFrame("text", "40"), until: '42["ready"]' },
       ],
       publish: httpPublishing(port),
+      collectGarbage: () => collectGarbage(port),
       pong: { ping: serverFrame("text", "2"), send: clientFrame("text", "3") },
       close: () => server.stop(),
     };

@@ -1,6 +1,6 @@
 import type { FanOutPeer } from "../support/fan-out-server.ts";
 import { upgradeRequest } from "../support/websocket-bytes.ts";
-import { httpPublishing } from "./http-publishing.ts";
+import { collectGarbage, httpPublishing } from "./http-publishing.ts";
 import { startNode } from "./node-process.ts";
 
 /** `ws`: what most Node servers do, `send()` to each. */
@@ -17,6 +17,7 @@ export const ws: FanOutPeer = {
       port,
       greeting: [{ send: upgradeRequest("/"), until: "ready" }],
       publish: httpPublishing(port),
+      collectGarbage: () => collectGarbage(port),
       close: () => server.stop(),
     };
   },

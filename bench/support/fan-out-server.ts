@@ -38,6 +38,8 @@ export interface FanOutServer {
   readonly publish: PublishProtocol;
   /** Bytes that a subscriber sends when it gets those (pings of the server); undefined where it needs none. */
   readonly pong?: { readonly ping: Buffer; readonly send: Buffer };
+  /** Leaves in memory what is held; undefined where the runtime cannot be asked for that. */
+  readonly collectGarbage?: () => Promise<void>;
   close(): Promise<void>;
 }
 

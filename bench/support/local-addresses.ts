@@ -3,7 +3,8 @@ const CONNECTIONS_PER_ADDRESS = 5000;
 const FIRST = 2;
 const LAST = 250;
 
-let connections = 0;
+/** Each process begins elsewhere, so that several have ports enough. */
+let connections = CONNECTIONS_PER_ADDRESS * (process.pid % (LAST - FIRST + 1));
 
 /**
  * The address that the next connection to this machine comes from: 127.0.0.2
