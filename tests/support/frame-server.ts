@@ -1,8 +1,7 @@
 import { createServer } from "node:http";
 import type { Socket } from "node:net";
-import { WebSocketServer } from "ws";
 import { Peer } from "../../packages/server/src/transport/websocket/peer.ts";
-import { UpgradedWebSocket } from "../../packages/server/src/transport/websocket/upgraded-web-socket.ts";
+import { upgradeAnswer } from "../../packages/server/src/transport/websocket/upgrade-answer.ts";
 import { textFrame } from "../../packages/server/src/transport/websocket/websocket-frame.ts";
 import type { MessageDigest } from "./websocket-reader.ts";
 import { digestOf } from "./websocket-reader.ts";
@@ -30,19 +29,14 @@ export const FRAMED_END = { code: 4104, reason: "That was all. 🦊" } as const;
 
 /** Starts it. All frames are written at once, pings among them, and the close frame behind them. */
 export async function startFrameServer(): Promise<FrameServer> {
-  const webSockets = new WebSocketServer({
-    noServer: true,
-    autoPong: false,
-    clientTracking: false,
-    perMessageDeflate: false,
-    WebSocket: UpgradedWebSocket,
-  });
   const sockets = new Set<Socket>();
   const http = createServer();
   http.on("upgrade", (request, socket: Socket, head) => {
     sockets.add(socket);
     socket.on("close", () => sockets.delete(socket));
-    webSockets.handleUpgrade(request, socket, head, (webSocket) => sendAll(webSocket, socket));
+    socket.on("error", () => undefined);
+    socket.write(upgradeAnswer(request.headers["sec-websocket-key"] ?? ""));
+    sendAll(socket, head);
   });
   await new Promise<void>((resolve) => {
     http.listen(0, "127.0.0.1", resolve);
@@ -58,12 +52,18 @@ export async function startFrameServer(): Promise<FrameServer> {
   };
 }
 
-function sendAll(webSocket: UpgradedWebSocket, socket: Socket): void {
+function sendAll(socket: Socket, head: Buffer): void {
   const nothing = (): void => undefined;
   const peer = new Peer(
-    webSocket,
     socket,
-    { closeTimeoutMs: 120_000, maxUnreadAnswerBytes: MEBIBYTE, writeTimeoutMs: 120_000 },
+    head,
+    {
+      closeTimeoutMs: 120_000,
+      maxUnreadAnswerBytes: MEBIBYTE,
+      writeTimeoutMs: 120_000,
+      maxMessageBytes: MEBIBYTE,
+      maxMessageFrames: 1024,
+    },
     {
       received: nothing,
       receivedControl: nothing,

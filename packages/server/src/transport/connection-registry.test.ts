@@ -19,20 +19,21 @@ function connection(id: string, tenant = "acme", keyId = "key"): RegisteredConne
     remoteAddress: "",
     openedAt: "",
   };
-  return { info, tenant, keyId, end: (reason) => log.push(`${id} ${reason}`) };
+  return { id, info, access: info, tenant, keyId, end: (reason) => log.push(`${id} ${reason}`) };
 }
 
 describe("the connections of a server", () => {
   it("are bounded for each tenant, and in all", () => {
     const registry = new ConnectionRegistry(3);
-    registry.add(connection("1"), 2);
+    const first = connection("1");
+    registry.add(first, 2);
     registry.add(connection("2"), 2);
     const full = expect.objectContaining({ code: "too_many_connections" });
     expect(() => registry.add(connection("3"), 2)).toThrow(full);
     registry.add(connection("4", "other"), 2);
     expect(() => registry.add(connection("5", "other"), 2)).toThrow(full);
-    registry.delete("1");
-    registry.delete("1");
+    registry.delete(first);
+    registry.delete(first);
     registry.add(connection("6"), 2);
     expect(registry.size).toBe(3);
   });

@@ -1,12 +1,10 @@
 import { RealtimeError } from "@paperdb/protocol";
 import type { GrantFilters } from "../auth/grant-filters.ts";
 
-/** What is known of a connection. */
-export interface ConnectionInfo {
-  readonly id: string;
+/** What a connection uses of its key, or of the key that minted its token. */
+export interface ConnectionAccess {
   readonly tenant: string;
   readonly keyId: string;
-  readonly transport: "sse" | "websocket";
   /** Those that it is subscribed to. */
   readonly collections: readonly string[];
   /** Topics and patterns that it is subscribed to. */
@@ -20,6 +18,12 @@ export interface ConnectionInfo {
   readonly keyFilters?: GrantFilters;
   /** Whether it came with a token that its key has minted, as only a secret key may. */
   readonly byToken?: boolean;
+}
+
+/** What is known of a connection. */
+export interface ConnectionInfo extends ConnectionAccess {
+  readonly id: string;
+  readonly transport: "sse" | "websocket";
   readonly remoteAddress: string;
   /** ISO 8601. */
   readonly openedAt: string;
@@ -29,8 +33,10 @@ export interface ConnectionInfo {
 export type DisconnectReason = "revoked" | "admin" | "draining";
 
 /** A connection, and how to end it. */
-export interface RegisteredConnection extends Pick<ConnectionInfo, "tenant" | "keyId"> {
-  /** At the moment; its id and tenant never change. Made anew when it is asked for. */
+export interface RegisteredConnection extends Pick<ConnectionInfo, "id" | "tenant" | "keyId"> {
+  /** At the moment; made anew when it is asked for, as is {@link info}. */
+  readonly access: ConnectionAccess;
+  /** The same and more, which takes longer to find out. Its id and tenant never change. */
   readonly info: ConnectionInfo;
   end(reason: DisconnectReason): void;
 }
@@ -42,10 +48,11 @@ export function drainingError(): RealtimeError {
 
 /** All live connections of this server, those that are still being opened included. */
 export class ConnectionRegistry {
-  readonly #connections = new Map<string, RegisteredConnection>();
+  readonly #connections = new Set<RegisteredConnection>();
   readonly #countByTenant = new Map<string, number>();
   readonly #maxTotal: number;
   #draining = false;
+  #onEmpty: (() => void) | undefined;
 
   /** @param maxTotal - connections of all tenants together. */
   constructor(maxTotal: number) {
@@ -59,7 +66,6 @@ export class ConnectionRegistry {
   /** @throws {RealtimeError} `too_many_connections`; `draining` after {@link drain}. */
   add(connection: RegisteredConnection, maxOfTenant: number): void {
     if (this.#draining) throw drainingError();
-    const { id } = connection.info;
     const { tenant } = connection;
     const ofTenant = this.#countByTenant.get(tenant) ?? 0;
     if (ofTenant >= maxOfTenant || this.size >= this.#maxTotal) {
@@ -71,29 +77,49 @@ export class ConnectionRegistry {
         { retryAfterSeconds: 5 },
       );
     }
-    this.#connections.set(id, connection);
+    this.#connections.add(connection);
     this.#countByTenant.set(tenant, ofTenant + 1);
   }
 
-  delete(id: string): void {
-    const connection = this.#connections.get(id);
-    if (connection === undefined) return;
-    this.#connections.delete(id);
+  delete(connection: RegisteredConnection): void {
+    if (!this.#connections.delete(connection)) return;
     const { tenant } = connection;
     const left = (this.#countByTenant.get(tenant) ?? 1) - 1;
     if (left === 0) this.#countByTenant.delete(tenant);
     else this.#countByTenant.set(tenant, left);
+    if (this.#connections.size === 0) this.#onEmpty?.();
+  }
+
+  /** One that was added goes on as another one, of the same tenant. */
+  replace(connection: RegisteredConnection, successor: RegisteredConnection): void {
+    if (this.#connections.delete(connection)) this.#connections.add(successor);
+  }
+
+  /** Resolves once there is no connection, after {@link drain}. */
+  async untilEmpty(): Promise<void> {
+    if (this.#connections.size === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#onEmpty = resolve;
+    });
   }
 
   list(): readonly ConnectionInfo[] {
-    return Array.from(this.#connections.values(), ({ info }) => info);
+    return Array.from(this.#connections, ({ info }) => info);
+  }
+
+  /** What of their keys all connections use. */
+  *accesses(): IterableIterator<ConnectionAccess> {
+    for (const { access } of this.#connections) yield access;
   }
 
   /** Ends one connection; false when there is none of this id. */
   end(id: string, reason: DisconnectReason): boolean {
-    const connection = this.#connections.get(id);
-    connection?.end(reason);
-    return connection !== undefined;
+    for (const connection of this.#connections) {
+      if (connection.id !== id) continue;
+      connection.end(reason);
+      return true;
+    }
+    return false;
   }
 
   /** Ends all connections; none is added any more, also of those whose key is being checked. */
@@ -107,7 +133,7 @@ export class ConnectionRegistry {
     matches: (connection: Pick<ConnectionInfo, "tenant" | "keyId">) => boolean,
     reason: DisconnectReason,
   ): void {
-    for (const connection of this.#connections.values()) {
+    for (const connection of this.#connections) {
       if (matches(connection)) connection.end(reason);
     }
   }

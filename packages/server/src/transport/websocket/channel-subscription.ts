@@ -56,7 +56,8 @@ export class ChannelSubscription {
   readonly #channels: Channels;
   #request: ChannelRequest;
   #state: State = { kind: "opening" };
-  readonly #ended = new AbortController();
+  /** While documents are opened, which takes long. */
+  #opening: AbortController | undefined;
 
   constructor(channels: Channels, request: ChannelRequest) {
     this.#channels = channels;
@@ -128,7 +129,7 @@ export class ChannelSubscription {
     const { hub } = this.#channels;
     this.#state = { kind: "over" };
     this.#forgetCursor();
-    this.#ended.abort(new Error("The subscription is over."));
+    this.#opening?.abort(new Error("The subscription is over."));
     if (state.kind === "held") this.#giveBack(state.open);
     else if (state.kind === "live") hub.unsubscribe(state.subscription);
   }
@@ -149,6 +150,13 @@ export class ChannelSubscription {
     if (subject.kind === "topic")
       return openTopic(this.#channels, { tenant, pattern: subject.pattern, cursor });
     const channel = { tenant, collection: subject.collection };
-    return openCollection(this.#channels, { channel, scope, cursor, snapshot }, this.#ended.signal);
+    const request = { channel, scope, cursor, snapshot };
+    if (!snapshot) return openCollection(this.#channels, request);
+    this.#opening = new AbortController();
+    try {
+      return await openCollection(this.#channels, request, this.#opening.signal);
+    } finally {
+      this.#opening = undefined;
+    }
   }
 }

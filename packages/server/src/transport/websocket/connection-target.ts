@@ -1,44 +1,39 @@
-import type { RealtimeError } from "@paperdb/protocol";
-import type { DeliveryTarget, EndReason, Greeting, SnapshotTarget } from "../../hub/delivery.ts";
+import type { DeliveryTarget, EndReason, Greeting } from "../../hub/delivery.ts";
 import type { WebSocketConnection } from "./connection.ts";
-
-/** What differs between the kinds of connection. */
-export interface TargetEvents {
-  /** @returns whether the peer keeps up after it. */
-  greet(greeting: Greeting): boolean;
-  /** The collection exists no more. */
-  dropped(): void;
-  /** The documents cannot be had. Left out: they are never asked for. */
-  failed?(error: RealtimeError): void;
-}
+import type { Peer } from "./peer.ts";
 
 /** Where the hub delivers one subscription: all of a connection share its socket. */
-export class ConnectionTarget implements DeliveryTarget {
-  readonly snapshots?: SnapshotTarget;
-  readonly #connection: WebSocketConnection;
-  readonly #events: TargetEvents;
+export abstract class ConnectionTarget implements DeliveryTarget {
+  protected readonly connection: WebSocketConnection;
+  /** The connection's own: one step less for each write. */
+  readonly #peer: Peer;
 
-  constructor(connection: WebSocketConnection, events: TargetEvents, snapshots?: SnapshotTarget) {
-    if (snapshots !== undefined) this.snapshots = snapshots;
-    this.#connection = connection;
-    this.#events = events;
+  /** @throws {Error} before the handshake is answered. */
+  constructor(connection: WebSocketConnection) {
+    const { peer } = connection;
+    if (peer === undefined) throw new Error("the handshake is not answered yet");
+    this.connection = connection;
+    this.#peer = peer;
   }
 
+  /** @returns whether the peer keeps up after it. */
+  abstract greet(greeting: Greeting): boolean;
+  /** The collection exists no more. */
+  protected abstract dropped(): void;
+  /** The documents cannot be had. */
+  protected failed?(error: Extract<EndReason, { kind: "failed" }>["error"]): void;
+
   get keepsUp(): boolean {
-    return this.#connection.keepsUp;
+    return this.#peer.keepsUp;
   }
 
   write(frames: Buffer): boolean {
-    return this.#connection.write(frames);
-  }
-
-  greet(greeting: Greeting): boolean {
-    return this.#events.greet(greeting);
+    return this.#peer.write(frames);
   }
 
   end(reason: EndReason): void {
-    if (reason.kind === "dropped") this.#events.dropped();
-    else if (reason.kind === "failed") this.#events.failed?.(reason.error);
-    else this.#connection.close("slow_consumer", "The events were not read fast enough.");
+    if (reason.kind === "dropped") this.dropped();
+    else if (reason.kind === "failed") this.failed?.(reason.error);
+    else this.connection.close("slow_consumer", "The events were not read fast enough.");
   }
 }

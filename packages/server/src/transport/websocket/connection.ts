@@ -1,14 +1,16 @@
 import { randomUUID } from "node:crypto";
 import { RealtimeError, type CloseReason } from "@paperdb/protocol";
 import type { Grant } from "../../auth/grant.ts";
-import { onTokenExpiry } from "../../auth/token-expiry.ts";
+import type { ExpiringGrant, TokenExpiries } from "../../auth/token-expiries.ts";
 import {
   drainingError,
+  type ConnectionAccess,
   type ConnectionInfo,
   type DisconnectReason,
   type RegisteredConnection,
 } from "../connection-registry.ts";
-import type { LivePeer } from "./liveness.ts";
+import type { Handshake } from "./handshake.ts";
+import { LifeSigns, type LivePeer } from "./liveness.ts";
 import type { Peer, PeerEvents } from "./peer.ts";
 import type { ClientFlow } from "./throttle.ts";
 
@@ -57,32 +59,35 @@ const ENDINGS: Readonly<Record<Ending, Told>> = {
   },
 };
 
-/** What a connection is made of. */
-export interface ConnectionOptions {
-  readonly grant: Grant;
-  readonly remoteAddress: string;
-  /** It was ended before the handshake was answered. */
-  readonly onEndedEarly: (refusal: RealtimeError) => void;
+/** What connections need of the rest of the server: the same for all. */
+export interface ConnectionDependencies {
+  readonly expiries: TokenExpiries;
   /** The server closes it: by a close code, or because its peer gives no sign of life. */
-  readonly onClosing: (reason: CloseReason | "unresponsive") => void;
+  onClosing(reason: CloseReason | "unresponsive"): void;
   /** Its TCP connection is gone. */
-  readonly onClosed: (connection: WebSocketConnection) => void;
+  onClosed(connection: WebSocketConnection): void;
 }
 
 /** One WebSocket, from the moment its token was found to be good. */
-export abstract class WebSocketConnection implements RegisteredConnection, PeerEvents, LivePeer {
-  readonly id: string = randomUUID();
-  readonly #openedAt = new Date().toISOString();
-  readonly #options: ConnectionOptions;
+export abstract class WebSocketConnection
+  implements RegisteredConnection, PeerEvents, LivePeer, ExpiringGrant, ClientFlow
+{
+  readonly life: LifeSigns = new LifeSigns();
+  expiryIndex = -1;
+  readonly #dependencies: ConnectionDependencies;
+  readonly #openedAtMs = Date.now();
+  #id: string | undefined;
   #grant: Grant;
-  #cancelExpiry: () => void;
+  /** Until the handshake is answered. */
+  #handshake: Handshake | undefined;
   #peer: Peer | undefined;
   #isOver = false;
 
-  constructor(options: ConnectionOptions) {
-    this.#options = options;
-    this.#grant = options.grant;
-    this.#cancelExpiry = onTokenExpiry(options.grant, () => this.#end("expired"));
+  constructor(dependencies: ConnectionDependencies, grant: Grant, handshake: Handshake) {
+    this.#dependencies = dependencies;
+    this.#grant = grant;
+    this.#handshake = handshake;
+    dependencies.expiries.add(this);
   }
 
   /** Makes live what must be so before the handshake is answered. */
@@ -97,15 +102,30 @@ export abstract class WebSocketConnection implements RegisteredConnection, PeerE
   abstract drained(): void;
   abstract progressed(): void;
 
+  /** Made when it is asked for, which is seldom. */
+  get id(): string {
+    this.#id ??= randomUUID();
+    return this.#id;
+  }
+
   get grant(): Grant {
     return this.#grant;
   }
 
   /** Replaces the grant, and with it the moment when the connection ends. */
   protected set grant(grant: Grant) {
-    this.#cancelExpiry();
+    const { expiries } = this.#dependencies;
+    expiries.delete(this);
     this.#grant = grant;
-    if (!this.#isOver) this.#cancelExpiry = onTokenExpiry(grant, () => this.#end("expired"));
+    if (!this.#isOver) expiries.add(this);
+  }
+
+  get expiresAtMs(): number | undefined {
+    return this.#grant.token?.expiresAtMs;
+  }
+
+  expired(): void {
+    this.#end("expired");
   }
 
   get tenant(): string {
@@ -116,17 +136,23 @@ export abstract class WebSocketConnection implements RegisteredConnection, PeerE
     return this.#grant.keyId;
   }
 
-  get info(): ConnectionInfo {
+  get access(): ConnectionAccess {
     return {
-      id: this.id,
       tenant: this.tenant,
       keyId: this.keyId,
-      transport: "websocket",
       ...this.subjects,
       ...(this.#grant.keyFilters === undefined ? {} : { keyFilters: this.#grant.keyFilters }),
       byToken: this.#grant.token !== undefined,
-      remoteAddress: this.#options.remoteAddress,
-      openedAt: this.#openedAt,
+    };
+  }
+
+  get info(): ConnectionInfo {
+    return {
+      id: this.id,
+      transport: "websocket",
+      ...this.access,
+      remoteAddress: (this.#peer ?? this.#handshake)?.remoteAddress ?? "",
+      openedAt: new Date(this.#openedAtMs).toISOString(),
     };
   }
 
@@ -146,7 +172,13 @@ export abstract class WebSocketConnection implements RegisteredConnection, PeerE
     return this.#peer?.isPaused ?? false;
   }
 
+  /** Undefined until the handshake is answered. */
+  get peer(): Peer | undefined {
+    return this.#peer;
+  }
+
   start(peer: Peer): void {
+    this.#handshake = undefined;
     this.#peer = peer;
     this.started();
   }
@@ -163,7 +195,7 @@ export abstract class WebSocketConnection implements RegisteredConnection, PeerE
 
   /** @param maxWaitMs - see {@link Peer.close}. */
   close(reason: CloseReason, sentence: string, maxWaitMs?: number): void {
-    if (!this.#isOver) this.#options.onClosing(reason);
+    if (!this.#isOver) this.#dependencies.onClosing(reason);
     this.#peer?.close(reason, sentence, maxWaitMs);
   }
 
@@ -182,7 +214,7 @@ export abstract class WebSocketConnection implements RegisteredConnection, PeerE
   }
 
   cut(): void {
-    this.#options.onClosing("unresponsive");
+    this.#dependencies.onClosing("unresponsive");
     this.#peer?.cut();
   }
 
@@ -193,23 +225,25 @@ export abstract class WebSocketConnection implements RegisteredConnection, PeerE
   closing(): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#cancelExpiry();
+    this.#dependencies.expiries.delete(this);
     this.release();
   }
 
   closed(): void {
-    this.#options.onClosed(this);
+    this.#dependencies.onClosed(this);
   }
 
-  /** How reading from the client stops, and goes on. */
-  protected readonly flow: ClientFlow = {
-    pause: () => this.#peer?.pause(),
-    resume: () => this.#peer?.resume(),
-  };
+  pause(): void {
+    this.#peer?.pause();
+  }
+
+  resume(): void {
+    this.#peer?.resume();
+  }
 
   #end(ending: Ending): void {
     const { close, sentence, refusal, maxWaitMs } = ENDINGS[ending];
-    if (this.#peer === undefined) this.#options.onEndedEarly(refusal());
+    if (this.#peer === undefined) this.#handshake?.refuse(refusal());
     else this.close(close, sentence, maxWaitMs);
   }
 }

@@ -1,29 +1,43 @@
-import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { RealtimeError } from "@paperdb/protocol";
 import { problemAnswer } from "../../http/problem.ts";
 import type { WebSocketConnection } from "./connection.ts";
 
+/** How a handshake is waited for. */
+export interface HandshakeOptions {
+  /** How long the client waits at most. */
+  readonly timeoutMs: number;
+  readonly onOver: (handshake: Handshake) => void;
+}
+
+const ignore = (): void => undefined;
+
 /** A client that has asked for a WebSocket, until it gets one, is refused, or goes away. */
 export class Handshake {
-  readonly request: IncomingMessage;
   readonly socket: Socket;
   readonly head: Buffer;
   readonly #timer: NodeJS.Timeout;
   #connection: WebSocketConnection | undefined;
   #isOver = false;
 
-  /** @param timeoutMs - how long the client waits at most. */
-  constructor(request: IncomingMessage, socket: Socket, head: Buffer, timeoutMs: number) {
-    this.request = request;
+  /** Called once: it is complete, or its socket is closed. */
+  readonly #onOver: (handshake: Handshake) => void;
+
+  /** @param head - what was read behind the request. */
+  constructor(socket: Socket, head: Buffer, { timeoutMs, onOver }: HandshakeOptions) {
     this.socket = socket;
     this.head = head;
+    this.#onOver = onOver;
     // Its close follows, and is what counts.
-    socket.on("error", () => undefined);
-    socket.on("close", this.#onGone);
+    socket.on("error", ignore);
+    socket.on("close", this.#onClose);
     socket.on("end", this.#onGone);
     this.#timer = setTimeout(() => this.refuse(tooSlow(timeoutMs)), timeoutMs);
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.socket.remoteAddress;
   }
 
   get isOver(): boolean {
@@ -46,7 +60,14 @@ export class Handshake {
   /** From now on the socket is somebody else's. */
   complete(): void {
     this.#settle();
+    this.socket.off("close", this.#onClose);
+    this.#onOver(this);
   }
+
+  readonly #onClose = (): void => {
+    this.#onGone();
+    this.#onOver(this);
+  };
 
   readonly #onGone = (): void => {
     if (this.#isOver) return;
@@ -58,7 +79,6 @@ export class Handshake {
   #settle(): void {
     this.#isOver = true;
     clearTimeout(this.#timer);
-    this.socket.off("close", this.#onGone);
     this.socket.off("end", this.#onGone);
   }
 }

@@ -25,14 +25,16 @@ function createInbox(maxPerSecond: number): {
     pause: () => flow.push("pause"),
     resume: () => flow.push("resume"),
   });
-  const inbox = new Inbox<string>(throttle, (message) => {
-    handled.push(message);
-    if (message === "unread") throttle.hold("unread");
-    if (message === "close") throttle.close();
-    if (!message.startsWith("slow")) return undefined;
-    return new Promise((done) => {
-      resolve = done;
-    });
+  const inbox = new Inbox<string>(throttle, {
+    handle(message) {
+      handled.push(message);
+      if (message === "unread") throttle.hold("unread");
+      if (message === "close") throttle.close();
+      if (!message.startsWith("slow")) return undefined;
+      return new Promise((done) => {
+        resolve = done;
+      });
+    },
   });
   return {
     inbox,

@@ -1,39 +1,51 @@
-import type { Throttle } from "./throttle.ts";
+import type { Throttle, ThrottleListener } from "./throttle.ts";
+
+/** Who handles the messages of an {@link Inbox}. */
+export interface MessageHandler<Message> {
+  /** Must not reject; the next message waits for its promise. */
+  handle(message: Message): Promise<void> | undefined;
+}
 
 /** The messages of one client, handled one after the other, as fast as its throttle allows. */
-export class Inbox<Message> {
+export class Inbox<Message> implements ThrottleListener {
   readonly #throttle: Throttle;
-  readonly #handle: (message: Message) => Promise<void> | undefined;
-  #messages: Message[] = [];
+  readonly #handler: MessageHandler<Message>;
+  /** Undefined while none waits, as for most clients always. */
+  #messages: Message[] | undefined;
 
-  /** @param handle - must not reject; the next message waits for its promise. */
-  constructor(throttle: Throttle, handle: (message: Message) => Promise<void> | undefined) {
+  constructor(throttle: Throttle, handler: MessageHandler<Message>) {
     this.#throttle = throttle;
-    this.#handle = handle;
-    throttle.onOpen = () => this.#next();
+    this.#handler = handler;
+    throttle.listener = this;
   }
 
   receive(message: Message): void {
+    if (this.#messages === undefined && this.#throttle.isOpen && this.#throttle.take()) {
+      this.#handle(message);
+      return;
+    }
+    this.#messages ??= [];
     this.#messages.push(message);
-    this.#next();
   }
 
   /** Forgets what waits. */
   clear(): void {
-    this.#messages = [];
+    this.#messages = undefined;
   }
 
-  #next(): void {
+  throttleOpened(): void {
     while (this.#throttle.isOpen) {
-      const [message] = this.#messages;
+      const message = this.#messages?.[0];
       if (message === undefined || !this.#throttle.take()) return;
-      this.#messages.shift();
-      const done = this.#handle(message);
-      if (done !== undefined) this.#waitFor(done);
+      if (this.#messages?.length === 1) this.#messages = undefined;
+      else this.#messages?.shift();
+      this.#handle(message);
     }
   }
 
-  #waitFor(done: Promise<void>): void {
+  #handle(message: Message): void {
+    const done = this.#handler.handle(message);
+    if (done === undefined) return;
     this.#throttle.hold("handling");
     void done.then(() => this.#throttle.release("handling"));
   }

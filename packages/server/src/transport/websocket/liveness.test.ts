@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Liveness, type LivePeer } from "./liveness.ts";
+import { LifeSigns, Liveness, type LivePeer } from "./liveness.ts";
 
 class TestPeer implements LivePeer {
+  readonly life: LifeSigns = new LifeSigns();
   signsOfLife = 0;
   beats = 0;
   cuts = 0;

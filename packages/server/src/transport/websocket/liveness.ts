@@ -3,6 +3,8 @@ const SLOTS = 15;
 
 /** A connection whose peer may be gone without a goodbye. */
 export interface LivePeer {
+  /** What is kept of it here. */
+  readonly life: LifeSigns;
   /** Grows whenever the peer has sent or taken something. */
   readonly signsOfLife: number;
   /** Nothing is read from it at the moment: its silence says nothing. */
@@ -20,10 +22,12 @@ export interface LivenessSettings {
   readonly peerTimeoutMs: number;
 }
 
-interface Watched {
-  readonly slot: Set<LivePeer>;
-  lastSigns: number;
-  silentBeats: number;
+/** What {@link Liveness} keeps of one peer, with the peer. */
+export class LifeSigns {
+  /** The phase at which it is asked; undefined: it is not. */
+  slot: number | undefined;
+  last = 0;
+  silentBeats = 0;
 }
 
 const MIN_INTERVALS = 2.5;
@@ -31,7 +35,6 @@ const MIN_INTERVALS = 2.5;
 /** Asks every peer for a sign of life at each interval, and cuts those that give none. */
 export class Liveness {
   readonly #slots: Set<LivePeer>[] = Array.from({ length: SLOTS }, () => new Set());
-  readonly #watched = new Map<LivePeer, Watched>();
   readonly #timer: NodeJS.Timeout;
   /** Counted in beats: while this process stood still, nobody was asked. */
   readonly #maxSilentBeats: number;
@@ -43,15 +46,21 @@ export class Liveness {
   }
 
   add(peer: LivePeer): void {
-    const slot = this.#slots[this.#current];
-    if (slot === undefined) return;
-    slot.add(peer);
-    this.#watched.set(peer, { slot, lastSigns: peer.signsOfLife, silentBeats: 0 });
+    const { life } = peer;
+    life.slot = this.#current;
+    life.last = peer.signsOfLife;
+    this.#slots[this.#current]?.add(peer);
   }
 
   delete(peer: LivePeer): void {
-    this.#watched.get(peer)?.slot.delete(peer);
-    this.#watched.delete(peer);
+    const { slot } = peer.life;
+    if (slot !== undefined) this.#slots[slot]?.delete(peer);
+    peer.life.slot = undefined;
+  }
+
+  /** Those that are asked. */
+  *peers(): IterableIterator<LivePeer> {
+    for (const slot of this.#slots) yield* slot;
   }
 
   close(): void {
@@ -64,13 +73,11 @@ export class Liveness {
   }
 
   #check(peer: LivePeer): void {
-    const watched = this.#watched.get(peer);
-    if (watched === undefined) return;
-    const { signsOfLife } = peer;
-    if (signsOfLife !== watched.lastSigns) watched.silentBeats = 0;
-    else if (!peer.isHeldBack) watched.silentBeats += 1;
-    watched.lastSigns = signsOfLife;
-    if (watched.silentBeats >= this.#maxSilentBeats) peer.cut();
+    const { life, signsOfLife } = peer;
+    if (signsOfLife !== life.last) life.silentBeats = 0;
+    else if (!peer.isHeldBack) life.silentBeats += 1;
+    life.last = signsOfLife;
+    if (life.silentBeats >= this.#maxSilentBeats) peer.cut();
     else peer.beat();
   }
 }

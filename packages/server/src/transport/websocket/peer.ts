@@ -1,12 +1,13 @@
 import type { Socket } from "node:net";
 import { CLOSE_CODES, type CloseReason } from "@paperdb/protocol";
 import { SocketWriter, type SocketWriterEvents } from "../socket-writer.ts";
-import type { UpgradedWebSocket } from "./upgraded-web-socket.ts";
+import { FrameError } from "./frame-head.ts";
+import { FrameReader, type FrameEvents, type FrameLimits } from "./frame-reader.ts";
 import { closeFrame, PING_FRAME, pongFrame } from "./websocket-frame.ts";
 
 /** What a {@link Peer} tells its connection. */
 export interface PeerEvents extends SocketWriterEvents {
-  /** A message, whole. */
+  /** A message, whole, valid during the call. */
   received(data: Buffer, isBinary: boolean): void;
   /** A ping, which is answered here, or a pong. */
   receivedControl(): void;
@@ -19,7 +20,7 @@ export interface PeerEvents extends SocketWriterEvents {
 }
 
 /** Bounds on one peer. */
-export interface PeerLimits {
+export interface PeerLimits extends FrameLimits {
   /** How long a peer may take to end the connection once we have, in ms. */
   readonly closeTimeoutMs: number;
   /** Answers that may wait for a peer that does not read. */
@@ -29,17 +30,34 @@ export interface PeerLimits {
 }
 
 const KEEP_ALIVE_PROBE_MS = 30_000;
+const PEER: unique symbol = Symbol("peer");
+
+interface PeerSocket extends Socket {
+  [PEER]?: Peer;
+}
+
+// The same for all sockets: a connection that does nothing has no functions of its own.
+function onData(this: PeerSocket, bytes: Buffer): void {
+  this[PEER]?.receivedBytes(bytes);
+}
+function onEnd(this: PeerSocket): void {
+  this[PEER]?.socketEnded();
+}
+function onClose(this: PeerSocket): void {
+  this[PEER]?.socketClosed();
+}
 
 /**
- * The other end of one WebSocket: writes whole frames, one after the other, and
- * does the closing handshake (RFC 6455, section 7).
+ * The other end of one WebSocket: reads and writes whole frames, one after the
+ * other, and does the closing handshake (RFC 6455, section 7).
  */
-export class Peer {
-  readonly #webSocket: UpgradedWebSocket;
+export class Peer implements FrameEvents, SocketWriterEvents {
   readonly #socket: Socket;
   readonly #writer: SocketWriter;
   readonly #limits: PeerLimits;
   readonly #events: PeerEvents;
+  /** Of a peer that has sent a part of a message; one that is silent needs none. */
+  #reader: FrameReader | undefined;
   #closing = false;
   /** Nothing will be read any more, so once all is written the TCP connection ends. */
   #peerIsDone = false;
@@ -52,28 +70,21 @@ export class Peer {
   #unansweredPing: Buffer | undefined;
   #takenParts = 0;
 
-  constructor(webSocket: UpgradedWebSocket, socket: Socket, limits: PeerLimits, events: PeerEvents) {
-    this.#webSocket = webSocket;
+  /** @param head - what was read behind the handshake's request. */
+  constructor(socket: Socket, head: Buffer, limits: PeerLimits, events: PeerEvents) {
     this.#socket = socket;
     this.#limits = limits;
     this.#events = events;
-    this.#writer = new SocketWriter(socket, {
-      drained: () => this.#drained(),
-      progressed: () => this.#progressed(),
-    });
+    this.#writer = new SocketWriter(socket, this);
+    socket.setTimeout(0);
+    socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_PROBE_MS);
-    socket.once("end", () => this.#ended());
-    socket.once("close", () => this.#closed());
-    webSocket.onPeerDone = (code, reason) => this.#finish(code, reason);
-    // A violation of the protocol: onPeerDone was called with its code.
-    webSocket.on("error", () => undefined);
-    webSocket.on("ping", (payload) => this.#pinged(payload));
-    webSocket.on("pong", () => {
-      if (!this.#closing) events.receivedControl();
-    });
-    webSocket.on("message", (data: Buffer, isBinary) => {
-      if (!this.#closing) events.received(data, isBinary);
-    });
+    if (head.length > 0) socket.unshift(head);
+    const peerSocket: PeerSocket = socket;
+    peerSocket[PEER] = this;
+    socket.on("data", onData);
+    socket.on("end", onEnd);
+    socket.on("close", onClose);
   }
 
   get keepsUp(): boolean {
@@ -87,7 +98,12 @@ export class Peer {
 
   /** Whether nothing is read. */
   get isPaused(): boolean {
-    return this.#webSocket.isPaused;
+    return this.#socket.isPaused();
+  }
+
+  /** Where it connects from; undefined once it is gone. */
+  get remoteAddress(): string | undefined {
+    return this.#socket.remoteAddress;
   }
 
   /** Writes events; the hub sees to it that they do not pile up. */
@@ -113,11 +129,11 @@ export class Peer {
 
   /** Stops reading. What was read already may still be received. */
   pause(): void {
-    this.#webSocket.pause();
+    this.#socket.pause();
   }
 
   resume(): void {
-    this.#webSocket.resume();
+    this.#socket.resume();
   }
 
   /**
@@ -134,7 +150,7 @@ export class Peer {
     }
     this.#beginEnd(closeFrame(CLOSE_CODES[reason], sentence), waitMs);
     // Its close frame is to be seen.
-    this.#webSocket.resume();
+    this.#socket.resume();
   }
 
   /** Ends the TCP connection at once. */
@@ -142,9 +158,69 @@ export class Peer {
     this.#socket.destroy();
   }
 
-  #finish(code: number | undefined, reason: string | Buffer | undefined): void {
+  message(data: Buffer, isBinary: boolean): void {
+    if (!this.#closing) this.#events.received(data, isBinary);
+  }
+
+  /** Of many pings in one packet, or while the peer does not read, the last one is answered. */
+  pinged(payload: Buffer): void {
+    if (this.#closing) return;
+    if (this.#unansweredPing === undefined && this.keepsUp) setImmediate(() => this.#pong());
+    // A view into what the socket has read: a copy does not keep all of that.
+    this.#unansweredPing = Buffer.from(payload);
+    this.#events.receivedControl();
+  }
+
+  ponged(): void {
+    if (!this.#closing) this.#events.receivedControl();
+  }
+
+  saidGoodbye(code: number | undefined, reason: Buffer): void {
+    this.#finish(closeFrame(code, reason));
+  }
+
+  drained(): void {
+    this.#takenParts += 1;
+    this.#unreadAnswerBytes = 0;
+    clearTimeout(this.#unreadTimer);
+    this.#unreadTimer = undefined;
+    if (this.#closing) {
+      this.#endWhenWritten();
+      return;
+    }
+    this.#pong();
+    this.#events.drained();
+  }
+
+  progressed(): void {
+    this.#takenParts += 1;
+    if (this.#closing) {
+      this.#endWhenWritten();
+      return;
+    }
+    this.#unreadTimer?.refresh();
+    this.#events.progressed();
+  }
+
+  /** What comes after its goodbye is read, so that it does not hold up the end, and means nothing. */
+  receivedBytes(bytes: Buffer): void {
+    if (this.#peerIsDone) return;
+    const reader = this.#reader ?? new FrameReader(this.#limits, this);
+    try {
+      reader.read(bytes);
+      this.#reader = reader.isBetweenMessages ? undefined : reader;
+    } catch (error) {
+      if (!(error instanceof FrameError)) throw error;
+      this.#reader = undefined;
+      this.#finish(closeFrame(error.closeCode));
+    }
+  }
+
+  /** The peer is done: it has said goodbye, or has broken the protocol. */
+  #finish(answer: Buffer): void {
     this.#peerIsDone = true;
-    if (!this.#closing) this.#beginEnd(closeFrame(code, reason));
+    if (!this.#closing) this.#beginEnd(answer);
+    this.#socket.resume();
     this.#endWhenWritten();
   }
 
@@ -166,14 +242,14 @@ export class Peer {
     if (this.#peerIsDone && this.#writer.waitingBytes === 0) this.#socket.end();
   }
 
-  /** The peer has ended its half; `ws` has ended ours. */
-  #ended(): void {
+  /** The peer has ended its half. */
+  socketEnded(): void {
     if (!this.#closing) this.#beginEnd(undefined);
     if (this.#writer.waitingBytes > 0) this.cut();
     else this.#socket.destroySoon();
   }
 
-  #closed(): void {
+  socketClosed(): void {
     clearTimeout(this.#closeTimer);
     clearTimeout(this.#unreadTimer);
     if (!this.#closing) {
@@ -181,38 +257,6 @@ export class Peer {
       this.#events.closing();
     }
     this.#events.closed();
-  }
-
-  #drained(): void {
-    this.#takenParts += 1;
-    this.#unreadAnswerBytes = 0;
-    clearTimeout(this.#unreadTimer);
-    this.#unreadTimer = undefined;
-    if (this.#closing) {
-      this.#endWhenWritten();
-      return;
-    }
-    this.#pong();
-    this.#events.drained();
-  }
-
-  #progressed(): void {
-    this.#takenParts += 1;
-    if (this.#closing) {
-      this.#endWhenWritten();
-      return;
-    }
-    this.#unreadTimer?.refresh();
-    this.#events.progressed();
-  }
-
-  /** Of many pings in one packet, or while the peer does not read, the last one is answered. */
-  #pinged(payload: Buffer): void {
-    if (this.#closing) return;
-    // A view into what the socket has read: a copy does not keep all of that.
-    if (this.#unansweredPing === undefined && this.keepsUp) setImmediate(() => this.#pong());
-    this.#unansweredPing = Buffer.from(payload);
-    this.#events.receivedControl();
   }
 
   #pong(): void {

@@ -1,15 +1,17 @@
 import { RealtimeError } from "@paperdb/protocol";
-import type { DeliveryTarget } from "../../hub/delivery.ts";
+import type { Grant } from "../../auth/grant.ts";
+import type { Greeting } from "../../hub/delivery.ts";
 import type { ConnectionInfo } from "../connection-registry.ts";
 import { documentScope } from "../document-scope.ts";
 import { ChannelSubscription, type Channels } from "./channel-subscription.ts";
 import { ConnectionTarget } from "./connection-target.ts";
-import { WebSocketConnection, type ConnectionOptions } from "./connection.ts";
+import { WebSocketConnection, type ConnectionDependencies } from "./connection.ts";
 import { RAW_EVENTS } from "./event-frames.ts";
+import type { Handshake } from "./handshake.ts";
 import { Throttle } from "./throttle.ts";
 
 /** What a connection needs of the rest of the server. */
-export interface RawDependencies {
+export interface RawDependencies extends ConnectionDependencies {
   readonly channels: Channels;
   readonly limits: { readonly maxMessagesPerSecond: number };
 }
@@ -24,8 +26,7 @@ export class RawConnection extends WebSocketConnection {
   readonly #throttle: Throttle;
 
   /** @throws {RealtimeError} `forbidden`, when the token grants no collection. */
-  constructor({ channels, limits }: RawDependencies, options: ConnectionOptions) {
-    const { grant } = options;
+  constructor(dependencies: RawDependencies, grant: Grant, handshake: Handshake) {
     const { tenant, collections = [] } = grant;
     if (collections.length === 0) {
       throw new RealtimeError(
@@ -33,9 +34,10 @@ export class RawConnection extends WebSocketConnection {
         'This token grants no collection, and without a subprotocol there are no topics: mint one with "collections", or use the subprotocol "paperdb.v1".',
       );
     }
-    super(options);
+    super(dependencies, grant, handshake);
+    const { channels, limits } = dependencies;
     this.#collections = collections;
-    this.#throttle = new Throttle(limits.maxMessagesPerSecond, this.flow);
+    this.#throttle = new Throttle(limits.maxMessagesPerSecond, this);
     this.#subscriptions = collections.map(
       (collection) =>
         new ChannelSubscription(channels, {
@@ -55,7 +57,7 @@ export class RawConnection extends WebSocketConnection {
   }
 
   protected override started(): void {
-    const target = this.#target();
+    const target = new RawTarget(this);
     for (const subscription of this.#subscriptions) subscription.start(target, RAW_EVENTS);
   }
 
@@ -79,16 +81,19 @@ export class RawConnection extends WebSocketConnection {
   override progressed(): void {
     for (const subscription of this.#subscriptions) subscription.progressed();
   }
+}
 
-  #target(): DeliveryTarget {
-    return new ConnectionTarget(this, {
-      greet: ({ resetReason }) => {
-        // There is no cursor to go on from: the client loads its data again, and is told so by the close.
-        if (resetReason !== undefined)
-          this.close("events_missed", "Events were missed: load the data again.");
-        return this.keepsUp;
-      },
-      dropped: () => this.close("events_missed", "A collection was dropped."),
-    });
+/** Where the hub delivers all collections of a raw connection. */
+class RawTarget extends ConnectionTarget {
+  override greet({ resetReason }: Greeting): boolean {
+    // There is no cursor to go on from: the client loads its data again, and is told so by the close.
+    if (resetReason !== undefined) {
+      this.connection.close("events_missed", "Events were missed: load the data again.");
+    }
+    return this.keepsUp;
+  }
+
+  protected override dropped(): void {
+    this.connection.close("events_missed", "A collection was dropped.");
   }
 }

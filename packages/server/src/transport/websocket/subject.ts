@@ -41,11 +41,11 @@ export function subjectOf(message: SubscribeMessage, filterLimits: FilterLimits)
   return { kind: "topic", pattern: topic };
 }
 
-/** The same for subjects whose events are the same. */
-export function subjectKey(subject: Subject): string {
-  if (subject.kind === "topic") return `topic ${subject.pattern}`;
-  // No collection's name has a NUL.
-  return `collection ${subject.collection}\0${subject.where?.id ?? ""}`;
+/** Whether the events of both are the same. */
+export function isSameSubject(one: Subject, other: Subject): boolean {
+  if (one.kind === "topic") return other.kind === "topic" && one.pattern === other.pattern;
+  if (other.kind === "topic" || one.collection !== other.collection) return false;
+  return one.where?.id === other.where?.id;
 }
 
 function parseWhere(where: unknown, limits: FilterLimits): Filter | undefined {

@@ -1,14 +1,17 @@
 import { RealtimeError } from "@paperdb/protocol";
 import type { ConnectionInfo } from "../connection-registry.ts";
 import type { ChannelSubscription } from "./channel-subscription.ts";
-import { subjectKey, type Subject } from "./subject.ts";
+import { isSameSubject, type Subject } from "./subject.ts";
 
-/** The subscriptions of one connection, by the ids that its client has chosen. */
+/**
+ * The subscriptions of one connection, by the ids that its client has chosen. Most
+ * connections have few, and no client adds them fast: lists, which are small, will do.
+ */
 export class SubscriptionTable {
   readonly #maxSubscriptions: number;
-  readonly #byId = new Map<string, ChannelSubscription>();
-  /** The ids, by what they are subscribed to. */
-  readonly #idBySubject = new Map<string, string>();
+  #ids: readonly string[] = [];
+  /** In the same order as the ids. */
+  #subscriptions: readonly ChannelSubscription[] = [];
   /** Which one is resumed first: another one each time, so that none starves. */
   #firstToResume = 0;
 
@@ -17,18 +20,18 @@ export class SubscriptionTable {
   }
 
   get size(): number {
-    return this.#byId.size;
+    return this.#ids.length;
   }
 
   /** Whether one of them has heartbeats. */
   get hasHeartbeats(): boolean {
-    return Array.from(this.#byId.values()).some(({ hasHeartbeats }) => hasHeartbeats);
+    return this.#subscriptions.some(({ hasHeartbeats }) => hasHeartbeats);
   }
 
   get subjects(): Pick<ConnectionInfo, "collections" | "topics"> {
     const collections: string[] = [];
     const topics: string[] = [];
-    for (const { subject } of this.#byId.values()) {
+    for (const { subject } of this.#subscriptions) {
       if (subject.kind === "collection") collections.push(subject.collection);
       else topics.push(subject.pattern);
     }
@@ -37,7 +40,7 @@ export class SubscriptionTable {
 
   /** `duplicate_subscription` when the id is in use: whatever else is wrong, that subscription goes on. */
   whyTaken(id: string | undefined): RealtimeError | undefined {
-    if (id === undefined || !this.#byId.has(id)) return undefined;
+    if (id === undefined || !this.#ids.includes(id)) return undefined;
     return new RealtimeError(
       "duplicate_subscription",
       `The id "${id}" is in use on this connection: unsubscribe it first, or choose another.`,
@@ -46,7 +49,8 @@ export class SubscriptionTable {
 
   /** @throws {RealtimeError} `duplicate_subscription`, `too_many_subscriptions`. */
   requireRoom(subject: Subject): void {
-    const other = this.#idBySubject.get(subjectKey(subject));
+    const twin = this.#subscriptions.findIndex((each) => isSameSubject(each.subject, subject));
+    const other = this.#ids[twin];
     if (other !== undefined) {
       const isFiltered = subject.kind === "collection" && subject.where !== undefined;
       const what =
@@ -58,7 +62,7 @@ export class SubscriptionTable {
         `This connection is subscribed to the ${what} already, by the id "${other}": share its events.`,
       );
     }
-    if (this.#byId.size >= this.#maxSubscriptions) {
+    if (this.size >= this.#maxSubscriptions) {
       throw new RealtimeError(
         "too_many_subscriptions",
         `A connection has ${this.#maxSubscriptions} subscriptions at most: unsubscribe some, or raise "websocket.maxSubscriptions".`,
@@ -67,8 +71,9 @@ export class SubscriptionTable {
   }
 
   add(id: string, subscription: ChannelSubscription): void {
-    this.#byId.set(id, subscription);
-    this.#idBySubject.set(subjectKey(subscription.subject), id);
+    // Lists that grow in place have room for sixteen more.
+    this.#ids = [...this.#ids, id];
+    this.#subscriptions = [...this.#subscriptions, subscription];
   }
 
   /** Ends one, and has another in its place, to the same; false when there is none of this id. */
@@ -80,25 +85,26 @@ export class SubscriptionTable {
 
   /** Ends one; false when there is none of this id. */
   end(id: string): boolean {
-    const subscription = this.#byId.get(id);
+    const index = this.#ids.indexOf(id);
+    const subscription = this.#subscriptions[index];
     if (subscription === undefined) return false;
-    this.#byId.delete(id);
-    this.#idBySubject.delete(subjectKey(subscription.subject));
+    this.#ids = this.#ids.toSpliced(index, 1);
+    this.#subscriptions = this.#subscriptions.toSpliced(index, 1);
     subscription.end();
     return true;
   }
 
   endAll(): void {
-    for (const id of this.#byId.keys()) this.end(id);
+    for (const id of this.#ids) this.end(id);
   }
 
   entries(): readonly (readonly [id: string, subscription: ChannelSubscription])[] {
-    return [...this.#byId];
+    return this.#subscriptions.map((subscription, index) => [this.#ids[index] ?? "", subscription]);
   }
 
   /** The peer keeps up again. */
   resume(): void {
-    const all = [...this.#byId.values()];
+    const all = this.#subscriptions;
     this.#firstToResume = all.length === 0 ? 0 : (this.#firstToResume + 1) % all.length;
     for (const subscription of all.slice(this.#firstToResume)) subscription.resume();
     for (const subscription of all.slice(0, this.#firstToResume)) subscription.resume();
@@ -106,6 +112,6 @@ export class SubscriptionTable {
 
   /** The peer reads, but does not keep up yet. */
   progressed(): void {
-    for (const subscription of this.#byId.values()) subscription.progressed();
+    for (const subscription of this.#subscriptions) subscription.progressed();
   }
 }

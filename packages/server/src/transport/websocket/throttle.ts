@@ -1,4 +1,4 @@
-import { MessageRate } from "./message-rate.ts";
+const RATE_WINDOW_MS = 1000;
 
 /** How a {@link Throttle} holds its client back. */
 export interface ClientFlow {
@@ -7,34 +7,50 @@ export interface ClientFlow {
   resume(): void;
 }
 
+/** Who waits for a {@link Throttle}. */
+export interface ThrottleListener {
+  /** There is no reason to wait any more, and more is about to be read. */
+  throttleOpened(): void;
+}
+
 /** Why nothing is read from a client: too many messages, one that takes time, answers that are not read. */
 export type Hold = "rate" | "handling" | "unread";
 
+/** Bits: very many clients have a set of them. */
+const HOLD_BITS: Readonly<Record<Hold, number>> = { rate: 1, handling: 2, unread: 4 };
+
 /** Reads nothing from a client while there is a reason to wait, so that only that client waits. */
 export class Throttle {
-  readonly #rate: MessageRate;
+  readonly #maxPerSecond: number;
   readonly #flow: ClientFlow;
-  readonly #holds = new Set<Hold>();
+  #holds = 0;
+  /** On the monotonic clock, in whole milliseconds; a window before all others at first. */
+  #windowStartedAtMs = -RATE_WINDOW_MS;
+  #taken = 0;
   #isPaused = false;
   #isClosed = false;
   #timer: NodeJS.Timeout | undefined;
-  /** Called when there is no reason to wait any more, before more is read. */
-  onOpen: () => void = () => undefined;
+  #listener: ThrottleListener | undefined;
 
   constructor(maxPerSecond: number, flow: ClientFlow) {
-    this.#rate = new MessageRate(maxPerSecond);
+    this.#maxPerSecond = maxPerSecond;
     this.#flow = flow;
+  }
+
+  /** There is one listener. */
+  set listener(listener: ThrottleListener) {
+    this.#listener = listener;
   }
 
   /** Whether a message may be handled now. */
   get isOpen(): boolean {
-    return !this.#isClosed && this.#holds.size === 0;
+    return !this.#isClosed && this.#holds === 0;
   }
 
   /** Counts one message; false when there were too many of them this second. */
   take(): boolean {
     if (this.#isClosed) return false;
-    const waitMs = this.#rate.take();
+    const waitMs = this.#takeOfRate();
     if (waitMs === 0) return true;
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
@@ -46,15 +62,17 @@ export class Throttle {
 
   hold(reason: Hold): void {
     if (this.#isClosed) return;
-    this.#holds.add(reason);
+    this.#holds |= HOLD_BITS[reason];
     if (this.#isPaused) return;
     this.#isPaused = true;
     this.#flow.pause();
   }
 
   release(reason: Hold): void {
-    if (!this.#holds.delete(reason) || !this.isOpen) return;
-    this.onOpen();
+    if ((this.#holds & HOLD_BITS[reason]) === 0) return;
+    this.#holds &= ~HOLD_BITS[reason];
+    if (!this.isOpen) return;
+    this.#listener?.throttleOpened();
     // What waited may have given a reason again.
     if (!this.isOpen) return;
     this.#isPaused = false;
@@ -65,6 +83,18 @@ export class Throttle {
   close(): void {
     clearTimeout(this.#timer);
     this.#isClosed = true;
-    this.#holds.clear();
+    this.#holds = 0;
+  }
+
+  /** @returns how long to wait until there is another one, in ms: zero when it was taken. */
+  #takeOfRate(): number {
+    const nowMs = Math.floor(performance.now());
+    if (nowMs - this.#windowStartedAtMs >= RATE_WINDOW_MS) {
+      this.#windowStartedAtMs = nowMs;
+      this.#taken = 0;
+    }
+    if (this.#taken >= this.#maxPerSecond) return this.#windowStartedAtMs + RATE_WINDOW_MS - nowMs;
+    this.#taken += 1;
+    return 0;
   }
 }

@@ -8,11 +8,15 @@ export interface UpgradeRequest {
   /** Whether it speaks `paperdb.v1`; if not, it is a raw one. */
   readonly speaksV1: boolean;
   readonly token: string;
+  /** Its `Sec-WebSocket-Key`. */
+  readonly key: string;
 }
 
 const PATHS: ReadonlySet<string> = new Set(["/", "/realtime"]);
 const VERSION = "13";
 const KEY = /^[+/0-9A-Za-z]{22}==$/;
+/** RFC 9110, section 5.6.2. */
+const TOKEN = /^[!#$%&'*+.^_`|~\w-]+$/;
 const TOKEN_ADVICE = "mint a realtime token with POST /realtime/token, in your backend";
 
 /**
@@ -34,12 +38,13 @@ export function readUpgradeRequest(request: IncomingMessage, origins: readonly s
   if (headers["sec-websocket-version"] !== VERSION) {
     throw new RealtimeError("upgrade_required", `"Sec-WebSocket-Version" must be ${VERSION}.`);
   }
-  if (!KEY.test(headers["sec-websocket-key"] ?? "")) {
+  const key = headers["sec-websocket-key"] ?? "";
+  if (!KEY.test(key)) {
     throw new RealtimeError("invalid_request", '"Sec-WebSocket-Key" is missing or not valid.');
   }
   const speaksV1 = readSubprotocols(headers["sec-websocket-protocol"]);
   requireOrigin(headers.origin, origins);
-  return { speaksV1, token: readToken(request, new URLSearchParams(query)) };
+  return { speaksV1, token: readToken(request, new URLSearchParams(query)), key };
 }
 
 /** What somebody is told who wants a page where there is a WebSocket. */
@@ -52,7 +57,15 @@ export function upgradeRequired(): RealtimeError {
 
 function readSubprotocols(header: string | undefined): boolean {
   if (header === undefined) return false;
-  if (header.split(",").some((name) => name.trim() === SUBPROTOCOL)) return true;
+  const offered = header.split(",").map((name) => name.trim());
+  const isList = offered.every((name, index) => TOKEN.test(name) && offered.indexOf(name) === index);
+  if (!isList) {
+    throw new RealtimeError(
+      "invalid_request",
+      '"Sec-WebSocket-Protocol" is no list of different subprotocols, with commas between them.',
+    );
+  }
+  if (offered.includes(SUBPROTOCOL)) return true;
   throw new RealtimeError(
     "invalid_request",
     `"Sec-WebSocket-Protocol" names no subprotocol of this server: offer "${SUBPROTOCOL}", or none for plain events.`,

@@ -2,31 +2,32 @@ import type { ClientMessage } from "@paperdb/protocol";
 import type { Grant } from "../../auth/grant.ts";
 import type { ConnectionInfo } from "../connection-registry.ts";
 import { readClientMessage, type ReceivedMessage } from "./client-messages.ts";
-import { WebSocketConnection, type ConnectionOptions } from "./connection.ts";
-import { Inbox } from "./inbox.ts";
+import { WebSocketConnection, type ConnectionDependencies } from "./connection.ts";
+import type { Handshake } from "./handshake.ts";
+import { Inbox, type MessageHandler } from "./inbox.ts";
 import { EMPTY_HEARTBEAT, errorFrame } from "./server-frames.ts";
 import { Throttle } from "./throttle.ts";
 import { V1Subscriptions, type V1SubscriptionsDependencies } from "./v1-subscriptions.ts";
 
 /** What a connection needs of the rest of the server. */
-export interface V1Dependencies extends V1SubscriptionsDependencies {
+export interface V1Dependencies extends ConnectionDependencies, V1SubscriptionsDependencies {
   readonly limits: { readonly maxMessagesPerSecond: number; readonly maxSubscriptions: number };
   /** @throws {RealtimeError} */
   authenticateToken(token: string): Promise<Grant>;
 }
 
 /** A WebSocket of subprotocol `paperdb.v1`. */
-export class V1Connection extends WebSocketConnection {
+export class V1Connection extends WebSocketConnection implements MessageHandler<ReceivedMessage> {
   readonly #dependencies: V1Dependencies;
   readonly #throttle: Throttle;
   readonly #inbox: Inbox<ReceivedMessage>;
   readonly #subscriptions: V1Subscriptions;
 
-  constructor(dependencies: V1Dependencies, options: ConnectionOptions) {
-    super(options);
+  constructor(dependencies: V1Dependencies, grant: Grant, handshake: Handshake) {
+    super(dependencies, grant, handshake);
     this.#dependencies = dependencies;
-    this.#throttle = new Throttle(dependencies.limits.maxMessagesPerSecond, this.flow);
-    this.#inbox = new Inbox(this.#throttle, (received) => this.#handle(received));
+    this.#throttle = new Throttle(dependencies.limits.maxMessagesPerSecond, this);
+    this.#inbox = new Inbox(this.#throttle, this);
     this.#subscriptions = new V1Subscriptions(dependencies, this);
   }
 
@@ -78,7 +79,7 @@ export class V1Connection extends WebSocketConnection {
     if (this.keepsUp && !this.#subscriptions.hasHeartbeats) this.answer(EMPTY_HEARTBEAT);
   }
 
-  #handle(received: ReceivedMessage): Promise<void> | undefined {
+  handle(received: ReceivedMessage): Promise<void> | undefined {
     switch (received.kind) {
       case "message":
         return this.#handleMessage(received.message);

@@ -1,14 +1,13 @@
 import { ERRORS, RealtimeError, type SubscribeMessage } from "@paperdb/protocol";
 import type { FilterLimits } from "../../filter/filter-limits.ts";
-import type { DeliveryTarget } from "../../hub/delivery.ts";
 import type { ConnectionInfo } from "../connection-registry.ts";
 import { ChannelSubscription, type Channels } from "./channel-subscription.ts";
-import { ConnectionTarget, type TargetEvents } from "./connection-target.ts";
 import type { WebSocketConnection } from "./connection.ts";
-import { snapshotHead, V1_EVENTS } from "./event-frames.ts";
-import { errorFrame, greetingFrames, serverFrame } from "./server-frames.ts";
+import { V1_EVENTS } from "./event-frames.ts";
+import { errorFrame } from "./server-frames.ts";
 import { requireSubject, scopeOf, subjectOf } from "./subject.ts";
 import { SubscriptionTable } from "./subscription-table.ts";
+import { V1Target, type V1TargetOwner } from "./v1-target.ts";
 
 /** What subscriptions of `paperdb.v1` need of the rest of the server. */
 export interface V1SubscriptionsDependencies {
@@ -21,7 +20,7 @@ export interface V1SubscriptionsDependencies {
 }
 
 /** What one client of `paperdb.v1` is subscribed to, as its grant is at the moment. */
-export class V1Subscriptions {
+export class V1Subscriptions implements V1TargetOwner {
   readonly #dependencies: V1SubscriptionsDependencies;
   readonly #connection: WebSocketConnection;
   readonly #table: SubscriptionTable;
@@ -78,6 +77,11 @@ export class V1Subscriptions {
     this.#table.end(id);
   }
 
+  /** Ends one, and tells the client why. */
+  endWith(id: string, reason: RealtimeError): void {
+    if (this.#table.end(id)) this.#connection.answer(errorFrame(reason, id));
+  }
+
   endAll(): void {
     this.#table.endAll();
   }
@@ -118,34 +122,14 @@ export class V1Subscriptions {
     this.#openings += 1;
     try {
       await subscription.open();
-      subscription.start(this.#target(id, subscription), V1_EVENTS);
+      if (subscription.isOver) return;
+      subscription.start(new V1Target(this.#connection, this, id, subscription), V1_EVENTS);
     } catch (error) {
       // Who has left has given it up.
-      if (!subscription.isOver) this.#endWith(id, this.explain(error));
+      if (!subscription.isOver) this.endWith(id, this.explain(error));
     } finally {
       this.#openings -= 1;
     }
-  }
-
-  #target(id: string, subscription: ChannelSubscription): DeliveryTarget {
-    const events: TargetEvents = {
-      greet: (greeting) => this.#connection.answer(greetingFrames(id, greeting)),
-      dropped: () => {
-        if (subscription.isOver) return;
-        const sentence = "The collection was dropped: subscribe again once it is there.";
-        this.#endWith(id, new RealtimeError("collection_not_found", sentence));
-      },
-      failed: (error) => {
-        if (!subscription.isOver) this.#endWith(id, error);
-      },
-    };
-    return new ConnectionTarget(this.#connection, events, {
-      write: (documents, channel) => {
-        this.#connection.write(snapshotHead(id, channel, documents));
-        return this.#connection.write(documents);
-      },
-      reset: (reason) => this.#connection.answer(serverFrame({ type: "reset", id, reason })),
-    });
   }
 
   /** A subscription that the new grant does not allow ends; one that it shows other documents begins anew. */
@@ -155,7 +139,7 @@ export class V1Subscriptions {
     try {
       requireSubject(grant, subject);
     } catch (error) {
-      this.#endWith(id, this.explain(error));
+      this.endWith(id, this.explain(error));
       return undefined;
     }
     const scope = scopeOf(grant, subject);
@@ -165,9 +149,5 @@ export class V1Subscriptions {
     const { channels } = this.#dependencies;
     const subscription = new ChannelSubscription(channels, { ...request, scope, cursor, resetReason });
     return this.#table.replace(id, subscription) ? this.#open(id, subscription) : undefined;
-  }
-
-  #endWith(id: string, reason: RealtimeError): void {
-    if (this.#table.end(id)) this.#connection.answer(errorFrame(reason, id));
   }
 }

@@ -2,22 +2,22 @@ import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { RealtimeError, SUBPROTOCOL, type CloseReason } from "@paperdb/protocol";
 import type { FastifyInstance } from "fastify";
-import { WebSocketServer, type Server } from "ws";
 import type { Grant } from "../../auth/grant.ts";
+import { TokenExpiries } from "../../auth/token-expiries.ts";
 import type { FilterLimits } from "../../filter/filter-limits.ts";
 import type { ConnectionRegistry } from "../connection-registry.ts";
 import { renderAsyncApi } from "./asyncapi.ts";
 import type { Channels } from "./channel-subscription.ts";
-import type { ConnectionOptions, WebSocketConnection } from "./connection.ts";
-import { Handshake, refuseUpgrade } from "./handshake.ts";
+import type { WebSocketConnection } from "./connection.ts";
+import { Handshake, type HandshakeOptions } from "./handshake.ts";
 import { ignoreUpgrade, wantsOtherProtocol } from "./ignored-upgrade.ts";
 import { Liveness } from "./liveness.ts";
 import { Peer, type PeerLimits } from "./peer.ts";
 import { PendingRequests } from "./pending-requests.ts";
 import { RawConnection } from "./raw-connection.ts";
+import { upgradeAnswer } from "./upgrade-answer.ts";
 import { readUpgradeRequest, upgradeRequired } from "./upgrade-request.ts";
-import { UpgradedWebSocket } from "./upgraded-web-socket.ts";
-import { V1Connection } from "./v1-connection.ts";
+import { V1Connection, type V1Dependencies } from "./v1-connection.ts";
 
 /** Bounds and intervals of WebSockets. */
 interface WebSocketSettings {
@@ -54,40 +54,33 @@ export interface WebSocketDependencies {
 /** Of an answer, `ready` with its cursor: after a reset all subscriptions get one at once. */
 const MAX_READY_BYTES = 2048;
 
-/** A message may always come in so many fragments and packets, and in more where they have this size. */
-const MIN_PARTS = 1024;
-const MIN_PART_BYTES = 64;
+/** A message may always come in so many frames, and in more where they have this size. */
+const MIN_FRAMES = 1024;
+const MIN_FRAME_BYTES = 64;
 
 /** WebSockets on the paths `/` and `/realtime` of the HTTP server. */
 export class WebSocketEndpoint {
   readonly #dependencies: WebSocketDependencies;
   readonly #log: FastifyInstance["log"];
   readonly #liveness: Liveness;
-  readonly #server: Server<typeof UpgradedWebSocket>;
-  /** Those that wait for their handshake included: the HTTP server has forgotten them. */
-  readonly #sockets = new Set<Socket>();
+  readonly #expiries = new TokenExpiries();
+  /** For connections: the same for all. */
+  readonly #shared: V1Dependencies;
+  readonly #peerLimits: PeerLimits;
+  /** Those that wait for their handshake: the HTTP server has forgotten them. */
+  readonly #waiting = new Set<Handshake>();
 
   constructor(app: FastifyInstance, dependencies: WebSocketDependencies) {
     this.#dependencies = dependencies;
     this.#log = app.log;
     this.#liveness = new Liveness(dependencies.settings);
-    const { maxMessageBytes } = dependencies.settings;
-    const maxParts = Math.max(MIN_PARTS, Math.ceil(maxMessageBytes / MIN_PART_BYTES));
-    this.#server = new WebSocketServer({
-      noServer: true,
-      clientTracking: false,
-      perMessageDeflate: false,
-      autoPong: false,
-      maxPayload: maxMessageBytes,
-      maxFragments: maxParts,
-      maxBufferedChunks: maxParts,
-      WebSocket: UpgradedWebSocket,
-      handleProtocols: (offered) => offered.has(SUBPROTOCOL) && SUBPROTOCOL,
-    });
-    this.#server.on("wsClientError", (error, socket) => {
-      refuseUpgrade(socket, new RealtimeError("invalid_request", `${error.message}.`));
-    });
+    this.#shared = this.#connectionDependencies();
+    this.#peerLimits = peerLimits(dependencies.settings);
     const pending = new PendingRequests(app);
+    const options: HandshakeOptions = {
+      timeoutMs: dependencies.settings.handshakeTimeoutMs,
+      onOver: (handshake) => this.#waiting.delete(handshake),
+    };
     app.server.on("upgrade", (request: IncomingMessage, socket: Socket, head: Buffer) => {
       if (pending.has(socket)) {
         socket.destroy();
@@ -97,9 +90,9 @@ export class WebSocketEndpoint {
         ignoreUpgrade(app.server, request, socket, head);
         return;
       }
-      this.#sockets.add(socket);
-      socket.once("close", () => this.#sockets.delete(socket));
-      void this.#upgrade(new Handshake(request, socket, head, dependencies.settings.handshakeTimeoutMs));
+      const handshake = new Handshake(socket, head, options);
+      this.#waiting.add(handshake);
+      void this.#upgrade(request, handshake);
     });
     const description = renderAsyncApi();
     app.get("/asyncapi.json", { schema: { hide: true } }, (_request, reply) => reply.send(description));
@@ -112,71 +105,58 @@ export class WebSocketEndpoint {
   /** Cuts what is left. */
   close(): void {
     this.#liveness.close();
-    for (const socket of this.#sockets) socket.destroy();
+    this.#expiries.close();
+    for (const { socket } of this.#waiting) socket.destroy();
+    for (const peer of this.#liveness.peers()) peer.cut();
   }
 
-  async #upgrade(handshake: Handshake): Promise<void> {
+  async #upgrade(request: IncomingMessage, handshake: Handshake): Promise<void> {
     try {
-      const { request } = handshake;
-      const { speaksV1, token } = readUpgradeRequest(request, this.#dependencies.origins);
+      const { speaksV1, token, key } = readUpgradeRequest(request, this.#dependencies.origins);
       const grant = await this.#dependencies.authenticateToken(token);
       if (handshake.isOver) return;
       // Registered in this turn: a revocation from now on is not missed.
-      const connection = this.#createConnection(speaksV1, {
-        grant,
-        remoteAddress: request.socket.remoteAddress ?? "",
-        onClosing: (reason) => this.#dependencies.onClosing(reason),
-        onEndedEarly: (refusal) => handshake.refuse(refusal),
-        onClosed: (closed) => this.#forget(closed),
-      });
+      const connection = speaksV1
+        ? new V1Connection(this.#shared, grant, handshake)
+        : new RawConnection(this.#shared, grant, handshake);
       handshake.attach(connection);
       this.#dependencies.connections.add(connection, this.#dependencies.maxConnections(grant));
       await connection.open();
-      if (!handshake.isOver) this.#accept(handshake, connection);
+      if (!handshake.isOver) this.#accept(handshake, connection, upgradeAnswer(key, speaksV1 ? V1 : {}));
     } catch (error) {
       handshake.refuse(this.#explain(error));
     }
   }
 
-  #createConnection(speaksV1: boolean, options: ConnectionOptions): WebSocketConnection {
-    const { channels, filterLimits, settings } = this.#dependencies;
-    if (!speaksV1) return new RawConnection({ channels, limits: settings }, options);
-    const dependencies = {
-      channels,
-      limits: settings,
-      filterLimits,
-      authenticateToken: (token: string) => this.#dependencies.authenticateToken(token),
-      onInternalError: (error: unknown) => this.#logFailure(error),
-    };
-    return new V1Connection(dependencies, options);
-  }
-
-  #accept(handshake: Handshake, connection: WebSocketConnection): void {
-    const { request, socket, head } = handshake;
+  #accept(handshake: Handshake, connection: WebSocketConnection, answer: string): void {
+    const { socket, head } = handshake;
     handshake.complete();
-    let webSocket: UpgradedWebSocket | undefined;
-    this.#server.handleUpgrade(request, socket, head, (upgraded) => {
-      webSocket = upgraded;
-    });
-    if (webSocket === undefined) {
+    if (!socket.readable || !socket.writable) {
       connection.abandon();
+      socket.destroy();
       return;
     }
+    socket.write(answer);
     this.#dependencies.onOpened();
+    connection.start(new Peer(socket, head, this.#peerLimits, connection));
     this.#liveness.add(connection);
-    connection.start(new Peer(webSocket, socket, this.#peerLimits(), connection));
   }
 
-  #peerLimits(): PeerLimits {
-    const { settings } = this.#dependencies;
-    const minAnswerBytes = settings.maxSubscriptions * MAX_READY_BYTES;
-    const maxUnreadAnswerBytes = Math.max(settings.maxUnreadAnswerBytes, minAnswerBytes);
-    return { ...settings, maxUnreadAnswerBytes };
-  }
-
-  #forget(connection: WebSocketConnection): void {
-    this.#liveness.delete(connection);
-    this.#dependencies.connections.delete(connection.id);
+  #connectionDependencies(): V1Dependencies {
+    const { channels, filterLimits, settings, connections } = this.#dependencies;
+    return {
+      channels,
+      filterLimits,
+      limits: settings,
+      expiries: this.#expiries,
+      authenticateToken: (token) => this.#dependencies.authenticateToken(token),
+      onInternalError: (error) => this.#logFailure(error),
+      onClosing: (reason) => this.#dependencies.onClosing(reason),
+      onClosed: (connection) => {
+        this.#liveness.delete(connection);
+        connections.delete(connection);
+      },
+    };
   }
 
   #explain(error: unknown): RealtimeError {
@@ -188,4 +168,15 @@ export class WebSocketEndpoint {
   #logFailure(error: unknown): void {
     this.#log.error({ err: error }, "a WebSocket request failed");
   }
+}
+
+const V1 = { "Sec-WebSocket-Protocol": SUBPROTOCOL };
+
+function peerLimits(settings: WebSocketSettings): PeerLimits {
+  const { maxMessageBytes, maxSubscriptions } = settings;
+  return {
+    ...settings,
+    maxMessageFrames: Math.max(MIN_FRAMES, Math.ceil(maxMessageBytes / MIN_FRAME_BYTES)),
+    maxUnreadAnswerBytes: Math.max(settings.maxUnreadAnswerBytes, maxSubscriptions * MAX_READY_BYTES),
+  };
 }
