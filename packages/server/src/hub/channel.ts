@@ -3,7 +3,7 @@ import type { ChannelHistory } from "../log/change-log.ts";
 import type { ChangeSource, ChannelKey } from "../source/change-source.ts";
 import type { EventFilter, FrameFormat } from "./delivery.ts";
 import type { Subscription } from "./subscription.ts";
-import { FilterIndex } from "./filter-index.ts";
+import { FilteredViews } from "./filtered-views.ts";
 import { ParsedDocuments } from "./event-documents.ts";
 import { View } from "./view.ts";
 
@@ -25,12 +25,12 @@ export class Channel {
   /** Set while older events are put before its history. */
   reachingBack: Promise<void> | undefined;
 
-  readonly #views = new Map<FrameFormat, Map<string | undefined, View>>();
-  /** Views without a filter: every event is for them. */
-  readonly #unfiltered = new Set<View>();
-  readonly #filtered = new FilterIndex();
+  /** Views without a filter, one of each format: every event is for them. */
+  #unfiltered: readonly View[] = [];
+  /** Only where there is one. */
+  #filtered: FilteredViews | undefined;
   /** Views with something new. */
-  #due = new Set<View>();
+  #due: View[] = [];
   /** The place up to which events were offered to views, and the history's generation then. */
   #offeredUpTo: number;
   #generation: number;
@@ -49,16 +49,11 @@ export class Channel {
 
   /** Finds the views that what is new in the history concerns. */
   advance(): void {
-    const { generation, firstIndex, headIndex } = this.history;
-    for (const view of this.#unfiltered) this.#due.add(view);
+    const { generation, headIndex } = this.history;
+    for (const view of this.#unfiltered) this.markDue(view);
     // A source that begins a new epoch says that changes were lost.
     if (generation !== this.#generation) this.#takeEpoch();
-    if (this.#filtered.size > 0) {
-      if (generation !== this.#generation) this.#filtered.forEach((view) => this.#due.add(view));
-      else if (this.#offeredUpTo < firstIndex) this.#overtaken();
-      for (let place = Math.max(this.#offeredUpTo, firstIndex); place < headIndex; place += 1)
-        this.#offer(place);
-    }
+    if (this.#filtered !== undefined) this.#offerTo(this.#filtered);
     this.#generation = generation;
     this.#offeredUpTo = headIndex;
   }
@@ -76,39 +71,36 @@ export class Channel {
 
   /** This view's subscriptions are to be visited. */
   markDue(view: View): void {
-    this.#due.add(view);
+    if (view.isDue) return;
+    view.isDue = true;
+    this.#due.push(view);
   }
 
   /** The views whose subscriptions are to be visited, each time once. */
-  takeDue(): Set<View> {
+  takeDue(): readonly View[] {
     const due = this.#due;
-    if (due.size > 0) this.#due = new Set();
+    if (due.length > 0) this.#due = [];
+    for (const view of due) view.isDue = false;
     return due;
   }
 
   get hasDue(): boolean {
-    return this.#due.size > 0;
+    return this.#due.length > 0;
   }
 
   view(format: FrameFormat, filter: EventFilter | undefined, maxSliceBytes: number): View {
     // A source knows its epoch once it is live, which it is when somebody subscribes.
-    if (this.#views.size === 0) this.#takeEpoch();
-    let byFilter = this.#views.get(format);
-    if (byFilter === undefined) {
-      byFilter = new Map();
-      this.#views.set(format, byFilter);
-    }
-    let view = byFilter.get(filter?.id);
-    if (view === undefined) {
-      view = new View({
-        channel: this,
-        name: this.#viewName(filter),
-        format,
-        filter,
-        maxSliceBytes,
-      });
-      byFilter.set(filter?.id, view);
-      this.#viewsLike(view).add(view);
+    if (this.#unfiltered.length === 0 && this.#filtered === undefined) this.#takeEpoch();
+    const known =
+      filter === undefined
+        ? this.#unfiltered.find((view) => view.format === format)
+        : this.#filtered?.find(format, filter);
+    if (known !== undefined) return known;
+    const view = new View({ channel: this, name: this.#viewName(filter), format, filter, maxSliceBytes });
+    if (filter === undefined) this.#unfiltered = [...this.#unfiltered, view];
+    else {
+      this.#filtered ??= new FilteredViews();
+      this.#filtered.add(view, filter);
     }
     return view;
   }
@@ -122,24 +114,22 @@ export class Channel {
 
   /** What an event may take that no view sees, in comparisons; and what one more filter would add to it. */
   triedWith(filter: EventFilter): { readonly tried: number; readonly added: number } {
-    const isKnown = [...this.#views.values()].some((byFilter) => byFilter.has(filter.id));
-    return { tried: this.#filtered.tried, added: isKnown ? 0 : this.#filtered.addedBy(filter) };
+    const filtered = this.#filtered ?? new FilteredViews();
+    const { index } = filtered;
+    return { tried: index.tried, added: filtered.has(filter) ? 0 : index.addedBy(filter) };
   }
 
   /** Forgets a view without subscriptions. */
   dropView(view: View): void {
-    const byFilter = this.#views.get(view.format);
-    byFilter?.delete(view.filter?.id);
-    if (byFilter?.size === 0) this.#views.delete(view.format);
-    this.#viewsLike(view).delete(view);
-    this.#due.delete(view);
+    if (view.filter === undefined) this.#unfiltered = this.#unfiltered.filter((other) => other !== view);
+    else this.#filtered?.delete(view, view.filter);
+    if (this.#filtered?.index.size === 0) this.#filtered = undefined;
   }
 
   /** All its subscriptions: known by their views. */
   *subscriptions(): Generator<Subscription> {
-    for (const byFilter of this.#views.values()) {
-      for (const view of byFilter.values()) yield* view.subscriptions;
-    }
+    for (const view of this.#unfiltered) yield* view.roster.members;
+    for (const view of this.#filtered?.index.all ?? []) yield* view.roster.members;
   }
 
   /** The place where a client with this cursor goes on; undefined when it has to be reset. */
@@ -162,22 +152,23 @@ export class Channel {
     this.#cursorPrefix = cursorPrefix(this.source.name, this.source.epoch);
   }
 
-  #viewsLike(view: View): Set<View> | FilterIndex {
-    return view.filter === undefined ? this.#unfiltered : this.#filtered;
-  }
-
-  #offer(place: number): void {
-    const documents = new ParsedDocuments(this.history.entryAt(place).event);
-    this.#filtered.visitCandidates(documents, (view) => {
-      if (view.offer(place, documents)) this.#due.add(view);
-    });
+  #offerTo(filtered: FilteredViews): void {
+    const { generation, firstIndex, headIndex } = this.history;
+    if (generation !== this.#generation) filtered.index.forEach((view) => this.markDue(view));
+    else if (this.#offeredUpTo < firstIndex) this.#overtaken(filtered);
+    for (let place = Math.max(this.#offeredUpTo, firstIndex); place < headIndex; place += 1) {
+      const documents = new ParsedDocuments(this.history.entryAt(place).event);
+      filtered.index.visitCandidates(documents, (view) => {
+        if (view.offer(place, documents)) this.markDue(view);
+      });
+    }
   }
 
   /** Events were forgotten before they were offered. */
-  #overtaken(): void {
-    this.#filtered.forEach((view) => {
+  #overtaken({ index }: FilteredViews): void {
+    index.forEach((view) => {
       view.wake(this.#offeredUpTo);
-      this.#due.add(view);
+      this.markDue(view);
     });
   }
 

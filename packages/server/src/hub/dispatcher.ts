@@ -1,11 +1,13 @@
 import type { SourceEvent } from "../source/change-source.ts";
 import type { Channel } from "./channel.ts";
+import { ChannelTurn } from "./channel-turn.ts";
 import { Round } from "./round.ts";
 import type { Subscription } from "./subscription.ts";
+import { TurnQueue, type Turn } from "./turn-queue.ts";
 
 /** What the dispatcher tells about its work. */
 export interface DispatchObserver {
-  /** `count` events were written to one subscription. */
+  /** So many events were written to subscriptions of the channel. */
   delivered(channel: Channel, count: number): void;
   /** An event was offered to all subscriptions of its channel for the first time. */
   offered(event: SourceEvent): void;
@@ -21,75 +23,80 @@ export interface DispatchObserver {
 
 /** Writes between two looks at the event loop. */
 const WRITES_PER_TURN = 256;
-
-/** A piece of work that can be put off after some writes. */
-interface Turn {
-  /** Does work worth `budget` writes, not much more; returns how many are left of it, and whether there is more to do. */
-  run(budget: number): { left: number; more: boolean };
-}
+/** Writes of one channel before it is another one's turn. */
+const WRITES_PER_SHARE = 64;
+/** A large slice takes as long as several small ones. */
+const BYTES_PER_WRITE = 16_384;
+/** To find that there is nothing to do takes a small part of a write. */
+const LOOK = 1 / 64;
 
 /**
  * The hot path: brings subscriptions from their places to the heads of their
- * channels. Channels take turns of a few hundred writes, so a large channel
+ * channels. Channels take turns of a few writes, so a large channel
  * does not delay a small one; what arrives meanwhile is in the next turn, so a
  * busy channel sends several events per write without a timer.
  */
 export class Dispatcher {
   readonly #observer: DispatchObserver;
-  #turns: Turn[] = [];
-  #running = false;
+  readonly #turns = new TurnQueue();
+  #isRunning = false;
+  /** Events that were written since the last {@link tellDelivered}. */
+  #written = 0;
   readonly #round = new Round();
 
   constructor(observer: DispatchObserver) {
     this.#observer = observer;
   }
 
+  /** Whether the last turn has left something to do. */
+  get isBehind(): boolean {
+    return this.#turns.size > 0;
+  }
+
   /** The channel has something new for all its subscriptions. */
   scheduleChannel(channel: Channel): void {
     if (channel.scheduled) return;
     channel.scheduled = true;
-    this.#enqueue(new ChannelTurn(channel, this));
+    this.#begin(new ChannelTurn(channel, this));
   }
 
   /** One subscription can go on: it is new, or its peer keeps up again. */
   scheduleSubscription(subscription: Subscription): void {
-    this.#enqueue({
-      run: (budget) => {
-        const more = this.deliver(subscription);
-        return { left: budget - this.takeCost(), more };
-      },
-    });
+    this.#begin(new SubscriptionTurn(subscription, this));
   }
 
   /**
-   * Writes the next slice to one subscription.
+   * Writes the next slice to a subscription that flows.
    *
-   * @returns whether it can take another one at once.
+   * @returns what it has cost, in writes.
    */
-  deliver(subscription: Subscription): boolean {
-    const { history } = subscription.channel;
-    if (subscription.closed || subscription.feed !== undefined || subscription.blockedSinceMs !== undefined)
-      return false;
+  deliver(subscription: Subscription): number {
+    const { view, place, target } = subscription;
+    const { history } = view;
+    const isCurrent = subscription.generation === history.generation;
+    if (isCurrent && subscription.isAtHead) return LOOK;
     // Another subscription of its connection may have filled the socket.
-    if (!subscription.target.keepsUp) return this.#block(subscription);
-    if (subscription.generation !== history.generation) return this.#reset(subscription);
-    if (subscription.isAtHead) return false;
-    if (subscription.place < history.firstIndex) {
+    if (!target.keepsUp) {
+      this.#block(subscription);
+      return LOOK;
+    }
+    if (!isCurrent) return this.#reset(subscription);
+    if (place < history.firstIndex) {
       this.#observer.fellBehind(subscription);
-      return false;
+      return 1;
     }
-    const slice = subscription.view.sliceAt(subscription.place, this.#round);
-    subscription.moveTo(slice.nextIndex);
-    if (slice.frames !== undefined) {
-      this.#observer.delivered(subscription.channel, slice.count);
-      if (!subscription.target.write(slice.frames)) return this.#block(subscription);
-    }
-    return !subscription.isAtHead;
+    const { frames, count, nextIndex } = view.sliceAt(place, this.#round);
+    subscription.moveTo(nextIndex);
+    if (frames === undefined) return 1 + this.#round.takeParsed();
+    this.#written += count;
+    if (!target.write(frames)) this.#block(subscription);
+    return 1 + frames.length / BYTES_PER_WRITE + this.#round.takeParsed();
   }
 
-  /** What the last delivery has cost, in writes. */
-  takeCost(): number {
-    return 1 + this.#round.takeParsed();
+  /** The events that were written were the channel's. */
+  tellDelivered(channel: Channel): void {
+    if (this.#written > 0) this.#observer.delivered(channel, this.#written);
+    this.#written = 0;
   }
 
   /** All subscriptions of the channel were visited: its events up to this place were offered. */
@@ -101,7 +108,7 @@ export class Dispatcher {
     channel.measuredIndex = upToIndex;
   }
 
-  #reset(subscription: Subscription): boolean {
+  #reset(subscription: Subscription): number {
     const { history } = subscription.channel;
     const { view } = subscription;
     subscription.generation = history.generation;
@@ -110,8 +117,9 @@ export class Dispatcher {
     subscription.moveTo(place);
     this.#observer.reset(subscription, history.resetReason);
     if (subscription.hasSnapshots) {
+      view.roster.hold(subscription);
       this.#observer.wantsSnapshot(subscription);
-      return false;
+      return 1;
     }
     const keepsUp = subscription.target.greet({
       channel: view.name,
@@ -119,87 +127,57 @@ export class Dispatcher {
       resumed: false,
       resetReason: history.resetReason,
     });
-    if (!keepsUp) return this.#block(subscription);
-    return !subscription.isAtHead;
+    if (!keepsUp) this.#block(subscription);
+    return 1;
   }
 
-  #block(subscription: Subscription): false {
+  #block(subscription: Subscription): void {
     if (!subscription.closed) this.#observer.blocked(subscription);
-    return false;
   }
 
-  #enqueue(turn: Turn): void {
-    this.#turns.push(turn);
-    if (this.#running) return;
-    this.#running = true;
+  #begin(turn: Turn): void {
+    this.#turns.begin(turn);
+    if (this.#isRunning) return;
+    this.#isRunning = true;
     setImmediate(this.#runTurns);
   }
 
   readonly #runTurns = (): void => {
-    const turns = this.#turns;
-    this.#turns = [];
-    let next = 0;
-    let budget = WRITES_PER_TURN;
-    for (; next < turns.length && budget > 0; next += 1) {
-      const turn = turns[next];
-      const result = turn?.run(budget);
-      if (turn === undefined || result === undefined) continue;
-      budget = result.left;
-      if (result.more) this.#turns.push(turn);
+    let left = WRITES_PER_TURN;
+    while (left > 0) {
+      const turn = this.#turns.take(left > WRITES_PER_TURN / 2);
+      if (turn === undefined) break;
+      left -= turn.run(Math.min(left, WRITES_PER_SHARE));
+      if (turn.hasMore) this.#turns.continue(turn);
     }
-    if (next < turns.length) this.#turns = [...turns.slice(next), ...this.#turns];
-    if (this.#turns.length > 0) {
+    if (this.#turns.size > 0) {
       setImmediate(this.#runTurns);
       return;
     }
-    this.#running = false;
+    this.#isRunning = false;
     this.#round.end();
   };
 }
 
-/** Visits the flowing subscriptions of a channel's due views, again as long as there is something new. */
-class ChannelTurn implements Turn {
-  readonly #channel: Channel;
+/** Brings one subscription on its way, slice by slice. */
+class SubscriptionTurn implements Turn {
+  readonly #subscription: Subscription;
   readonly #dispatcher: Dispatcher;
-  #pass: Iterator<Subscription>;
-  #headAtStart: number;
 
-  constructor(channel: Channel, dispatcher: Dispatcher) {
-    this.#channel = channel;
+  constructor(subscription: Subscription, dispatcher: Dispatcher) {
+    this.#subscription = subscription;
     this.#dispatcher = dispatcher;
-    this.#pass = flowing(channel);
-    this.#headAtStart = channel.history.headIndex;
   }
 
-  run(budget: number): { left: number; more: boolean } {
-    let left = budget;
-    while (left > 0) {
-      const next = this.#pass.next();
-      if (next.done === true) return { left, more: this.#startAgain() };
-      if (this.#dispatcher.deliver(next.value)) this.#channel.markDue(next.value.view);
-      left -= this.#dispatcher.takeCost();
-    }
-    return { left, more: true };
+  get hasMore(): boolean {
+    return this.#subscription.hasMore;
   }
 
-  /** After a pass: begins the next one where it has something to do. */
-  #startAgain(): boolean {
-    const { history } = this.#channel;
-    this.#dispatcher.measured(this.#channel, Math.min(this.#headAtStart, history.headIndex));
-    if (!this.#channel.hasDue && history.headIndex === this.#headAtStart) {
-      this.#channel.scheduled = false;
-      return false;
-    }
-    this.#headAtStart = history.headIndex;
-    this.#pass = flowing(this.#channel);
-    return true;
-  }
-}
-
-function* flowing(channel: Channel): Generator<Subscription> {
-  for (const view of channel.takeDue()) {
-    for (const subscription of view.subscriptions) {
-      if (subscription.blockedSinceMs === undefined) yield subscription;
-    }
+  run(): number {
+    const subscription = this.#subscription;
+    if (!subscription.view.roster.isFlowing(subscription)) return LOOK;
+    const cost = this.#dispatcher.deliver(subscription);
+    this.#dispatcher.tellDelivered(subscription.channel);
+    return cost;
   }
 }

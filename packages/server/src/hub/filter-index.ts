@@ -13,11 +13,14 @@ export class FilterIndex {
   /** Views of filters without a term. */
   readonly #others = new Set<View>();
   readonly #all = new Set<View>();
-
   #tried = 0;
 
   get size(): number {
     return this.#all.size;
+  }
+
+  get all(): Iterable<View> {
+    return this.#all;
   }
 
   /** What an event may take that no view sees, in comparisons: where each is tried, each path looked at, each crowded key met. */

@@ -1,29 +1,30 @@
 import type { Subscription } from "./subscription.ts";
 import type { View } from "./view.ts";
 
-/** One timer for all: every tick serves the subscriptions that joined at that phase. */
-const SLOTS = 15;
+/** Short enough that those of one tick are few; fewer of them where the interval is short. */
+const TICK_MS = 250;
+const MIN_TICKS = 15;
 
-/** Tells quiet clients where they stand, so that they stay within the history. */
+/** Tells quiet clients where they stand, so that they stay within the history: one timer for all, each at the phase at which it joined. */
 export class Heartbeats {
-  readonly #slots: Set<Subscription>[] = Array.from({ length: SLOTS }, () => new Set());
-  readonly #slotOf = new WeakMap<Subscription, Set<Subscription>>();
+  readonly #wheel: readonly Set<Subscription>[];
   readonly #timer: NodeJS.Timeout;
   #current = 0;
 
   constructor(intervalMs: number) {
-    this.#timer = setInterval(() => this.#tick(), intervalMs / SLOTS).unref();
+    const ticks = Math.max(MIN_TICKS, Math.round(intervalMs / TICK_MS));
+    this.#wheel = Array.from({ length: ticks }, () => new Set());
+    this.#timer = setInterval(() => this.#tick(), intervalMs / ticks).unref();
   }
 
   add(subscription: Subscription): void {
-    const slot = this.#slots[this.#current];
-    if (slot === undefined) return;
-    slot.add(subscription);
-    this.#slotOf.set(subscription, slot);
+    subscription.beat = this.#wheel[this.#current];
+    subscription.beat?.add(subscription);
   }
 
   delete(subscription: Subscription): void {
-    this.#slotOf.get(subscription)?.delete(subscription);
+    subscription.beat?.delete(subscription);
+    subscription.beat = undefined;
   }
 
   close(): void {
@@ -31,9 +32,9 @@ export class Heartbeats {
   }
 
   #tick(): void {
-    this.#current = (this.#current + 1) % SLOTS;
+    this.#current = (this.#current + 1) % this.#wheel.length;
     const frames = new Map<View, Buffer>();
-    for (const subscription of this.#slots[this.#current] ?? []) beat(subscription, frames);
+    for (const subscription of this.#wheel[this.#current] ?? []) beat(subscription, frames);
   }
 }
 

@@ -76,7 +76,7 @@ export class Hub implements LogListener {
     const shared = {
       delivered: ({ source, key }: Channel, count: number) =>
         observer.delivered(source.name, key.collection, count),
-      blocked: (subscription: Subscription) => this.#slowConsumers.add(subscription),
+      blocked: (subscription: Subscription) => this.#block(subscription),
     };
     this.#dispatcher = new Dispatcher({
       ...shared,
@@ -163,9 +163,9 @@ export class Hub implements LogListener {
     const place = resumedAt ?? channel.history.headIndex;
     const isUnusable = cursor !== undefined && resumedAt === undefined;
     const resetReason = request.resetReason ?? (isUnusable ? "cursor_not_usable" : undefined);
-    const subscription = new Subscription(target, channel, view, place, snapshot);
+    const subscription = new Subscription(target, view, place, snapshot);
     this.#subscriptions += 1;
-    view.subscriptions.add(subscription);
+    view.roster.add(subscription);
     this.#heartbeats.add(subscription);
     if (resetReason !== undefined) this.#observer.reset(resetReason);
     if (snapshot && resumedAt === undefined) {
@@ -183,12 +183,16 @@ export class Hub implements LogListener {
     return subscription;
   }
 
+  get isBehind(): boolean {
+    return this.#dispatcher.isBehind;
+  }
+
   /** The peer keeps up again. */
   resume(subscription: Subscription): void {
     if (subscription.closed || subscription.blockedSinceMs === undefined) return;
     this.#slowConsumers.delete(subscription);
     if (subscription.feed !== undefined) subscription.feed.wake();
-    else this.#dispatcher.scheduleSubscription(subscription);
+    else this.#follow(subscription, true);
   }
 
   /** The peer reads, but does not keep up yet. */
@@ -205,8 +209,8 @@ export class Hub implements LogListener {
     subscription.feed?.close();
     this.#heartbeats.delete(subscription);
     this.#slowConsumers.delete(subscription);
-    view.subscriptions.delete(subscription);
-    if (view.subscriptions.size === 0) channel.dropView(view);
+    view.roster.delete(subscription);
+    if (view.roster.size === 0) channel.dropView(view);
     this.release(channel);
   }
 
@@ -221,7 +225,7 @@ export class Hub implements LogListener {
     const channel = this.#channels.find(history);
     if (channel === undefined) return;
     this.#channels.forget(channel);
-    for (const subscription of channel.subscriptions()) {
+    for (const subscription of [...channel.subscriptions()]) {
       this.#observer.reset(reason);
       this.#end(subscription, { kind: "dropped", detail: reason });
     }
@@ -241,15 +245,26 @@ export class Hub implements LogListener {
     clearInterval(this.#housekeeping);
     this.#heartbeats.close();
     for (const channel of this.#channels.all()) {
-      for (const { feed } of channel.subscriptions()) feed?.close();
+      for (const { feed } of [...channel.subscriptions()]) feed?.close();
       this.#channels.forget(channel);
     }
   }
 
-  /** It was greeted, and goes on from its place. */
+  /** It goes on from its place. */
   #follow(subscription: Subscription, keepsUp: boolean): void {
-    if (keepsUp) this.#dispatcher.scheduleSubscription(subscription);
-    else if (!subscription.closed) this.#slowConsumers.add(subscription);
+    if (subscription.closed) return;
+    if (!keepsUp) {
+      this.#block(subscription);
+      return;
+    }
+    subscription.view.roster.release(subscription);
+    this.#dispatcher.scheduleSubscription(subscription);
+  }
+
+  /** It is passed over until {@link resume}. */
+  #block(subscription: Subscription): void {
+    subscription.view.roster.hold(subscription);
+    this.#slowConsumers.add(subscription);
   }
 
   #endSlow(subscription: Subscription): void {

@@ -2,22 +2,34 @@ import type { SourceEvent } from "../source/change-source.ts";
 import type { EventDocuments, EventFilter, Sight } from "./delivery.ts";
 import { ParsedDocuments } from "./event-documents.ts";
 import { EventKeys } from "./event-keys.ts";
-import type { View } from "./view.ts";
+import type { HistoryEntry } from "../log/change-log.ts";
+import type { Slices } from "./slices.ts";
 
 /** Parsed documents weigh several times their text. */
 const MAX_KEPT_CHARACTERS = 4 * 1024 * 1024;
+/** What is encoded is encoded again beyond it, by those that come later. */
+const MAX_KEPT_BYTES = 16 * 1024 * 1024;
 
 /** What is kept for all that have the same to do, most of it until the dispatcher has nothing left to do. */
 export class Round {
-  readonly #views = new Set<View>();
+  readonly #slices = new Set<Slices>();
+  #entries: HistoryEntry[] = [];
+  #keptBytes = 0;
   readonly #documents = new Map<SourceEvent, EventDocuments>();
   #keptCharacters = 0;
   readonly #keys = new EventKeys();
   #parsed = 0;
 
-  /** This view has slices that are to be forgotten. */
-  keepSlicesOf(view: View): void {
-    this.#views.add(view);
+  /** Among these are slices that are to be forgotten, so many bytes more. */
+  keepSlicesOf(slices: Slices, bytes: number): void {
+    this.#slices.add(slices);
+    this.#keep(bytes);
+  }
+
+  /** This entry has frames that are to be forgotten, so many bytes more. */
+  keepFramesOf(entry: HistoryEntry, bytes: number): void {
+    this.#entries.push(entry);
+    this.#keep(bytes);
   }
 
   /** How a filter that goes through the history sees an event. */
@@ -48,10 +60,22 @@ export class Round {
   };
 
   end(): void {
-    for (const view of this.#views) view.forgetSlices();
-    this.#views.clear();
+    this.#forgetFrames();
     this.#documents.clear();
     this.#keptCharacters = 0;
+  }
+
+  #keep(bytes: number): void {
+    this.#keptBytes += bytes;
+    if (this.#keptBytes > MAX_KEPT_BYTES) this.#forgetFrames();
+  }
+
+  #forgetFrames(): void {
+    for (const slices of this.#slices) slices.forget();
+    this.#slices.clear();
+    for (const entry of this.#entries) entry.frames = undefined;
+    this.#entries = [];
+    this.#keptBytes = 0;
   }
 }
 

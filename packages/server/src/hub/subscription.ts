@@ -12,12 +12,15 @@ export const AT_HEAD: number = -(2 ** 30);
 /** One client's place in one channel's history. */
 export class Subscription {
   readonly target: DeliveryTarget;
-  readonly channel: Channel;
   readonly view: View;
   /** The place of the next event to send: the history's head when there is none, or {@link AT_HEAD}. */
   place: number;
   /** The history's generation that {@link place} belongs to. */
   generation: number;
+  /** Its place in the view's {@link Roster}, which sets it. */
+  seat = -1;
+  /** Who is told at the same tick where they stand: set by `Heartbeats`. */
+  beat: Set<Subscription> | undefined;
   /** Since when the peer has taken nothing while it does not keep up; undefined while it does. */
   blockedSinceMs: number | undefined;
   closed = false;
@@ -26,18 +29,26 @@ export class Subscription {
   /** Set while documents are being sent: until then it has no place. */
   feed: SnapshotFeed | undefined;
 
-  constructor(target: DeliveryTarget, channel: Channel, view: View, place: number, hasSnapshots = false) {
+  constructor(target: DeliveryTarget, view: View, place: number, hasSnapshots = false) {
     this.hasSnapshots = hasSnapshots;
     this.target = target;
-    this.channel = channel;
     this.view = view;
     this.place = view.settle(place);
-    this.generation = channel.history.generation;
+    this.generation = view.history.generation;
+  }
+
+  get channel(): Channel {
+    return this.view.channel;
   }
 
   /** Whether nothing is left to send. */
   get isAtHead(): boolean {
-    return this.place === AT_HEAD || this.place === this.channel.history.headIndex;
+    return this.place === AT_HEAD || this.place === this.view.history.headIndex;
+  }
+
+  /** Whether it can be visited, and is to be. */
+  get hasMore(): boolean {
+    return !this.isAtHead && this.view.roster.isFlowing(this);
   }
 
   /** Goes on from this place. */

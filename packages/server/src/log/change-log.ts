@@ -7,8 +7,8 @@ export interface HistoryEntry {
   readonly event: SourceEvent;
   /** Bytes appended to the channel up to and including this event. */
   readonly endOffset: number;
-  /** The event as each wire format writes it: encoded once, by whoever needs it first. */
-  readonly frames: EventFrames;
+  /** The event as wire formats write it: encoded once, by whoever needs it first, and kept for as long as others may. */
+  frames: EventFrames | undefined;
 }
 
 /**
@@ -47,6 +47,8 @@ export interface ChannelHistory {
 
 /** What the hub is told by the log. */
 export interface LogListener {
+  /** Whether there is more to deliver than the event loop's last turn could take. */
+  readonly isBehind?: boolean;
   /** The history has new events, or a new generation. */
   advanced(history: ChannelHistory): void;
   /** The collection exists no more. */

@@ -1,7 +1,6 @@
 import type { Position } from "@paperdb/protocol";
 import type { ChannelKey, SourceEvent } from "../../source/change-source.ts";
 import type { ChannelHistory, HistoryEntry } from "../change-log.ts";
-import { EventFrames } from "../event-frames.ts";
 
 /** An entry, and its neighbours in the order in which the whole log received its events. */
 export interface StoredEntry extends HistoryEntry {
@@ -10,6 +9,12 @@ export interface StoredEntry extends HistoryEntry {
   readonly appendedAtMs: number;
   older: StoredEntry | undefined;
   newer: StoredEntry | undefined;
+}
+
+/** How much may come in within a turn of the event loop. */
+export interface TurnLimits {
+  readonly events: number;
+  readonly bytes: number;
 }
 
 /** Compacted when this many forgotten slots lead the array. */
@@ -30,6 +35,10 @@ export class ChannelEvents implements ChannelHistory {
   #begun = false;
   /** Nothing came up to here, but for what is kept, or was. */
   #reached: Position = "";
+  /** Where the newest turn of the event loop has begun. */
+  #turn = -1;
+  #turnIndex = 0;
+  #turnOffset = 0;
 
   constructor(key: ChannelKey) {
     this.key = key;
@@ -104,6 +113,18 @@ export class ChannelEvents implements ChannelHistory {
     return entries;
   }
 
+  /** To be asked after each event. @returns whether so much has come within this turn. */
+  fillsTurn(turn: number, limits: TurnLimits): boolean {
+    if (turn !== this.#turn) {
+      this.#turn = turn;
+      this.#turnIndex = this.headIndex - 1;
+      this.#turnOffset = this.offsetAt(this.#turnIndex);
+    }
+    return (
+      this.headIndex - this.#turnIndex >= limits.events || this.endOffset - this.#turnOffset >= limits.bytes
+    );
+  }
+
   /** Forgets the oldest event. */
   shift(): StoredEntry {
     const entry = this.entryAt(this.#firstIndex);
@@ -168,7 +189,7 @@ export class ChannelEvents implements ChannelHistory {
     return {
       event,
       endOffset,
-      frames: new EventFrames(),
+      frames: undefined,
       owner: this,
       bytes,
       appendedAtMs,

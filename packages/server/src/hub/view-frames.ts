@@ -1,0 +1,89 @@
+import { grantPart, type Position } from "@paperdb/protocol";
+import { EventFrames } from "../log/event-frames.ts";
+import type { ChannelHistory } from "../log/change-log.ts";
+import type { SnapshotBatch } from "../snapshot/snapshot-reading.ts";
+import type { EventFilter, FrameFormat, SnapshotFrames } from "./delivery.ts";
+import type { Round } from "./round.ts";
+import { frameKey, seenEvent, type Variant } from "./seen-event.ts";
+
+/** Some documents, as one write. */
+export interface SnapshotFrame {
+  readonly frame: Buffer;
+  readonly count: number;
+}
+
+/** What {@link ViewFrames} are made of. */
+export interface ViewFramesOptions {
+  readonly history: ChannelHistory;
+  /** Knows what cursors begin with. */
+  readonly channel: { readonly cursorPrefix: string };
+  /** The view's. */
+  readonly name: string;
+  readonly format: FrameFormat;
+  readonly filter: EventFilter | undefined;
+}
+
+/** How one view writes the events of its channel's history, and documents. */
+export class ViewFrames {
+  readonly #options: ViewFramesOptions;
+  readonly #grantPart: string;
+  /** Whether its frames are no other view's. */
+  readonly #areOwn: boolean;
+  #snapshotFrames: WeakMap<SnapshotBatch, SnapshotFrame> | undefined;
+
+  constructor(options: ViewFramesOptions) {
+    const { format, filter } = options;
+    this.#options = options;
+    this.#grantPart = format.namesChannel ? grantPart(filter?.cursorGrant) : "";
+    this.#areOwn = format.namesChannel && filter !== undefined;
+  }
+
+  /** The cursor of a subscription that stands at this place. */
+  cursorAt(index: number): string {
+    return this.#cursorOf(this.#options.history.positionAt(index));
+  }
+
+  /** The event at a place. @param round - keeps it for other views, where they have the same; left out: it is for no other. */
+  at(index: number, variant: Variant, round?: Round): Buffer {
+    const entry = this.#options.history.entryAt(index);
+    if (this.#areOwn) return this.#encode(index, variant);
+    const key = frameKey(this.#options.format, variant);
+    let frame = entry.frames?.get(key);
+    if (frame !== undefined) return frame;
+    frame = this.#encode(index, variant);
+    if (round === undefined) return frame;
+    entry.frames ??= new EventFrames();
+    entry.frames.set(key, frame);
+    round.keepFramesOf(entry, frame.length);
+    return frame;
+  }
+
+  /** The documents of a batch that are to be seen, and how many they are. Shared by all that get the batch. */
+  snapshot(batch: SnapshotBatch, frames: SnapshotFrames): SnapshotFrame {
+    let made = this.#snapshotFrames?.get(batch);
+    if (made === undefined) {
+      const query = this.#options.filter?.documents;
+      const documents = query === undefined ? batch : batch.filter((document) => query.matches(document));
+      made = { frame: frames.documents(documents), count: documents.length };
+      this.#snapshotFrames ??= new WeakMap();
+      this.#snapshotFrames.set(batch, made);
+    }
+    return made;
+  }
+
+  /** The event at a place within a snapshot. */
+  snapshotEvent(index: number, variant: Variant, frames: SnapshotFrames): Buffer {
+    const { history, name } = this.#options;
+    return frames.event(seenEvent(history.entryAt(index).event, variant), name);
+  }
+
+  #encode(index: number, variant: Variant): Buffer {
+    const { history, format, name } = this.#options;
+    const { event } = history.entryAt(index);
+    return format.event(seenEvent(event, variant), this.#cursorOf(event.position), name);
+  }
+
+  #cursorOf(position: Position): string {
+    return this.#options.channel.cursorPrefix + this.#grantPart + position;
+  }
+}
