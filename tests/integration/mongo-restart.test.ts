@@ -1,4 +1,3 @@
-import { createClient } from "paperdb";
 import { MongoServerError } from "mongodb";
 import { expect, onTestFinished, test } from "vitest";
 import {
@@ -13,9 +12,10 @@ import { createDatabase } from "../support/postgres.ts";
 import { startProxy } from "../support/proxy.ts";
 import { ResumingClient } from "../support/resuming-client.ts";
 import {
+  expectNoResets,
   followRounds,
   ROUND_COLLECTIONS,
-  RoundsWriter,
+  ROUNDS_SETTINGS,
   settleRounds,
   untilWritten,
   type Rounds,
@@ -25,15 +25,7 @@ import { seededRandom } from "../support/seeded-random.ts";
 import { startServerProcess, type ServerProcess } from "../support/server-child.ts";
 import { until } from "../support/until.ts";
 
-const TOKEN_SECONDS = 2;
-const BACKOFF = { minMs: 10, maxMs: 200 };
-
-/** Both servers of a rolling restart accept each other's tokens. */
-const SETTINGS = {
-  sources: [{ kind: "mongodb" as const }],
-  tokenSecret: "a-secret-of-the-tests-with-32-characters",
-  plans: { pro: { maxTokenSeconds: TOKEN_SECONDS } },
-};
+const SETTINGS = { ...ROUNDS_SETTINGS, sources: [{ kind: "mongodb" as const }] };
 
 const DUPLICATE_KEY = 11_000;
 
@@ -48,15 +40,9 @@ async function openServers(mongo: TestMongoDatabase): Promise<() => Promise<Serv
       settings: SETTINGS,
     });
     onTestFinished(() => server.stop());
-    await untilReady(server);
+    await server.untilReady();
     return server;
   };
-}
-
-async function untilReady(server: ServerProcess): Promise<void> {
-  await until(async () => (await fetch(`${server.url}/readyz`)).status === 200, {
-    describe: () => `a server that is ready: ${server.output()}`,
-  });
 }
 
 async function openMongo(server?: TestMongo): Promise<TestMongoDatabase> {
@@ -82,27 +68,7 @@ function documentsOf({ db }: TestMongoDatabase): WriteRow {
 /** SDK clients of a server, each subscribed to all collections, while they are written to. */
 async function follow(mongo: TestMongoDatabase, server: ServerProcess, baseUrl: string): Promise<Rounds> {
   const { secretKey } = await server.createTenant("alice");
-  const backend = createClient({ apiKey: secretKey, baseUrl });
-  const clients = [
-    createClient({ apiKey: secretKey, baseUrl, backoff: BACKOFF }),
-    createClient({
-      baseUrl,
-      backoff: BACKOFF,
-      getToken: ({ collections, signal }) =>
-        backend.realtime.generateToken({ collections, expiresIn: TOKEN_SECONDS, signal }),
-    }),
-  ];
-  onTestFinished(() => {
-    for (const client of clients) client.close();
-  });
-  const writer = new RoundsWriter(documentsOf(mongo));
-  onTestFinished(() => writer.stop());
-  return { writer, followers: await followRounds(clients, writer) };
-}
-
-/** Nobody was reset, ever. */
-function expectNoResets({ followers }: Rounds): void {
-  expect(followers.map(({ stretches }) => stretches.length)).toEqual(followers.map(() => 1));
+  return followRounds(secretKey, baseUrl, documentsOf(mongo));
 }
 
 test("a rolling restart: every event once, in order, and never a reset", async () => {

@@ -1,11 +1,11 @@
-import { createClient, type Client } from "paperdb";
 import { expect, onTestFinished, test } from "vitest";
 import { createDatabase } from "../support/postgres.ts";
 import { startProxy, type TcpProxy } from "../support/proxy.ts";
 import {
   createRoundTables,
+  expectNoResets,
   followRounds,
-  RoundsWriter,
+  ROUNDS_SETTINGS,
   rowsOf,
   settleRounds,
 } from "../support/sdk-rounds.ts";
@@ -13,48 +13,27 @@ import type { Rounds } from "../support/sdk-rounds.ts";
 import { seededRandom } from "../support/seeded-random.ts";
 import { startServerProcess, type ServerProcess } from "../support/server-child.ts";
 
-const TOKEN_SECONDS = 2;
-const BACKOFF = { minMs: 10, maxMs: 200 };
-
 interface Scene extends Rounds {
   readonly server: ServerProcess;
   readonly proxy: TcpProxy;
 }
 
-/** Two clients, one with the key and one with `getToken`, each subscribed to all collections. */
+/** SDK clients behind a proxy, each subscribed to all collections, while they are written to. */
 async function openScene(): Promise<Scene> {
   const database = await createDatabase();
   onTestFinished(() => database.drop());
   await createRoundTables(database);
-  const server = await startServerProcess({
-    databaseUrl: database.url,
-    settings: { plans: { pro: { maxTokenSeconds: TOKEN_SECONDS } } },
-  });
+  const server = await startServerProcess({ databaseUrl: database.url, settings: ROUNDS_SETTINGS });
   onTestFinished(() => server.stop());
   const { secretKey } = await server.createTenant("alice");
   const proxy = await startProxy(server.url);
   onTestFinished(() => proxy.close());
-  const backend = createClient({ apiKey: secretKey, baseUrl: proxy.url });
-  const clients: Client[] = [
-    createClient({ apiKey: secretKey, baseUrl: proxy.url, backoff: BACKOFF }),
-    createClient({
-      baseUrl: proxy.url,
-      backoff: BACKOFF,
-      getToken: ({ collections, signal }) =>
-        backend.realtime.generateToken({ collections, expiresIn: TOKEN_SECONDS, signal }),
-    }),
-  ];
-  onTestFinished(() => {
-    for (const client of clients) client.close();
-  });
-  const writer = new RoundsWriter(rowsOf(database));
-  onTestFinished(() => writer.stop());
-  return { server, proxy, writer, followers: await followRounds(clients, writer) };
+  return { ...(await followRounds(secretKey, proxy.url, rowsOf(database))), server, proxy };
 }
 
 test("the network is cut again and again: every event once, in order, and never a reset", async () => {
   const scene = await openScene();
-  const { proxy, writer, followers } = scene;
+  const { proxy, writer } = scene;
   const random = seededRandom(20_240_607);
   while (writer.begun < 1_500) {
     await writer.progress(10 + 90 * random());
@@ -63,7 +42,7 @@ test("the network is cut again and again: every event once, in order, and never 
     await proxy.mend();
   }
   await settleRounds(scene);
-  expect(followers.map(({ stretches }) => stretches.length)).toEqual(followers.map(() => 1));
+  expectNoResets(scene);
 }, 300_000);
 
 test("the server is killed again and again as well: every event once, in order, or a reset", async () => {

@@ -48,8 +48,7 @@ async function openScene(database: TestDatabase): Promise<Scene> {
     },
   });
   onTestFinished(() => server.stop());
-  // Making a slot waits for open transactions, those of tests beside this one too.
-  await until(async () => (await fetch(`${server.url}/readyz`)).status === 200);
+  await server.untilReady();
   const proxy = await startProxy(server.url);
   onTestFinished(() => proxy.close());
   const clients = new Map<string, Client<TaskSchema>>();

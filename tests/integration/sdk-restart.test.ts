@@ -1,4 +1,3 @@
-import { createClient } from "paperdb";
 import { Pool } from "pg";
 import { expect, onTestFinished, test } from "vitest";
 import { startPostgres } from "../support/postgres.ts";
@@ -6,26 +5,18 @@ import type { TestDatabase } from "../support/postgres.ts";
 import { startProxy, type TcpProxy } from "../support/proxy.ts";
 import {
   createRoundTables,
+  expectNoResets,
   followRounds,
-  RoundsWriter,
+  ROUNDS_SETTINGS,
   rowsOf,
   settleRounds,
 } from "../support/sdk-rounds.ts";
 import type { Rounds } from "../support/sdk-rounds.ts";
 import { seededRandom } from "../support/seeded-random.ts";
 import { startServerProcess, type ServerProcess } from "../support/server-child.ts";
-import { until } from "../support/until.ts";
 import { createWalDatabase } from "../support/wal-database.ts";
 
-const TOKEN_SECONDS = 2;
-const BACKOFF = { minMs: 10, maxMs: 200 };
-
-/** Both servers of a rolling restart accept each other's tokens. */
-const SETTINGS = {
-  sources: [{ kind: "postgres" as const, mode: "wal" as const }],
-  tokenSecret: "a-secret-of-the-tests-with-32-characters",
-  plans: { pro: { maxTokenSeconds: TOKEN_SECONDS } },
-};
+const SETTINGS = { ...ROUNDS_SETTINGS, sources: [{ kind: "postgres" as const, mode: "wal" as const }] };
 
 interface Scene extends Rounds {
   readonly server: ServerProcess;
@@ -39,45 +30,18 @@ async function openScene(
   survivesDatabase = false,
 ): Promise<Scene> {
   await createRoundTables(database);
-  const start = async (): Promise<ServerProcess> => {
+  const startAnother = async (): Promise<ServerProcess> => {
     const server = await startServerProcess({ databaseUrl: database.url, settings: SETTINGS });
     onTestFinished(() => server.stop());
     return server;
   };
-  const server = await start();
-  await untilReady(server);
+  const server = await startAnother();
+  await server.untilReady();
   const { secretKey } = await server.createTenant("alice");
   const proxy = await startProxy(server.url);
   onTestFinished(() => proxy.close());
-  const backend = createClient({ apiKey: secretKey, baseUrl: proxy.url });
-  const clients = [
-    createClient({ apiKey: secretKey, baseUrl: proxy.url, backoff: BACKOFF }),
-    createClient({
-      baseUrl: proxy.url,
-      backoff: BACKOFF,
-      getToken: ({ collections, signal }) =>
-        backend.realtime.generateToken({ collections, expiresIn: TOKEN_SECONDS, signal }),
-    }),
-  ];
-  onTestFinished(() => {
-    for (const client of clients) client.close();
-  });
-  const writer = new RoundsWriter(rowsOf(database, survivesDatabase));
-  onTestFinished(() => writer.stop());
-  const followers = await followRounds(clients, writer);
-  return { server, proxy, writer, followers, startAnother: start };
-}
-
-/** Making a slot waits for open transactions, those of tests beside this one too. */
-async function untilReady(server: ServerProcess): Promise<void> {
-  await until(async () => (await fetch(`${server.url}/readyz`)).status === 200, {
-    describe: () => `a server that is ready: ${server.output()}`,
-  });
-}
-
-/** Nobody was reset, ever. */
-function expectNoResets({ followers }: Scene): void {
-  expect(followers.map(({ stretches }) => stretches.length)).toEqual(followers.map(() => 1));
+  const rounds = await followRounds(secretKey, proxy.url, rowsOf(database, survivesDatabase));
+  return { ...rounds, server, proxy, startAnother };
 }
 
 test("a rolling restart: every event once, in order, and never a reset", async () => {
@@ -93,7 +57,7 @@ test("a rolling restart: every event once, in order, and never a reset", async (
     await proxy.cut();
     await proxy.mend(next.url);
     await ended;
-    await untilReady(next);
+    await next.untilReady();
     await writer.progress(20);
     current = next;
   }

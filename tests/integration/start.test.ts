@@ -45,7 +45,8 @@ test("npm start serves the demo, and Ctrl-C ends everything that it started", as
   });
   let processes: number[] = [];
   onTestFinished(async () => {
-    for (const pid of processes) if (await isAlive(pid)) process.kill(pid, "SIGKILL");
+    const left = await fetchDescendantPids(...processes, npm.pid ?? 0);
+    for (const pid of left) if (await isAlive(pid)) process.kill(pid, "SIGKILL");
     await rm(dataDir, { recursive: true, force: true, maxRetries: 10 });
   });
   await until(() => printed.includes("npm run demo:write") || npm.exitCode !== null, {

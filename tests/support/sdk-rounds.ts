@@ -1,10 +1,19 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { ChangeEvent, Client } from "paperdb";
-import { expect } from "vitest";
+import { createClient, type ChangeEvent, type Client } from "paperdb";
+import { expect, onTestFinished } from "vitest";
 import type { TestDatabase } from "./postgres.ts";
 import { until } from "./until.ts";
 
 type Queryable = Pick<TestDatabase, "query">;
+
+const TOKEN_SECONDS = 2;
+const BACKOFF = { minMs: 10, maxMs: 200 };
+
+/** Of servers whose clients are followed: all accept each other's tokens, and those do not last. */
+export const ROUNDS_SETTINGS = {
+  tokenSecret: "a-secret-of-the-tests-with-32-characters",
+  plans: { pro: { maxTokenSeconds: TOKEN_SECONDS } },
+};
 
 /** The collections that rounds of rows are written to. */
 export const ROUND_COLLECTIONS: readonly string[] = ["messages", "notifications", "orders"];
@@ -51,7 +60,7 @@ export async function untilWritten(write: () => Promise<unknown>): Promise<void>
 }
 
 /** Writes rows to all collections in turn, numbered from 1 in each. */
-export class RoundsWriter {
+class RoundsWriter {
   /** Rounds of rows that were begun. */
   begun = 0;
   readonly #write: WriteRow;
@@ -91,7 +100,7 @@ interface Stretch {
 }
 
 /** One subscription of an SDK client, and what came. */
-export class RoundsFollower {
+class RoundsFollower {
   readonly stretches: Stretch[] = [];
   readonly errors: unknown[] = [];
 
@@ -129,16 +138,28 @@ export interface Rounds {
   readonly followers: readonly RoundsFollower[];
 }
 
-/** Lets all clients follow all collections, and waits until they do. */
-export async function followRounds(
-  clients: readonly Client[],
-  writer: RoundsWriter,
-): Promise<readonly RoundsFollower[]> {
+/** Two clients, one with the key and one with `getToken`, follow all collections while these are written to. */
+export async function followRounds(secretKey: string, baseUrl: string, write: WriteRow): Promise<Rounds> {
+  const backend = createClient({ apiKey: secretKey, baseUrl });
+  const clients = [
+    createClient({ apiKey: secretKey, baseUrl, backoff: BACKOFF }),
+    createClient({
+      baseUrl,
+      backoff: BACKOFF,
+      getToken: ({ collections, signal }) =>
+        backend.realtime.generateToken({ collections, expiresIn: TOKEN_SECONDS, signal }),
+    }),
+  ];
+  onTestFinished(() => {
+    for (const client of clients) client.close();
+  });
+  const writer = new RoundsWriter(write);
+  onTestFinished(() => writer.stop());
   const followers = clients.flatMap((client) =>
     ROUND_COLLECTIONS.map((collection) => new RoundsFollower(client, collection, writer)),
   );
   await until(() => followers.every(({ isLive }) => isLive), { describe: "all live" });
-  return followers;
+  return { writer, followers };
 }
 
 /** Waits until all are back, stops writing, and waits until the last row has come everywhere, in order and without gaps. */
@@ -152,6 +173,11 @@ export async function settleRounds({ writer, followers }: Rounds): Promise<void>
   await writer.stop();
   await waitForRow(writer.begun);
   for (const follower of followers) expectComplete(follower, writer.begun);
+}
+
+/** Nobody was reset, ever. */
+export function expectNoResets({ followers }: Rounds): void {
+  expect(followers.map(({ stretches }) => stretches.length)).toEqual(followers.map(() => 1));
 }
 
 /** Each stretch is complete, and nothing came twice. */

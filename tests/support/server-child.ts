@@ -5,6 +5,7 @@ import type { ConfigInput } from "../../packages/server/src/config/schema.ts";
 import { startCommandLine, type RunningCommand } from "./command-line.ts";
 import { freePort } from "./free-port.ts";
 import { createTenant, type TestTenant } from "./tenant.ts";
+import { until } from "./until.ts";
 
 /** Where a server of a test's own gets its databases from. */
 export interface ServerProcessOptions {
@@ -30,6 +31,8 @@ export interface ServerProcess {
   end(): Promise<void>;
   /** Starts it again, and resolves once it listens. */
   start(): Promise<void>;
+  /** Resolves once its sources are live: making a slot waits for open transactions, those of tests beside this one too. */
+  untilReady(): Promise<void>;
   /** Ends it and removes its data. */
   stop(): Promise<void>;
 }
@@ -76,6 +79,11 @@ export async function startServerProcess(options: ServerProcessOptions): Promise
     },
     async start() {
       command = await launch();
+    },
+    async untilReady() {
+      await until(async () => (await fetch(`${url}/readyz`)).status === 200, {
+        describe: () => `a server that is ready: ${command.stdout}${command.stderr}`,
+      });
     },
     async stop() {
       await command.end("SIGTERM");

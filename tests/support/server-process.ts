@@ -85,7 +85,8 @@ export async function fetchDescendantPids(...roots: readonly number[]): Promise<
     .trim()
     .split("\n")
     .map((line) => line.trim().split(/\s+/).map(Number));
-  const found = new Set(roots);
+  // Of process 0 descends everything there is.
+  const found = new Set(roots.filter((pid) => pid > 0));
   // A set's loop visits what is added meanwhile.
   for (const parent of found) {
     for (const [pid = 0, ppid] of pairs) if (ppid === parent) found.add(pid);

@@ -251,7 +251,7 @@ describe("SnapshotReads", () => {
   });
 
   it("makes room for others when what was read to the end is not taken", async () => {
-    const { open, taken } = setUp(9, { maxConcurrent: 2, maxBufferedBytes: 4_000, stallMs: 40 });
+    const { open, taken } = setUp(9, { maxConcurrent: 2, maxBufferedBytes: 4_000, stallMs: 500 });
     // Two tenants with two snapshots each, as much as may be held.
     const untaken = ["a", "a", "b", "b"].map((tenant) => open(tenant, true));
     while (taken.length < 4 || taken.some(({ given }) => given < 9)) await sleep(1);
