@@ -156,7 +156,7 @@ class Composition {
       log: this.#log,
       url,
       store,
-      liveKeys: () => this.#connections.list(),
+      liveKeys: () => this.#connections.accesses(),
       onRevoked: (revoked) => this.#disconnectRevoked(revoked),
       onClose: (close) => this.#closers.add(close),
     });
@@ -182,6 +182,12 @@ class Composition {
       filterLimits,
       connections: this.#connections,
       gzip: this.#compressor && gzipSse(this.#compressor),
+      open: {
+        hub: this.#hub,
+        closeTimeoutMs: this.#config.connections.drainTimeoutMs,
+        onClosed: (connection) => this.#connections.delete(connection),
+      },
+      writeTimeoutMs: this.#config.connections.writeTimeoutMs,
       authorize: (request) => authorize(request, true),
       onOpened: () => this.#metrics.connectionOpened(),
       maxConnections: ({ plan }) => planOf(plans, plan)?.maxConnections ?? 0,
@@ -225,6 +231,7 @@ class Composition {
       filterLimits: this.#config.filters,
       connections: this.#connections,
       settings: { ...connections, ...websocket },
+      compressor: this.#compressor,
       origins: cors.origins,
       authenticateToken: async (token) => {
         this.#refuseWhileDraining();
@@ -280,11 +287,17 @@ class Composition {
   async #drain(app: FastifyInstance, webSockets: WebSocketEndpoint): Promise<void> {
     this.#draining = true;
     this.#connections.drain();
-    const cut = setTimeout(() => {
-      webSockets.close();
-      app.server.closeAllConnections();
-    }, this.#config.connections.drainTimeoutMs);
+    let cut: NodeJS.Timeout | undefined;
+    const isCut = new Promise<void>((resolve) => {
+      cut = setTimeout(() => {
+        webSockets.close();
+        app.server.closeAllConnections();
+        resolve();
+      }, this.#config.connections.drainTimeoutMs);
+    });
     await app.close();
+    // The HTTP server has forgotten the connections of streams, which end themselves in the same time.
+    await Promise.race([this.#connections.untilEmpty(), isCut]);
     clearTimeout(cut);
     webSockets.close();
   }

@@ -1,17 +1,23 @@
 import { once } from "node:events";
-import { createServer } from "node:http";
+import { createServer, type IncomingMessage } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { expect, it, onTestFinished } from "vitest";
+import type { Subscription } from "../../hub/subscription.ts";
+import { SseClient } from "./sse-client.ts";
 import { SseConnection } from "./sse-connection.ts";
 import { PLAIN_SSE } from "./sse-encoding.ts";
+import { takeSocket } from "./taken-socket.ts";
+
+const HEAD = "HTTP/1.1 200 OK\r\n\r\n";
 
 interface Opened {
   readonly connection: SseConnection;
+  readonly socket: Socket;
   readonly client: Socket;
   readonly events: string[];
 }
 
-async function open(): Promise<Opened> {
+async function open(closeTimeoutMs = 20_000): Promise<Opened> {
   const events: string[] = [];
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -21,18 +27,25 @@ async function open(): Promise<Opened> {
   });
   const client = connect((server.address() as AddressInfo).port, "127.0.0.1");
   client.write("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
-  const connection = await new Promise<SseConnection>((resolve) => {
-    server.once("request", (request) => {
-      resolve(
-        new SseConnection(request, {}, PLAIN_SSE, {
-          drained: () => events.push("drained"),
-          progressed: () => events.push("progressed"),
-          closed: () => events.push("closed"),
-        }),
-      );
-    });
+  const [request] = (await once(server, "request")) as [IncomingMessage];
+  const socket = takeSocket(request);
+  const dependencies = {
+    hub: {
+      resume: () => events.push("drained"),
+      progressed: () => events.push("progressed"),
+      unsubscribe: () => undefined,
+    },
+    closeTimeoutMs,
+    onClosed: () => events.push("closed"),
+  };
+  const grant = { tenant: "acme", plan: "pro", keyId: "key", role: "anon" } as const;
+  const connection = new SseConnection(dependencies, socket, {
+    client: new SseClient({ ...grant, collections: undefined, topics: undefined }, { topic: "x" }),
+    encoding: PLAIN_SSE,
+    head: HEAD,
   });
-  return { connection, client, events };
+  connection.follow({} as Subscription);
+  return { connection, socket, client, events };
 }
 
 it("sends a large write in parts, whole, and tells of its progress", async () => {
@@ -47,7 +60,8 @@ it("sends a large write in parts, whole, and tells of its progress", async () =>
   connection.close();
   await once(client, "close");
   const received = Buffer.concat(chunks);
-  expect(received.subarray(received.indexOf("\r\n\r\n") + 4).equals(large)).toBe(true);
+  expect(received.subarray(0, HEAD.length).toString()).toBe(HEAD);
+  expect(received.subarray(HEAD.length).equals(large)).toBe(true);
   expect(events.filter((event) => event === "progressed").length).toBeGreaterThanOrEqual(2);
 });
 
@@ -67,4 +81,14 @@ it("is cut rather than torn while a large write is under way", async () => {
   await once(client, "close");
   expect(text).not.toContain("event: reset");
   expect(text).not.toContain("retry: 1");
+});
+
+it("is cut in the end when its peer does not take the last bytes", async () => {
+  const { connection, socket, client, events } = await open(1);
+  client.pause();
+  // As much as the kernel takes, and a little more, which is not too much.
+  while (socket.writableLength === 0) connection.write(Buffer.alloc(4096, "x"));
+  expect(connection.keepsUp).toBe(true);
+  connection.close("retry: 1\n\n");
+  await expect.poll(() => events, { timeout: 20_000 }).toContain("closed");
 });

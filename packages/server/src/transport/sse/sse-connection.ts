@@ -1,73 +1,131 @@
-import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
+import { onTokenExpiry } from "../../auth/token-expiry.ts";
 import type { DeliveryTarget, EndReason, Greeting, SnapshotTarget } from "../../hub/delivery.ts";
+import type { Hub } from "../../hub/hub.ts";
+import type { Subscription } from "../../hub/subscription.ts";
+import type {
+  ConnectionAccess,
+  ConnectionInfo,
+  DisconnectReason,
+  RegisteredConnection,
+} from "../connection-registry.ts";
 import { SocketWriter, type SocketWriterEvents } from "../socket-writer.ts";
+import type { SseClient } from "./sse-client.ts";
 import type { SseEncoding } from "./sse-encoding.ts";
-import { readyFrame, resetFrame } from "./sse-frames.ts";
+import { readyFrame, resetFrame, retryFrame } from "./sse-frames.ts";
 
-/** The hub's side of a connection, told when the socket drains or closes. */
-export interface SseConnectionEvents extends SocketWriterEvents {
-  closed(): void;
+/** What connections need of the rest of the server: the same for all. */
+export interface SseConnectionDependencies {
+  readonly hub: Pick<Hub, "resume" | "progressed" | "unsubscribe">;
+  /** How long a peer may take to take the last bytes, in ms. */
+  readonly closeTimeoutMs: number;
+  /** Its TCP connection is gone. */
+  onClosed(connection: SseConnection): void;
 }
 
-/** Headers that others have set on the response (CORS). */
-export type ResponseHeaders = Readonly<Record<string, string | number | readonly string[] | undefined>>;
+/** What one connection is about. */
+export interface SseConnectionOptions {
+  readonly client: SseClient;
+  readonly encoding: SseEncoding;
+  /** The response's head, which is written with what comes first. */
+  readonly head: string;
+}
 
-const KEEP_ALIVE_PROBE_MS = 30_000;
+/** A client told to come back waits this long, so that not all come at once. */
+const RETRY_MIN_MS = 500;
+const RETRY_MAX_MS = 5000;
 
 /**
- * One SSE response, on the socket of its HTTP request.
- *
- * The response ends with the connection, so it needs neither a length nor
- * chunks: frames of the hub go to the socket as they are, for all the same.
+ * One SSE response, from its head to its end, on a socket that belongs to
+ * nobody else: frames of the hub go to it as they are, for all the same.
  */
-export class SseConnection implements DeliveryTarget {
-  readonly snapshots: SnapshotTarget = {
-    write: (documents) => this.#writer.write(documents),
-    reset: (reason) => this.#writer.write(this.#encoding.encode(resetFrame(reason))),
-  };
-  readonly #socket: Socket;
+export class SseConnection implements DeliveryTarget, RegisteredConnection, SocketWriterEvents {
+  readonly #dependencies: SseConnectionDependencies;
+  readonly #client: SseClient;
   readonly #encoding: SseEncoding;
+  readonly #socket: Socket;
   readonly #writer: SocketWriter;
+  readonly #cancelExpiry: (() => void) | undefined;
+  #head: string | undefined;
+  #subscription: Subscription | undefined;
 
-  /** Writes the response's head. `request` must be answered by nobody else. */
   constructor(
-    request: IncomingMessage,
-    headers: ResponseHeaders,
-    encoding: SseEncoding,
-    events: SseConnectionEvents,
+    dependencies: SseConnectionDependencies,
+    socket: Socket,
+    { client, encoding, head }: SseConnectionOptions,
   ) {
-    const { socket } = request;
-    this.#socket = socket;
+    this.#dependencies = dependencies;
+    this.#client = client;
     this.#encoding = encoding;
-    this.#writer = new SocketWriter(socket, events);
-    socket.setNoDelay(true);
-    socket.setKeepAlive(true, KEEP_ALIVE_PROBE_MS);
-    socket.setTimeout(0);
-    // The HTTP parser must not queue further requests behind a response that does not end.
-    socket.removeAllListeners("data");
-    socket.on("data", () => socket.destroy());
-    socket.once("close", () => events.closed());
-    socket.write(
-      Buffer.concat([Buffer.from(responseHead({ ...headers, ...encoding.headers })), encoding.head]),
-    );
+    this.#head = head;
+    this.#socket = socket;
+    this.#writer = new SocketWriter(socket, this);
+    // The client comes back by itself, and learns why from the answer.
+    if (client.grant.token !== undefined)
+      this.#cancelExpiry = onTokenExpiry(client.grant, () => this.close());
+    socket.on("data", cut);
+    socket.on("end", endSoon);
+    socket.on("error", awaitClose);
+    socket.once("close", () => this.#closed());
+  }
+
+  get tenant(): string {
+    return this.#client.grant.tenant;
+  }
+
+  get keyId(): string {
+    return this.#client.grant.keyId;
+  }
+
+  get id(): string {
+    return this.#client.id;
+  }
+
+  get access(): ConnectionAccess {
+    return this.#client.access;
+  }
+
+  get info(): ConnectionInfo {
+    return this.#client.infoAt(this.#socket.remoteAddress ?? "");
   }
 
   get keepsUp(): boolean {
     return this.#writer.keepsUp;
   }
 
+  get snapshots(): SnapshotTarget {
+    return {
+      write: (documents) => this.write(documents),
+      reset: (reason) => this.write(this.#encoding.encode(resetFrame(reason))),
+    };
+  }
+
+  /** What it receives. Where nothing was written at once, the response begins with its head alone. */
+  follow(subscription: Subscription): void {
+    this.#subscription = subscription;
+    if (this.#head !== undefined && !this.#socket.destroyed) this.write(Buffer.alloc(0));
+  }
+
   write(frames: Buffer): boolean {
-    return this.#writer.write(frames);
+    return this.#writer.write(this.#head === undefined ? frames : this.#withHead(this.#head, frames));
   }
 
   greet({ cursor, resumed, resetReason }: Greeting): boolean {
     const reset = resetReason === undefined ? "" : resetFrame(resetReason);
-    return this.#writer.write(this.#encoding.encode(reset + readyFrame(cursor, resumed)));
+    return this.write(this.#encoding.encode(reset + readyFrame(cursor, resumed)));
   }
 
-  end(reason: EndReason): void {
-    if (reason.kind === "slow_consumer") this.#socket.destroy();
+  drained(): void {
+    if (this.#subscription !== undefined) this.#dependencies.hub.resume(this.#subscription);
+  }
+
+  progressed(): void {
+    if (this.#subscription !== undefined) this.#dependencies.hub.progressed(this.#subscription);
+  }
+
+  end(reason: EndReason | DisconnectReason): void {
+    if (reason === "draining") this.close(retryFrame(jitteredRetryMs()));
+    else if (typeof reason === "string" || reason.kind === "slow_consumer") this.#socket.destroy();
     // The client comes back, and is answered then.
     else if (reason.kind === "failed") this.close();
     else this.close(resetFrame(reason.detail));
@@ -75,32 +133,43 @@ export class SseConnection implements DeliveryTarget {
 
   /** Ends the response, after `lastFrame`; a peer that does not read is cut off. */
   close(lastFrame = ""): void {
-    if (!this.#writer.keepsUp) {
+    if (!this.keepsUp) {
       this.#socket.destroy();
       return;
     }
-    if (lastFrame !== "") this.#socket.write(this.#encoding.encode(lastFrame));
+    if (lastFrame !== "") this.write(this.#encoding.encode(lastFrame));
     // Not end(): a peer that keeps its half open would keep ours too.
     this.#socket.destroySoon();
+    setTimeout(() => this.#socket.destroy(), this.#dependencies.closeTimeoutMs).unref();
   }
 
-  /** Cuts the connection. */
-  destroy(): void {
-    this.#socket.destroy();
+  #withHead(head: string, frames: Buffer): Buffer {
+    this.#head = undefined;
+    return Buffer.concat([Buffer.from(head, "latin1"), this.#encoding.head, frames]);
+  }
+
+  #closed(): void {
+    this.#cancelExpiry?.();
+    this.#dependencies.onClosed(this);
+    if (this.#subscription !== undefined) this.#dependencies.hub.unsubscribe(this.#subscription);
   }
 }
 
-function responseHead(headers: ResponseHeaders): string {
-  const fields: ResponseHeaders = {
-    ...headers,
-    "content-type": "text/event-stream",
-    "cache-control": "no-store",
-    "x-accel-buffering": "no",
-    connection: "close",
-    date: new Date().toUTCString(),
-  };
-  const lines = Object.entries(fields).flatMap(([name, value]) =>
-    value === undefined ? [] : [`${name}: ${String(value)}`],
-  );
-  return `HTTP/1.1 200 OK\r\n${lines.join("\r\n")}\r\n\r\n`;
+// The same for all sockets: a connection that does nothing has few functions of its own.
+
+/** A client has nothing to send behind its request. */
+function cut(this: Socket): void {
+  this.destroy();
+}
+
+function endSoon(this: Socket): void {
+  this.destroySoon();
+}
+
+function awaitClose(): void {
+  // An error is followed by "close", which says all that there is to know.
+}
+
+function jitteredRetryMs(): number {
+  return Math.round(RETRY_MIN_MS + Math.random() * (RETRY_MAX_MS - RETRY_MIN_MS));
 }

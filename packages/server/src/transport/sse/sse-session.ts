@@ -1,21 +1,28 @@
-import { randomUUID } from "node:crypto";
-import { RealtimeError } from "@paperdb/protocol";
+import type { Socket } from "node:net";
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { RealtimeError } from "@paperdb/protocol";
 import { requireCollection, requireTopic, type Grant } from "../../auth/grant.ts";
 import { tokenExpired } from "../../auth/realtime-token.ts";
 import { onTokenExpiry } from "../../auth/token-expiry.ts";
 import type { Hub } from "../../hub/hub.ts";
-import type { Subscription } from "../../hub/subscription.ts";
 import type { ChangeSource } from "../../source/change-source.ts";
 import type { SourceDirectory } from "../../source/source-directory.ts";
-import type { ConnectionInfo, ConnectionRegistry, DisconnectReason } from "../connection-registry.ts";
-import { documentScope, type DocumentScope } from "../document-scope.ts";
+import type {
+  ConnectionAccess,
+  ConnectionInfo,
+  ConnectionRegistry,
+  DisconnectReason,
+  RegisteredConnection,
+} from "../connection-registry.ts";
+import { documentScope } from "../document-scope.ts";
 import { openCollection, type OpenCollection } from "../open-collection.ts";
 import { openTopic } from "../open-topic.ts";
-import { SseConnection } from "./sse-connection.ts";
+import { responseHead } from "./response-head.ts";
+import { SseClient } from "./sse-client.ts";
+import { SseConnection, type SseConnectionDependencies } from "./sse-connection.ts";
 import type { SseEncoding } from "./sse-encoding.ts";
-import { retryFrame } from "./sse-frames.ts";
 import type { SubscribeSubject } from "./subscribe-query.ts";
+import { cutConnection, takeSocket } from "./taken-socket.ts";
 
 /** What a connection needs of the rest of the server. */
 export interface SseSessionDependencies {
@@ -24,18 +31,18 @@ export interface SseSessionDependencies {
   /** The event bus, which topics come from. */
   readonly bus: ChangeSource;
   readonly connections: ConnectionRegistry;
+  /** For the connections that come of it. */
+  readonly open: SseConnectionDependencies;
+  /** How long a client may leave an earlier answer on its connection unread, in ms. */
+  readonly writeTimeoutMs: number;
   /** A client has got its answer. */
   onOpened(): void;
   /** Connections that the grant's plan allows. */
   maxConnections(grant: Grant): number;
 }
 
-/** Why a connection ends; `expired`: its token's time is over. */
-type SessionEnd = DisconnectReason | "expired";
-
-/** A client told to come back waits this long, so that not all come at once. */
-const RETRY_MIN_MS = 500;
-const RETRY_MAX_MS = 5000;
+/** Why a connection ends; `expired`: its token's time is over; `gone`: the client is. */
+type SessionEnd = DisconnectReason | "expired" | "gone";
 
 /** What a client asks for. */
 export interface Wish {
@@ -45,146 +52,145 @@ export interface Wish {
   readonly encoding: SseEncoding;
 }
 
-/** One connection, from the request to its end. */
-export class SseSession {
+/** A request to subscribe, until there is an answer: then an {@link SseConnection} goes on, and this is forgotten. */
+export class SseSession implements RegisteredConnection {
   readonly #dependencies: SseSessionDependencies;
   readonly #request: FastifyRequest;
   readonly #reply: FastifyReply;
-  readonly #id = randomUUID();
-  #connection: SseConnection | undefined;
-  #subscription: Subscription | undefined;
-  /** Set when the connection was ended before it was open. */
-  #endedEarly: SessionEnd | undefined;
-  /** Aborted when nobody waits for the answer any more. */
-  readonly #waiting = new AbortController();
-  #cancelExpiry: (() => void) | undefined;
+  readonly #client: SseClient;
+  readonly #wish: Wish;
+  /** Set when it was ended before there was an answer. */
+  #ended: SessionEnd | undefined;
+  /** Aborted then: nobody waits for the documents any more. */
+  #waiting: AbortController | undefined;
 
-  constructor(dependencies: SseSessionDependencies, request: FastifyRequest, reply: FastifyReply) {
+  constructor(
+    dependencies: SseSessionDependencies,
+    { request, reply }: { readonly request: FastifyRequest; readonly reply: FastifyReply },
+    grant: Grant,
+    wish: Wish,
+  ) {
     this.#dependencies = dependencies;
     this.#request = request;
     this.#reply = reply;
+    this.#client = new SseClient(grant, wish.subject);
+    this.#wish = wish;
+  }
+
+  get tenant(): string {
+    return this.#client.grant.tenant;
+  }
+
+  get keyId(): string {
+    return this.#client.grant.keyId;
+  }
+
+  get id(): string {
+    return this.#client.id;
+  }
+
+  get access(): ConnectionAccess {
+    return this.#client.access;
+  }
+
+  get info(): ConnectionInfo {
+    return this.#client.infoAt(this.#request.ip);
+  }
+
+  end(reason: SessionEnd): void {
+    this.#ended = reason;
+    this.#waiting?.abort(endedError(reason));
   }
 
   /** Begins the answer once it is live. @throws {RealtimeError} why there is none. */
-  async open(grant: Grant, wish: Wish): Promise<void> {
-    const { connections, hub } = this.#dependencies;
-    const { subject } = wish;
-    if ("collection" in subject) requireCollection(grant, subject.collection);
-    else requireTopic(grant, subject.topic);
+  async open(): Promise<void> {
+    const { connections } = this.#dependencies;
+    const { grant } = this.#client;
+    requireSubject(grant, this.#wish.subject);
     // Registered before the first wait: a revocation meanwhile is not missed.
-    connections.add(
-      {
-        tenant: grant.tenant,
-        keyId: grant.keyId,
-        info: this.#info(grant, subject),
-        end: (reason) => this.#end(reason),
-      },
-      this.#dependencies.maxConnections(grant),
-    );
-    this.#cancelExpiry = onTokenExpiry(grant, () => this.#end("expired"));
-    const scope = "topic" in subject ? undefined : documentScope(grant, subject.collection, subject.where);
-    let open: OpenCollection;
+    connections.add(this, this.#dependencies.maxConnections(grant));
+    const cancelExpiry = onTokenExpiry(grant, () => this.end("expired"));
+    const { socket } = this.#request.raw;
+    const leave = (): void => this.end("gone");
+    socket.once("close", leave);
+    if (socket.destroyed) leave();
     try {
-      open = await this.#openChannel(grant, wish, scope);
+      const open = await this.#openChannel();
+      this.#answer(open, await this.#takeSocket(open));
     } catch (error) {
-      this.#leave();
+      connections.delete(this);
       throw error;
+    } finally {
+      socket.off("close", leave);
+      cancelExpiry();
     }
-    // The turn of a pipelined request may never come, and its stream must not enter another answer.
-    if (this.#reply.raw.socket === null) this.#request.raw.socket.destroy();
-    if (this.#endedEarly !== undefined || this.#request.raw.socket.destroyed) {
-      open.opened?.reading.close();
-      hub.release(open.channel);
-      this.#leave();
-      throw endedError(this.#endedEarly);
-    }
-    this.#start(open, wish);
   }
 
   /** Before the answer begins, so that it can say why there is none. A client that leaves meanwhile gives its snapshot up. */
-  async #openChannel(
-    { tenant }: Grant,
-    { subject, cursor, snapshot }: Wish,
-    scope: DocumentScope | undefined,
-  ): Promise<OpenCollection> {
+  async #openChannel(): Promise<OpenCollection> {
+    const { subject, cursor, snapshot } = this.#wish;
+    const { grant } = this.#client;
+    const { tenant } = grant;
     if ("topic" in subject) return openTopic(this.#dependencies, { tenant, pattern: subject.topic, cursor });
-    const { signal } = this.#waiting;
-    const abandon = (): void => this.#waiting.abort(endedError(undefined));
-    const { socket } = this.#request.raw;
-    socket.once("close", abandon);
-    if (socket.destroyed) abandon();
+    const channel = { tenant, collection: subject.collection };
+    const scope = documentScope(grant, subject.collection, subject.where);
+    const signal = snapshot ? this.#signal() : undefined;
+    return openCollection(this.#dependencies, { channel, scope, cursor, snapshot }, signal);
+  }
+
+  #signal(): AbortSignal {
+    this.#waiting = new AbortController();
+    if (this.#ended !== undefined) this.end(this.#ended);
+    return this.#waiting.signal;
+  }
+
+  /** Once the answers of earlier requests are on their way. */
+  async #takeSocket({ channel, opened }: OpenCollection): Promise<Socket> {
     try {
-      const channel = { tenant, collection: subject.collection };
-      return await openCollection(this.#dependencies, { channel, scope, cursor, snapshot }, signal);
-    } finally {
-      socket.off("close", abandon);
+      const { raw } = this.#request;
+      // The turn of a pipelined request may never come, and its stream must not enter another answer.
+      if (this.#reply.raw.socket === null) this.#cut();
+      if (raw.socket.writableLength > 0) await this.#untilWritten(raw.socket);
+      if (raw.socket.destroyed) this.end("gone");
+      if (this.#ended !== undefined) throw endedError(this.#ended);
+      return takeSocket(raw);
+    } catch (error) {
+      opened?.reading.close();
+      this.#dependencies.hub.release(channel);
+      throw error;
     }
   }
 
-  #start({ channel, filter, opened }: OpenCollection, { cursor, snapshot, encoding }: Wish): void {
-    const { hub } = this.#dependencies;
+  #cut(): void {
+    cutConnection(this.#request.raw);
+    this.end("gone");
+  }
+
+  async #untilWritten(socket: Socket): Promise<void> {
+    // The HTTP server ends it then.
+    socket.setTimeout(this.#dependencies.writeTimeoutMs);
+    await new Promise((resolve) => socket.write("", resolve));
+  }
+
+  #answer({ channel, filter, opened }: OpenCollection, socket: Socket): void {
+    const { hub, connections, open } = this.#dependencies;
+    const { cursor, snapshot, encoding } = this.#wish;
+    const head = responseHead({ ...this.#reply.getHeaders(), ...encoding.headers });
     this.#reply.hijack();
-    const connection = new SseConnection(this.#request.raw, this.#reply.getHeaders(), encoding, {
-      drained: () => {
-        if (this.#subscription !== undefined) hub.resume(this.#subscription);
-      },
-      progressed: () => {
-        if (this.#subscription !== undefined) hub.progressed(this.#subscription);
-      },
-      closed: () => {
-        this.#leave();
-        if (this.#subscription !== undefined) hub.unsubscribe(this.#subscription);
-      },
-    });
-    this.#connection = connection;
+    const target = new SseConnection(open, socket, { client: this.#client, encoding, head });
+    connections.replace(this, target);
     this.#dependencies.onOpened();
-    this.#subscription = hub.subscribe(channel, {
-      target: connection,
-      format: encoding.format,
-      filter,
-      cursor,
-      snapshot,
-      opened,
-    });
-  }
-
-  #leave(): void {
-    this.#cancelExpiry?.();
-    this.#dependencies.connections.delete(this.#id);
-  }
-
-  #end(reason: SessionEnd): void {
-    if (this.#connection === undefined) {
-      this.#endedEarly = reason;
-      this.#waiting.abort(endedError(reason));
-    }
-    // The client comes back by itself, and learns why from the answer.
-    else if (reason === "expired") this.#connection.close();
-    else if (reason === "draining") this.#connection.close(retryFrame(jitteredRetryMs()));
-    else this.#connection.destroy();
-  }
-
-  #info(grant: Grant, subject: SubscribeSubject): ConnectionInfo {
-    return {
-      id: this.#id,
-      tenant: grant.tenant,
-      keyId: grant.keyId,
-      transport: "sse",
-      collections: "collection" in subject ? [subject.collection] : [],
-      topics: "topic" in subject ? [subject.topic] : [],
-      ...(grant.keyFilters === undefined ? {} : { keyFilters: grant.keyFilters }),
-      byToken: grant.token !== undefined,
-      remoteAddress: this.#request.ip,
-      openedAt: new Date().toISOString(),
-    };
+    const { format } = encoding;
+    target.follow(hub.subscribe(channel, { target, format, filter, cursor, snapshot, opened }));
   }
 }
 
-function jitteredRetryMs(): number {
-  return Math.round(RETRY_MIN_MS + Math.random() * (RETRY_MAX_MS - RETRY_MIN_MS));
+function requireSubject(grant: Grant, subject: SubscribeSubject): void {
+  if ("collection" in subject) requireCollection(grant, subject.collection);
+  else requireTopic(grant, subject.topic);
 }
 
-function endedError(reason: SessionEnd | undefined): RealtimeError {
+function endedError(reason: SessionEnd): RealtimeError {
   if (reason === "draining") {
     return new RealtimeError("draining", "The server is shutting down. Try again.", { retryAfterSeconds: 1 });
   }

@@ -55,7 +55,8 @@ export function subscribeRoute(app: FastifyInstance, dependencies: SubscribeRout
       const cursor = request.headers["last-event-id"] || request.query.cursor;
       const snapshot = request.query.snapshot === "true";
       const encoding = chooseEncoding(dependencies.gzip, request, reply);
-      await new SseSession(dependencies, request, reply).open(grant, { subject, cursor, snapshot, encoding });
+      const wish = { subject, cursor, snapshot, encoding };
+      await new SseSession(dependencies, { request, reply }, grant, wish).open();
     },
   });
 }

@@ -1,0 +1,54 @@
+import type { IncomingMessage } from "node:http";
+import { Socket } from "node:net";
+
+/** What a socket of `node:net` reads from and writes to. It is internal: seen to be so in Node 20, 22 and 24. */
+interface StreamHandle {
+  onread: unknown;
+}
+
+/** Where a socket keeps it. */
+const HANDLE = "_handle";
+const SUCCESSOR: unique symbol = Symbol("successor");
+
+interface HttpSocket extends Socket {
+  [HANDLE]?: StreamHandle | null;
+  /** The socket that has its connection now. */
+  [SUCCESSOR]?: Socket;
+}
+
+/**
+ * Takes a request's connection away from the HTTP server, which closes its own
+ * socket and forgets all that it holds for it: parser, request, response and
+ * timers are several kB. It is done in the way in which Node itself takes a
+ * socket from HTTP to send it to another process.
+ *
+ * The request must be complete, and nothing may wait to be written ({@link Socket.writableLength}).
+ *
+ * @throws {Error} where this version of Node has no such handle.
+ */
+export function takeSocket({ socket }: IncomingMessage): Socket {
+  const old: HttpSocket = socket;
+  const handle = old[HANDLE];
+  if (typeof handle !== "object" || handle === null || !("onread" in handle)) {
+    throw new Error(`Node ${process.version} has no socket handle that could be taken over from HTTP.`);
+  }
+  // While nobody listens to "data", the HTTP parser reads from the handle past the socket.
+  old.on("data", ignore);
+  old[HANDLE] = null;
+  // Internal, too: a server of `node:net` makes its sockets in this way.
+  const options = { handle, readable: true, writable: true };
+  const taken = new Socket(options);
+  old[SUCCESSOR] = taken;
+  old.destroy();
+  return taken;
+}
+
+/** Cuts the connection of a request, also after {@link takeSocket}. */
+export function cutConnection({ socket }: IncomingMessage): void {
+  const { [SUCCESSOR]: successor = socket }: HttpSocket = socket;
+  successor.destroy();
+}
+
+function ignore(): void {
+  // What a client sends behind the request is for the socket's next owner.
+}
