@@ -75,7 +75,8 @@ export async function closeAll(contestants: readonly FanOutContestant[]): Promis
   if (failed?.status === "rejected") throw failed.reason;
 }
 
-async function sampleFrameBytes(ours: FanOutContestant): Promise<number> {
+/** What an event of ours is on the wire; leaves one connection. */
+export async function sampleFrameBytes(ours: FanOutContestant): Promise<number> {
   await ours.connect(1);
   // One at a time: what else is sent may not be counted with them.
   const { bytes, delivered } = await ours.run({ events: SAMPLE_EVENTS, perSecond: 1000 });

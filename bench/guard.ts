@@ -1,0 +1,188 @@
+import { freemem } from "node:os";
+import { bindToCore, CORES } from "./support/cpu-core.ts";
+import { FanOutContestant, requireAll } from "./support/fan-out-contestant.ts";
+import { asFanOutServer } from "./support/fan-out-ours.ts";
+import type { FanOutPeer } from "./support/fan-out-server.ts";
+import { FanOutFigures, type FanOutCell } from "./support/fan-out-figures.ts";
+import { closeAll, sampleFrameBytes } from "./support/fan-out-entries.ts";
+import { FloorPeer } from "./support/floor/floor-peer.ts";
+import type { RunOptions } from "./support/load-group.ts";
+import { describeMachine } from "./support/machine.ts";
+import { figure, ratioText, renderTable } from "./support/markdown-table.ts";
+import { ServerProcess } from "./support/server-process.ts";
+import { createTenant } from "./support/tenant.ts";
+
+const TRANSPORTS = ["websocket", "sse"] as const;
+const ROUNDS = 3;
+const CONNECTIONS = 1000;
+const FEW_CONNECTIONS = 200;
+/** For the server, its database, the floor and the clients. */
+const MEMORY_FOR_ALL_BYTES = 1024 ** 3;
+const FILES_BESIDE_CONNECTIONS = 200;
+/** A machine that is busy with other things is slow, and that is not what is looked for. */
+const STALL_MS = 60_000;
+/** Unmeasured, for the compiler of Node. */
+const WARM_UP_RUNS = 3;
+
+/**
+ * Each event after all have the one before, so that none are sent together
+ * however busy the machine is; and 200 events at once, again and again.
+ */
+const LOADS: Readonly<Record<FanOutCell["load"], RunOptions>> = {
+  steady: { events: 1, repeat: 50, stallMs: STALL_MS },
+  burst: { events: 200, repeat: 5, stallMs: STALL_MS },
+};
+
+/**
+ * CPU per delivery as a multiple of the floor's, beyond which something has
+ * become dearer. On a quiet machine it is about 1.4 and 1.9 (C), 1.1 and 1.2
+ * (Node): the limits are twice that, above what a busy machine makes of it.
+ * One write per event and subscriber is at 50 in bursts.
+ */
+const LIMITS: Readonly<Record<FloorPeer["language"], Readonly<Record<FanOutCell["load"], number>>>> = {
+  C: { steady: 2.8, burst: 3.8 },
+  Node: { steady: 2.2, burst: 2.4 },
+};
+
+interface Verdict {
+  readonly table: string;
+  readonly exceeded: readonly string[];
+}
+
+async function main(): Promise<void> {
+  const floor = new FloorPeer();
+  await floor.prepare(say);
+  const connections = await affordableConnections();
+  const first = await attempt(floor, connections);
+  if (first !== undefined && first.exceeded.length === 0) return;
+  say("once more, in case something else was to blame");
+  const second = await measure(floor, connections);
+  process.stdout.write(`${second.table}\n`);
+  if (second.exceeded.length === 0) return;
+  throw new Error(`Fan-out has become too dear, twice: ${second.exceeded.join("; ")}.`);
+}
+
+async function attempt(floor: FloorPeer, connections: number): Promise<Verdict | undefined> {
+  try {
+    const verdict = await measure(floor, connections);
+    process.stdout.write(`${verdict.table}\n`);
+    for (const each of verdict.exceeded) say(each);
+    return verdict;
+  } catch (error) {
+    say(error instanceof Error ? error.message : String(error));
+    return undefined;
+  }
+}
+
+async function affordableConnections(): Promise<number> {
+  const { maxOpenFiles } = await describeMachine();
+  const hasMemory = freemem() > MEMORY_FOR_ALL_BYTES;
+  const connections = Math.min(
+    hasMemory ? CONNECTIONS : FEW_CONNECTIONS,
+    maxOpenFiles - FILES_BESIDE_CONNECTIONS,
+  );
+  if (connections < CONNECTIONS) {
+    say(`only ${connections} connections, because open files (${maxOpenFiles}) or memory do not allow more`);
+  }
+  return Math.max(1, connections);
+}
+
+async function measure(floor: FloorPeer, connections: number): Promise<Verdict> {
+  const server = await ServerProcess.start();
+  const started: FanOutContestant[] = [];
+  try {
+    await bindToCore(server.pid, CORES.server);
+    const pairs: (readonly [FanOutContestant, FanOutContestant])[] = [];
+    for (const transport of TRANSPORTS) {
+      const ours = await FanOutContestant.start(tenantOf(server), transport);
+      started.push(ours);
+      floor.frameBytes[transport] = await sampleFrameBytes(ours);
+      const ruler = await FanOutContestant.start(floor, transport);
+      started.push(ruler);
+      pairs.push([ours, ruler]);
+    }
+    for (const each of started) await warmUp(each, connections);
+    return verdictOf(await measureRounds(started, connections), pairs, { floor, connections });
+  } finally {
+    await closeAll(started);
+    await server.stop();
+  }
+}
+
+/** The one server as a peer: for each transport a tenant. */
+function tenantOf(server: ServerProcess): FanOutPeer {
+  return {
+    name: "ours",
+    transports: TRANSPORTS,
+    prepare: () => Promise.resolve(undefined),
+    async start(transport) {
+      const tenant = await createTenant(server, transport, "team");
+      return { ...(await asFanOutServer(server, tenant, transport)), close: () => Promise.resolve() };
+    },
+  };
+}
+
+async function warmUp(contestant: FanOutContestant, connections: number): Promise<void> {
+  say(`${contestant.title}: connecting ${connections}`);
+  await contestant.connect(connections);
+  for (let run = 0; run < WARM_UP_RUNS; run += 1) {
+    requireAll(contestant, await contestant.run(LOADS.burst));
+    requireAll(contestant, await contestant.run(LOADS.steady));
+  }
+}
+
+async function measureRounds(
+  contestants: readonly FanOutContestant[],
+  connections: number,
+): Promise<FanOutFigures> {
+  const figures = new FanOutFigures();
+  for (let round = 1; round <= ROUNDS; round += 1) {
+    say(`round ${round} of ${ROUNDS}`);
+    for (const load of ["steady", "burst"] as const) {
+      for (const contestant of contestants) {
+        const sample = await contestant.run(LOADS[load]);
+        requireAll(contestant, sample);
+        figures.add(contestant.title, { load, connections }, sample);
+      }
+    }
+  }
+  return figures;
+}
+
+function verdictOf(
+  figures: FanOutFigures,
+  pairs: readonly (readonly [FanOutContestant, FanOutContestant])[],
+  { floor, connections }: { floor: FloorPeer; connections: number },
+): Verdict {
+  const exceeded: string[] = [];
+  const rows = pairs.flatMap(([{ title: ours }, { title: ruler }]) =>
+    (["steady", "burst"] as const).map((load) => {
+      const cell = { load, connections };
+      const ratio = figures.cpuRatio(ours, ruler, cell);
+      const limit = LIMITS[floor.language][load];
+      if (!(ratio <= limit)) {
+        exceeded.push(`${ours}, ${load}: ${ratioText(ratio)} of the floor, the limit is ${ratioText(limit)}`);
+      }
+      const cpu = [ours, ruler].map((title) => `${figure(figures.cpuMicroseconds(title, cell))} µs`);
+      return [`${ours}, ${load}`, ...cpu, ratioText(ratio), ratioText(limit)];
+    }),
+  );
+  const head = ["CPU per delivery", "ours", `floor (${floor.language})`, "ratio", "limit"];
+  return { table: renderTable({ head, rows }), exceeded };
+}
+
+function say(message: string): void {
+  process.stderr.write(`guard: ${message}\n`);
+}
+
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  // The server processes are ended on exit.
+  process.once(signal, () => process.exit(1));
+}
+
+try {
+  await main();
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}
