@@ -1,12 +1,9 @@
-import { freePort } from "../../tests/support/free-port.ts";
-import { bindToCore } from "./cpu-core.ts";
 import { asFanOutServer } from "./fan-out-ours.ts";
 import type { FanOutPeer, FanOutPlace, FanOutServer, FanOutTransport } from "./fan-out-server.ts";
-import { HeapInspector } from "./heap-inspector.ts";
-import { ServerProcess } from "./server-process.ts";
+import { InspectedServer } from "./inspected-server.ts";
 import { createTenant } from "./tenant.ts";
 
-/** Ours, started so that it can be asked what it holds. */
+/** Ours, whose garbage can be collected. */
 export class InspectedPeer implements FanOutPeer {
   readonly name = "ours";
   readonly transports = ["websocket", "sse"] as const;
@@ -22,21 +19,16 @@ export class InspectedPeer implements FanOutPeer {
   }
 
   async start(transport: FanOutTransport, { core }: FanOutPlace): Promise<FanOutServer> {
-    const inspectPort = await freePort();
-    const server = await ServerProcess.start({ profileDir: this.#profileDir, inspectPort });
+    const server = await InspectedServer.start({ core, profileDir: this.#profileDir });
     try {
-      await bindToCore(server.pid, core);
-      const inspector = await HeapInspector.attach(inspectPort);
+      const tenant = await createTenant(server.process, "bench", "team");
       return {
-        ...(await asFanOutServer(server, await createTenant(server, "bench", "team"), transport)),
-        collectGarbage: async () => void (await inspector.fetchHeld()),
-        close() {
-          inspector.close();
-          return server.stop();
-        },
+        ...(await asFanOutServer(server.process, tenant, transport)),
+        collectGarbage: async () => void (await server.fetchHeld()),
+        close: () => server.close(),
       };
     } catch (error) {
-      await server.stop();
+      await server.close();
       throw error;
     }
   }
