@@ -49,12 +49,10 @@ async function run(context: BenchmarkContext): Promise<BenchmarkReport> {
     } finally {
       await closeAll(contestants);
     }
-    rows.push(
-      ...contestants.flatMap(({ title }, index) => {
-        const measured = figures[index];
-        return measured?.has("share") === true ? [rowOf(title, measured)] : [];
-      }),
-    );
+    for (const [index, { title }] of contestants.entries()) {
+      const measured = figures[index];
+      if (measured?.has("share")) rows.push(rowOf(title, measured));
+    }
   }
   return { table: { head: HEAD, rows }, notes: [...notesOf(connections, seconds, rounds), ...notes] };
 }
