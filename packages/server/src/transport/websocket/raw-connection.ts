@@ -6,7 +6,7 @@ import { documentScope } from "../document-scope.ts";
 import { ChannelSubscription, type Channels } from "./channel-subscription.ts";
 import { ConnectionTarget } from "./connection-target.ts";
 import { WebSocketConnection, type ConnectionDependencies } from "./connection.ts";
-import { RAW_EVENTS } from "./event-frames.ts";
+import type { EventEncoding } from "./event-encoding.ts";
 import type { Handshake } from "./handshake.ts";
 import { Throttle } from "./throttle.ts";
 
@@ -14,6 +14,7 @@ import { Throttle } from "./throttle.ts";
 export interface RawDependencies extends ConnectionDependencies {
   readonly channels: Channels;
   readonly limits: { readonly maxMessagesPerSecond: number };
+  readonly encoding: EventEncoding;
 }
 
 /**
@@ -21,6 +22,7 @@ export interface RawDependencies extends ConnectionDependencies {
  * collection that its token grants, and nothing else.
  */
 export class RawConnection extends WebSocketConnection {
+  readonly #dependencies: RawDependencies;
   readonly #collections: readonly string[];
   readonly #subscriptions: readonly ChannelSubscription[];
   readonly #throttle: Throttle;
@@ -36,6 +38,7 @@ export class RawConnection extends WebSocketConnection {
     }
     super(dependencies, grant, handshake);
     const { channels, limits } = dependencies;
+    this.#dependencies = dependencies;
     this.#collections = collections;
     this.#throttle = new Throttle(limits.maxMessagesPerSecond, this);
     this.#subscriptions = collections.map(
@@ -58,7 +61,8 @@ export class RawConnection extends WebSocketConnection {
 
   protected override started(): void {
     const target = new RawTarget(this);
-    for (const subscription of this.#subscriptions) subscription.start(target, RAW_EVENTS);
+    const { raw } = this.#dependencies.encoding;
+    for (const subscription of this.#subscriptions) subscription.start(target, raw);
   }
 
   protected override release(): void {

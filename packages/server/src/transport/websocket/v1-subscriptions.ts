@@ -3,7 +3,7 @@ import type { FilterLimits } from "../../filter/filter-limits.ts";
 import type { ConnectionInfo } from "../connection-registry.ts";
 import { ChannelSubscription, type Channels } from "./channel-subscription.ts";
 import type { WebSocketConnection } from "./connection.ts";
-import { V1_EVENTS } from "./event-frames.ts";
+import type { EventEncoding } from "./event-encoding.ts";
 import { errorFrame } from "./server-frames.ts";
 import { requireSubject, scopeOf, subjectOf } from "./subject.ts";
 import { SubscriptionTable } from "./subscription-table.ts";
@@ -15,6 +15,7 @@ export interface V1SubscriptionsDependencies {
   readonly limits: { readonly maxSubscriptions: number };
   /** Of a client's filter. */
   readonly filterLimits: FilterLimits;
+  readonly encoding: EventEncoding;
   /** Something failed that is not the client's fault, and that it is not told in full. */
   onInternalError(error: unknown): void;
 }
@@ -31,6 +32,10 @@ export class V1Subscriptions implements V1TargetOwner {
     this.#dependencies = dependencies;
     this.#connection = connection;
     this.#table = new SubscriptionTable(dependencies.limits.maxSubscriptions);
+  }
+
+  get encoding(): EventEncoding {
+    return this.#dependencies.encoding;
   }
 
   /** What they are to. */
@@ -123,7 +128,7 @@ export class V1Subscriptions implements V1TargetOwner {
     try {
       await subscription.open();
       if (subscription.isOver) return;
-      subscription.start(new V1Target(this.#connection, this, id, subscription), V1_EVENTS);
+      subscription.start(new V1Target(this.#connection, this, id, subscription), this.encoding.v1);
     } catch (error) {
       // Who has left has given it up.
       if (!subscription.isOver) this.endWith(id, this.explain(error));

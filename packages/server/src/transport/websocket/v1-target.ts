@@ -3,11 +3,13 @@ import type { Greeting, SnapshotTarget } from "../../hub/delivery.ts";
 import type { ChannelSubscription } from "./channel-subscription.ts";
 import { ConnectionTarget } from "./connection-target.ts";
 import type { WebSocketConnection } from "./connection.ts";
-import { snapshotHead } from "./event-frames.ts";
+import type { EventEncoding } from "./event-encoding.ts";
 import { greetingFrames, serverFrame } from "./server-frames.ts";
 
-/** Who ends a subscription that cannot go on, and tells its client why. */
+/** Who has subscriptions, and ends one that cannot go on. */
 export interface V1TargetOwner {
+  readonly encoding: EventEncoding;
+  /** Tells its client why. */
   endWith(id: string, reason: RealtimeError): void;
 }
 
@@ -34,7 +36,7 @@ export class V1Target extends ConnectionTarget {
   get snapshots(): SnapshotTarget {
     return {
       write: (documents, channel) => {
-        this.write(snapshotHead(this.#id, channel, documents));
+        this.write(this.#owner.encoding.snapshotHead(this.#id, channel, documents));
         return this.write(documents);
       },
       reset: (reason) => this.connection.answer(serverFrame({ type: "reset", id: this.#id, reason })),

@@ -5,12 +5,16 @@ import type { FastifyInstance } from "fastify";
 import type { Grant } from "../../auth/grant.ts";
 import { TokenExpiries } from "../../auth/token-expiries.ts";
 import type { FilterLimits } from "../../filter/filter-limits.ts";
+import type { BlockCompressor } from "../compression/block-compressor.ts";
 import type { ConnectionRegistry } from "../connection-registry.ts";
 import { renderAsyncApi } from "./asyncapi.ts";
 import type { Channels } from "./channel-subscription.ts";
 import type { WebSocketConnection } from "./connection.ts";
+import { answerDeflateOffer } from "./deflate-offer.ts";
+import { deflatedEvents, PLAIN_EVENTS, type EventEncoding } from "./event-encoding.ts";
 import { Handshake, type HandshakeOptions } from "./handshake.ts";
 import { ignoreUpgrade, wantsOtherProtocol } from "./ignored-upgrade.ts";
+import { inflateMessage } from "./inflate-message.ts";
 import { Liveness } from "./liveness.ts";
 import { Peer, type PeerLimits } from "./peer.ts";
 import { PendingRequests } from "./pending-requests.ts";
@@ -39,6 +43,8 @@ export interface WebSocketDependencies {
   /** Of a client's filter. */
   readonly filterLimits: FilterLimits;
   readonly settings: WebSocketSettings;
+  /** For clients that read it; undefined: for none. */
+  readonly compressor: BlockCompressor | undefined;
   /** Whose pages may connect; `*` is every origin. */
   readonly origins: readonly string[];
   /** @throws {RealtimeError} also while the server shuts down. */
@@ -49,6 +55,12 @@ export interface WebSocketDependencies {
   onClosing(reason: CloseReason | "unresponsive"): void;
   /** Connections that the grant's plan allows. */
   maxConnections(grant: Grant): number;
+}
+
+/** What all connections share whose messages are of one kind. */
+interface Shared {
+  readonly dependencies: V1Dependencies;
+  readonly peerLimits: PeerLimits;
 }
 
 /** Of an answer, `ready` with its cursor: after a reset all subscriptions get one at once. */
@@ -64,9 +76,9 @@ export class WebSocketEndpoint {
   readonly #log: FastifyInstance["log"];
   readonly #liveness: Liveness;
   readonly #expiries = new TokenExpiries();
-  /** For connections: the same for all. */
-  readonly #shared: V1Dependencies;
-  readonly #peerLimits: PeerLimits;
+  readonly #plain: Shared;
+  /** For those whose messages are compressed; undefined: there are none. */
+  readonly #compressed: Shared | undefined;
   /** Those that wait for their handshake: the HTTP server has forgotten them. */
   readonly #waiting = new Set<Handshake>();
 
@@ -74,8 +86,16 @@ export class WebSocketEndpoint {
     this.#dependencies = dependencies;
     this.#log = app.log;
     this.#liveness = new Liveness(dependencies.settings);
-    this.#shared = this.#connectionDependencies();
-    this.#peerLimits = peerLimits(dependencies.settings);
+    const { compressor, settings } = dependencies;
+    const limits = peerLimits(settings);
+    this.#plain = { dependencies: this.#connectionDependencies(PLAIN_EVENTS), peerLimits: limits };
+    this.#compressed = compressor && {
+      dependencies: this.#connectionDependencies(deflatedEvents(compressor)),
+      peerLimits: {
+        ...limits,
+        inflate: (payload) => inflateMessage(payload, settings.maxMessageBytes),
+      },
+    };
     const pending = new PendingRequests(app);
     const options: HandshakeOptions = {
       timeoutMs: dependencies.settings.handshakeTimeoutMs,
@@ -113,22 +133,33 @@ export class WebSocketEndpoint {
   async #upgrade(request: IncomingMessage, handshake: Handshake): Promise<void> {
     try {
       const { speaksV1, token, key } = readUpgradeRequest(request, this.#dependencies.origins);
+      const extension = this.#compressed && answerDeflateOffer(request.headers["sec-websocket-extensions"]);
+      const shared = (extension === undefined ? undefined : this.#compressed) ?? this.#plain;
       const grant = await this.#dependencies.authenticateToken(token);
       if (handshake.isOver) return;
       // Registered in this turn: a revocation from now on is not missed.
       const connection = speaksV1
-        ? new V1Connection(this.#shared, grant, handshake)
-        : new RawConnection(this.#shared, grant, handshake);
+        ? new V1Connection(shared.dependencies, grant, handshake)
+        : new RawConnection(shared.dependencies, grant, handshake);
       handshake.attach(connection);
       this.#dependencies.connections.add(connection, this.#dependencies.maxConnections(grant));
       await connection.open();
-      if (!handshake.isOver) this.#accept(handshake, connection, upgradeAnswer(key, speaksV1 ? V1 : {}));
+      if (handshake.isOver) return;
+      const answer = upgradeAnswer(key, {
+        ...(speaksV1 && V1),
+        ...(extension && { [EXTENSIONS]: extension }),
+      });
+      this.#accept(handshake, connection, { answer, limits: shared.peerLimits });
     } catch (error) {
       handshake.refuse(this.#explain(error));
     }
   }
 
-  #accept(handshake: Handshake, connection: WebSocketConnection, answer: string): void {
+  #accept(
+    handshake: Handshake,
+    connection: WebSocketConnection,
+    { answer, limits }: { readonly answer: string; readonly limits: PeerLimits },
+  ): void {
     const { socket, head } = handshake;
     handshake.complete();
     if (!socket.readable || !socket.writable) {
@@ -138,16 +169,17 @@ export class WebSocketEndpoint {
     }
     socket.write(answer);
     this.#dependencies.onOpened();
-    connection.start(new Peer(socket, head, this.#peerLimits, connection));
+    connection.start(new Peer(socket, head, limits, connection));
     this.#liveness.add(connection);
   }
 
-  #connectionDependencies(): V1Dependencies {
+  #connectionDependencies(encoding: EventEncoding): V1Dependencies {
     const { channels, filterLimits, settings, connections } = this.#dependencies;
     return {
       channels,
       filterLimits,
       limits: settings,
+      encoding,
       expiries: this.#expiries,
       authenticateToken: (token) => this.#dependencies.authenticateToken(token),
       onInternalError: (error) => this.#logFailure(error),
@@ -171,6 +203,7 @@ export class WebSocketEndpoint {
 }
 
 const V1 = { "Sec-WebSocket-Protocol": SUBPROTOCOL };
+const EXTENSIONS = "Sec-WebSocket-Extensions";
 
 function peerLimits(settings: WebSocketSettings): PeerLimits {
   const { maxMessageBytes, maxSubscriptions } = settings;
