@@ -45,7 +45,8 @@ export async function openAccess(context: AccessContext): Promise<Access> {
   const { keyCacheMs, maxCachedKeys, plans } = config;
   const keys = new KeyAuthenticator({ store, keyCacheMs, maxCachedKeys });
   const tokens = await openTokens(config, log);
-  const tokenAuthenticator = new TokenAuthenticator({ tokens, keys, plans });
+  const maxCachedTokens = config.tokens.maxCached;
+  const tokenAuthenticator = new TokenAuthenticator({ tokens, keys, plans, maxCachedTokens });
   const watcher = new GrantWatcher({ ...watched, log, store, authenticator: keys, plans });
   onClose(() => watcher.close());
   await watcher.open();

@@ -1,5 +1,5 @@
 import { RealtimeError } from "@paperdb/protocol";
-import { beforeEach, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { KeyAuthenticator } from "./key-authenticator.ts";
 import type { KeyStore, StoredKey } from "./key-store.ts";
 import { RealtimeTokens } from "./realtime-token.ts";
@@ -15,8 +15,11 @@ const KEY: StoredKey = {
   plan: "pro",
 };
 const PLANS = { free: { realtime: false }, pro: { realtime: true } };
-const tokens = new RealtimeTokens({ secrets: ["a-secret-of-this-test-0123456789abcdef"], maxLength: 8192 });
+const SECRET = "a-secret-of-this-test-0123456789abcdef";
+const tokens = new RealtimeTokens({ secrets: [SECRET], maxLength: 8192, now: () => Date.now() + aheadMs });
 
+/** How far the clock of {@link tokens} is ahead. */
+let aheadMs = 0;
 let key: StoredKey | undefined;
 let queries: number;
 let keys: KeyAuthenticator;
@@ -25,6 +28,7 @@ let authenticator: TokenAuthenticator;
 beforeEach(() => {
   key = KEY;
   queries = 0;
+  aheadMs = 0;
   const store: KeyStore = {
     findByHash: () => Promise.reject(new Error("tokens carry no key")),
     findByIds(ids) {
@@ -34,7 +38,7 @@ beforeEach(() => {
   };
   keys = new KeyAuthenticator({ store, keyCacheMs: 30_000, maxCachedKeys: 10 });
   keys.setAnnounced(true);
-  authenticator = new TokenAuthenticator({ tokens, keys, plans: PLANS });
+  authenticator = new TokenAuthenticator({ tokens, keys, plans: PLANS, maxCachedTokens: 3 });
 });
 
 async function mint(request: Partial<MintRequest> = {}): Promise<string> {
@@ -132,4 +136,83 @@ test.each<[string, Partial<StoredKey>, string]>([
 ])("a token of a key %s is refused", async (_name, change, code) => {
   key = { ...KEY, ...change };
   expect(await codeOf(await mint())).toBe(code);
+});
+
+describe("a token that was checked before", () => {
+  test("has the same grant for all who come with it, as long as its key's is the same", async () => {
+    const token = await mint({ filters: { messages: { a: 1 } } });
+    const grant = await authenticator.authenticateToken(token);
+    expect(await authenticator.authenticateToken(token)).toBe(grant);
+    key = { ...KEY, collections: ["notes"] };
+    keys.forget({ kind: "key", keyId: "key_1" });
+    const narrowed = await authenticator.authenticateToken(token);
+    expect(narrowed.collections).toEqual(["notes"]);
+    key = KEY;
+    keys.forget({ kind: "tenant", tenant: "acme" });
+    expect(await authenticator.authenticateToken(token)).toEqual(grant);
+  });
+
+  test("ends with its time", async () => {
+    const token = await mint({ lifetimeSeconds: 900 });
+    expect(await codeOf(token)).toBe("good");
+    aheadMs = 450_000;
+    expect(await codeOf(token)).toBe("good");
+    aheadMs = 900_000;
+    expect(await codeOf(token)).toBe("token_expired");
+  });
+
+  test.each<[string, StoredKey | undefined, string]>([
+    ["with its key", undefined, "key_revoked"],
+    ["with its tenant's plan", { ...KEY, plan: "free" }, "plan_required"],
+    ["when its key becomes another tenant's", { ...KEY, tenant: "other" }, "token_invalid"],
+    ["when its key may not mint any more", { ...KEY, role: "anon" }, "key_revoked"],
+  ])("ends %s, also at the second try", async (_name, changed, code) => {
+    const token = await mint();
+    expect(await codeOf(token)).toBe("good");
+    key = changed;
+    keys.forget({ kind: "all" });
+    expect([await codeOf(token), await codeOf(token)]).toEqual([code, code]);
+  });
+
+  test("is not another one that differs in one character, or in its signature", async () => {
+    const token = await mint();
+    expect(await codeOf(token)).toBe("good");
+    const [header = "", claims = "", signature = ""] = token.split(".");
+    const [, otherClaims = ""] = (await mint({ tenant: "other" })).split(".");
+    for (const changed of [
+      `${header}.${otherClaims}.${signature}`,
+      `${header}.${claims}.${signature.startsWith("A") ? "B" : "A"}${signature.slice(1)}`,
+      `${header}.${claims}.`,
+    ]) {
+      expect(await codeOf(changed)).toBe("token_invalid");
+    }
+  });
+
+  test("is forgotten when there are too many, those first that were not used for longest", async () => {
+    const [first = "", ...others] = await Promise.all(Array.from({ length: 5 }, () => mint()));
+    const grant = await authenticator.authenticateToken(first);
+    for (const other of others) {
+      await authenticator.authenticateToken(other);
+      expect(await authenticator.authenticateToken(first)).toBe(grant);
+      expect(authenticator.cachedTokens).toBeLessThanOrEqual(3);
+    }
+    expect(authenticator.cachedTokens).toBe(3);
+  });
+
+  test("is remembered only when it was good", async () => {
+    const elsewhere = new RealtimeTokens({
+      secrets: ["another-secret-of-this-test-0123456789"],
+      maxLength: 8192,
+    });
+    const { token } = await elsewhere.mint({
+      tenant: "acme",
+      keyId: "key_1",
+      collections: [],
+      topics: [],
+      permissions: ["read"],
+      lifetimeSeconds: 900,
+    });
+    for (const bad of [token, "rubbish", "x".repeat(9000)]) expect(await codeOf(bad)).toBe("token_invalid");
+    expect(authenticator.cachedTokens).toBe(0);
+  });
 });

@@ -1,25 +1,49 @@
+import { createHash } from "node:crypto";
 import { RealtimeError } from "@paperdb/protocol";
+import { BoundedCache } from "./bounded-cache.ts";
 import type { Grant } from "./grant.ts";
 import { intersectFilters, NO_FILTERS } from "./grant-filters.ts";
 import type { GrantFilters } from "./grant-filters.ts";
 import type { KeyAuthenticator } from "./key-authenticator.ts";
 import { requireRealtime } from "./plans.ts";
 import type { Plans } from "./plans.ts";
-import type { RealtimeTokens } from "./realtime-token.ts";
+import type { RealtimeTokens, TokenClaims } from "./realtime-token.ts";
 
 /** What a {@link TokenAuthenticator} is made of. */
 export interface TokenAuthenticatorOptions {
   readonly tokens: RealtimeTokens;
   readonly keys: KeyAuthenticator;
   readonly plans: Plans;
+  /** Bound of the checked tokens that are remembered. */
+  readonly maxCachedTokens: number;
 }
 
-/** Finds out what a realtime token allows at this moment: what it says, within what its key still allows. */
+/** A token whose signature was found to be good. */
+interface CheckedToken {
+  readonly claims: TokenClaims;
+  /** What its key allowed when the grant was made. */
+  key: Grant | undefined;
+  grant: Grant | undefined;
+}
+
+/**
+ * Finds out what a realtime token allows at this moment: what it says, within what its key still allows.
+ *
+ * Only signatures and claims are remembered, by the token's hash. The time and the key are
+ * looked at each time; while the key's grant is the same, so is the token's.
+ */
 export class TokenAuthenticator {
   readonly #options: TokenAuthenticatorOptions;
+  readonly #checked: BoundedCache<CheckedToken>;
 
   constructor(options: TokenAuthenticatorOptions) {
     this.#options = options;
+    this.#checked = new BoundedCache(options.maxCachedTokens);
+  }
+
+  /** Tokens remembered, for tests. */
+  get cachedTokens(): number {
+    return this.#checked.size;
   }
 
   /**
@@ -29,9 +53,31 @@ export class TokenAuthenticator {
    * @throws {RealtimeError} `token_invalid`, `token_expired`, `key_revoked`, `forbidden`, `plan_required`, `key_store_unavailable`.
    */
   async authenticateToken(token: string): Promise<Grant> {
-    const { tokens, keys, plans } = this.#options;
-    const claims = await tokens.verify(token);
-    const key = await keys.findMintingKey(claims.keyId);
+    const checked = await this.#check(token);
+    const key = await this.#options.keys.findMintingKey(checked.claims.keyId);
+    if (checked.grant === undefined || checked.key !== key) {
+      checked.grant = this.#grantOf(checked.claims, key);
+      checked.key = key;
+    }
+    return checked.grant;
+  }
+
+  async #check(token: string): Promise<CheckedToken> {
+    const { tokens } = this.#options;
+    tokens.requireLength(token);
+    const name = createHash("sha256").update(token).digest("base64");
+    const known = this.#checked.get(name);
+    if (known !== undefined) {
+      tokens.requireTimely(known.claims);
+      return known;
+    }
+    const checked: CheckedToken = { claims: await tokens.verify(token), key: undefined, grant: undefined };
+    this.#checked.set(name, checked);
+    return checked;
+  }
+
+  #grantOf(claims: TokenClaims, key: Grant): Grant {
+    const { plans } = this.#options;
     if (key.tenant !== claims.tenant) {
       throw new RealtimeError(
         "token_invalid",

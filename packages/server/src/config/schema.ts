@@ -197,6 +197,9 @@ export const configSchema = z.strictObject({
         .max(14_000)
         .default(8192)
         .describe("Characters of a token at most: it has to fit into a URL."),
+      maxCached: count(10_000).describe(
+        "Checked tokens kept in memory; those not used for longest go first.",
+      ),
     })
     .prefault({})
     .describe("Realtime tokens."),
