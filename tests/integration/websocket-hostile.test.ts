@@ -19,7 +19,7 @@ beforeAll(async () => {
   messages = await MessagesServer.start({
     history: { maxBytesTotal: MAX_HISTORY_BYTES, maxBytesPerChannel: MAX_HISTORY_BYTES, lingerMs: 0 },
     connections: { maxBufferedBytes: 4 * MEBIBYTE },
-    websocket: { closeTimeoutMs: 60_000 },
+    websocket: { closeTimeoutMs: 600_000, peerTimeoutMs: 600_000 },
   });
   token = await messages.mint({ collections: ["messages"], topics: [">"] });
 });
@@ -300,7 +300,7 @@ describe("a client that never reads", () => {
   it("and asks: nothing more is read from it, it is closed, and a reader gets everything", async () => {
     const eager = await MessagesServer.start({
       connections: { heartbeatIntervalMs: 60_000, writeTimeoutMs: 1000 },
-      websocket: { maxMessagesPerSecond: 1_000_000, closeTimeoutMs: 60_000 },
+      websocket: { maxMessagesPerSecond: 1_000_000, closeTimeoutMs: 600_000, peerTimeoutMs: 600_000 },
     });
     const silent: RawSocket[] = [];
     try {
