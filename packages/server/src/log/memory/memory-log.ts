@@ -1,7 +1,7 @@
 import type { Position } from "@paperdb/protocol";
 import { channelId, type ChangeSink, type ChannelKey, type SourceEvent } from "../../source/change-source.ts";
 import type { ChangeLog, ChannelHistory, LogListener, LogStats } from "../change-log.ts";
-import { ChannelEvents, type StoredEntry } from "./channel-events.ts";
+import { ChannelEvents, type StoredEntry, type TurnLimits } from "./channel-events.ts";
 
 /** How much the log keeps. Whatever is beyond any of these is forgotten, oldest first. */
 export interface HistoryLimits {
@@ -17,9 +17,10 @@ type Channels = Map<string, ChannelEvents>;
 /** What an event weighs besides its JSON. */
 const ENTRY_OVERHEAD_BYTES = 256;
 const AGE_CHECK_INTERVAL_MS = 1000;
-/** Sources go on in the event loop's next turn after so many, so that subscriptions can follow a long transaction. */
-const MAX_EVENTS_PER_TURN = 256;
-const MAX_BYTES_PER_TURN = 65_536;
+/** Sources go on in the event loop's next turn after so much of one channel, so that subscriptions can follow a long transaction. */
+const SLICE: TurnLimits = { events: 256, bytes: 65_536 };
+/** And after so much of all channels, while the hub keeps up: the more of a channel, the more it writes at once. */
+const MAX_PER_TURN: TurnLimits = { events: 2_048, bytes: 524_288 };
 
 /** The embedded default: histories in this process's memory. */
 export class MemoryLog implements ChangeLog {
@@ -32,8 +33,11 @@ export class MemoryLog implements ChangeLog {
   #newest: StoredEntry | undefined;
   #events = 0;
   #bytes = 0;
+  #turn = 0;
+  #turnLimits = SLICE;
   #eventsInTurn = 0;
   #bytesInTurn = 0;
+  #isTurnFull = false;
   #waiting: Promise<void> | undefined;
 
   constructor(limits: HistoryLimits, now: () => number = Date.now) {
@@ -150,21 +154,31 @@ export class MemoryLog implements ChangeLog {
       if (channel === undefined) continue;
       const bytes = weight(event);
       this.#link(channel.push(event, bytes, nowMs));
-      this.#eventsInTurn += 1;
-      this.#bytesInTurn += bytes;
+      this.#count(channel, bytes);
       this.#trim(channel);
       this.#listener?.advanced(channel);
     }
-    const isFull = this.#eventsInTurn >= MAX_EVENTS_PER_TURN || this.#bytesInTurn >= MAX_BYTES_PER_TURN;
-    return isFull ? this.#nextTurn() : undefined;
+    return this.#isTurnFull ? this.#nextTurn() : undefined;
+  }
+
+  #count(channel: ChannelEvents, bytes: number): void {
+    this.#eventsInTurn += 1;
+    this.#bytesInTurn += bytes;
+    const { events, bytes: maxBytes } = this.#turnLimits;
+    this.#isTurnFull ||=
+      channel.fillsTurn(this.#turn, SLICE) || this.#eventsInTurn >= events || this.#bytesInTurn >= maxBytes;
   }
 
   #nextTurn(): Promise<void> {
     this.#waiting ??= new Promise((resolve) => {
+      // Behind the hub's, which has written what it could.
       setImmediate(() => {
         this.#waiting = undefined;
+        this.#turn += 1;
+        this.#turnLimits = this.#listener?.isBehind === true ? SLICE : MAX_PER_TURN;
         this.#eventsInTurn = 0;
         this.#bytesInTurn = 0;
+        this.#isTurnFull = false;
         resolve();
       });
     });
