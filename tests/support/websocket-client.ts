@@ -9,6 +9,8 @@ export interface WebSocketClientOptions {
   /** `paperdb.v1` unless told; undefined: a raw client. */
   readonly protocol?: string | undefined;
   readonly headers?: Record<string, string>;
+  /** Whether `permessage-deflate` is offered, and used for all that is sent. */
+  readonly compressed?: boolean;
   /** Default `/realtime`. */
   readonly path?: string;
 }
@@ -38,7 +40,7 @@ export class WebSocketClient {
     const protocol = "protocol" in options ? options.protocol : "paperdb.v1";
     this.socket = new WebSocket(url, protocol === undefined ? [] : [protocol], {
       headers: options.headers ?? {},
-      perMessageDeflate: false,
+      perMessageDeflate: options.compressed === true && { threshold: 0 },
     });
     this.socket.on("message", (data: Buffer, isBinary) => {
       this.texts.push(isBinary ? `binary ${data.length}` : data.toString());

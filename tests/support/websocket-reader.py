@@ -1,7 +1,8 @@
 """Reads a WebSocket to its end, and prints what came as one line of JSON.
 
-Arguments: the URL, and a subprotocol where one is to be offered. Each line of
-standard input is sent as a message once the connection is open.
+Arguments: `deflate` or `plain`, the URL, and a subprotocol where one is to be
+offered. Each line of standard input is sent as a message once the connection
+is open.
 """
 
 import hashlib
@@ -11,9 +12,12 @@ import sys
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-url, *subprotocols = sys.argv[1:]
+coding, url, *subprotocols = sys.argv[1:]
+compression = "deflate" if coding == "deflate" else None
 messages = []
-with connect(url, subprotocols=subprotocols or None, max_size=None, compression=None) as socket:
+with connect(url, subprotocols=subprotocols or None, max_size=None, compression=compression) as socket:
+    if compression is not None and "permessage-deflate" not in socket.response.headers.get("Sec-WebSocket-Extensions", ""):
+        raise RuntimeError("the server does not compress")
     print("open", flush=True)
     for line in sys.stdin:
         socket.send(line.rstrip("\n"))

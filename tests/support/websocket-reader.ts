@@ -38,14 +38,16 @@ export interface PythonReader {
   end(): void;
 }
 
-/** Connects and reads to the end. */
+/** Connects and reads to the end. @param compressed - whether to offer `permessage-deflate`, which must be taken. */
 export function readWithPython(
   url: string,
   protocol?: string,
   messages: readonly unknown[] = [],
+  compressed = false,
 ): PythonReader {
   const script = fileURLToPath(new URL("websocket-reader.py", import.meta.url));
-  const args = [script, url, ...(protocol === undefined ? [] : [protocol])];
+  const coding = compressed ? "deflate" : "plain";
+  const args = [script, coding, url, ...(protocol === undefined ? [] : [protocol])];
   const child = spawn(join(ROOT, folder, "bin/python"), args, { stdio: ["pipe", "pipe", "pipe"] });
   let stdout = "";
   let stderr = "";
