@@ -1,6 +1,7 @@
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { HubObserver } from "../hub/hub-observer.ts";
 import { TOPICS, type SourceEvent } from "../source/change-source.ts";
+import { collectProcessMetrics } from "./process-metrics.ts";
 import { Tally } from "./tally.ts";
 
 /** What is read off the server at each scrape. */
@@ -52,7 +53,7 @@ export class Metrics implements HubObserver {
 
   constructor(gauges: Gauges) {
     const registers = [this.registry];
-    collectDefaultMetrics({ register: this.registry });
+    collectProcessMetrics(this.registry);
     this.#eventsIn = new Counter({
       name: "paperdb_events_in_total",
       help: "Events received for channels that are in use, by source and collection",
