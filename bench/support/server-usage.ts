@@ -6,6 +6,7 @@ export interface ServerUsage {
   readonly heapUsedBytes: number;
   /** Open now. */
   readonly connections: number;
+  readonly subscriptions: number;
 }
 
 /** Reads the usage of the server at this address. */
@@ -17,6 +18,7 @@ export async function fetchServerUsage(url: string): Promise<ServerUsage> {
     residentBytes: valueOf(text, "process_resident_memory_bytes"),
     heapUsedBytes: valueOf(text, "nodejs_heap_size_used_bytes"),
     connections: valueOf(text, "paperdb_connections"),
+    subscriptions: valueOf(text, "paperdb_subscriptions"),
   };
 }
 
