@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { RealtimeError } from "@paperdb/protocol";
 import { BoundedCache } from "./bounded-cache.ts";
 import type { Grant } from "./grant.ts";
@@ -65,7 +65,7 @@ export class TokenAuthenticator {
   async #check(token: string): Promise<CheckedToken> {
     const { tokens } = this.#options;
     tokens.requireLength(token);
-    const name = createHash("sha256").update(token).digest("base64");
+    const name = hash("sha256", token, "base64");
     const known = this.#checked.get(name);
     if (known !== undefined) {
       tokens.requireTimely(known.claims);

@@ -20,6 +20,7 @@ import { Peer, type PeerLimits } from "./peer.ts";
 import { PendingRequests } from "./pending-requests.ts";
 import { RawConnection } from "./raw-connection.ts";
 import { upgradeAnswer } from "./upgrade-answer.ts";
+import { UpgradeQueue } from "./upgrade-queue.ts";
 import { readUpgradeRequest, upgradeRequired } from "./upgrade-request.ts";
 import { V1Connection, type V1Dependencies } from "./v1-connection.ts";
 
@@ -97,6 +98,7 @@ export class WebSocketEndpoint {
       },
     };
     const pending = new PendingRequests(app);
+    const queue = new UpgradeQueue((request, handshake) => void this.#upgrade(request, handshake));
     const options: HandshakeOptions = {
       timeoutMs: dependencies.settings.handshakeTimeoutMs,
       onOver: (handshake) => this.#waiting.delete(handshake),
@@ -112,7 +114,7 @@ export class WebSocketEndpoint {
       }
       const handshake = new Handshake(socket, head, options);
       this.#waiting.add(handshake);
-      void this.#upgrade(request, handshake);
+      queue.add(request, handshake);
     });
     const description = renderAsyncApi();
     app.get("/asyncapi.json", { schema: { hide: true } }, (_request, reply) => reply.send(description));
