@@ -2,7 +2,7 @@ import type { SourceEvent } from "../source/change-source.ts";
 
 /** What the hub tells telemetry. Called on the hot path: count, and return. */
 export interface HubObserver {
-  /** `count` events were written to one subscription. */
+  /** `count` events were written, to one subscription or several. */
   delivered(source: string, collection: string, count: number): void;
   /** An event was offered to all subscriptions of its channel. */
   offered(event: SourceEvent): void;

@@ -116,7 +116,8 @@ export class SseSession implements RegisteredConnection {
     if (socket.destroyed) leave();
     try {
       const open = await this.#openChannel();
-      this.#answer(open, await this.#takeSocket(open));
+      await this.#untilItsTurn();
+      this.#answer(open, this.#takeSocket(open));
     } catch (error) {
       connections.delete(this);
       throw error;
@@ -144,13 +145,18 @@ export class SseSession implements RegisteredConnection {
     return this.#waiting.signal;
   }
 
-  /** Once the answers of earlier requests are on their way. */
-  async #takeSocket({ channel, opened }: OpenCollection): Promise<Socket> {
+  /** Resolves once the answers of earlier requests are on their way. */
+  async #untilItsTurn(): Promise<void> {
+    const { socket } = this.#request.raw;
+    // The turn of a pipelined request may never come, and its stream must not enter another answer.
+    if (this.#reply.raw.socket === null) this.#cut();
+    if (socket.writableLength > 0) await this.#untilWritten(socket);
+  }
+
+  /** Between the last look at what has ended it and the answer nothing else happens: no revocation is missed. */
+  #takeSocket({ channel, opened }: OpenCollection): Socket {
+    const { raw } = this.#request;
     try {
-      const { raw } = this.#request;
-      // The turn of a pipelined request may never come, and its stream must not enter another answer.
-      if (this.#reply.raw.socket === null) this.#cut();
-      if (raw.socket.writableLength > 0) await this.#untilWritten(raw.socket);
       if (raw.socket.destroyed) this.end("gone");
       if (this.#ended !== undefined) throw endedError(this.#ended);
       return takeSocket(raw);

@@ -28,6 +28,7 @@ function readWithOurs(chunks: readonly Buffer[], limits = LIMITS): Log {
   const log: Log = [];
   let isDone = false;
   const events: FrameEvents = {
+    wantsMessages: true,
     message: (data, isBinary) => logMessage(log, data, isBinary),
     pinged: (payload) => log.push(`ping ${payload.toString("hex")}`),
     ponged: () => log.push("pong"),
@@ -220,5 +221,28 @@ describe("compressed messages", () => {
     expect(readWithOurs([Buffer.concat([begun, again].map(bytesOf))], { ...LIMITS, inflate })).toEqual([
       "violation 1002",
     ]);
+  });
+
+  it("are not made readable for nobody: a client that is told to go may go on sending", () => {
+    const never = (): never => {
+      throw new Error("It was inflated.");
+    };
+    const log: Log = [];
+    const events: FrameEvents = {
+      wantsMessages: false,
+      message: never,
+      pinged: (payload) => log.push(`ping ${payload.toString()}`),
+      ponged: never,
+      saidGoodbye: (code) => log.push(`goodbye ${code}`),
+    };
+    const frames = [
+      compressed,
+      { ...compressed, first: 0x40 | OPCODES.text },
+      { ...compressed, first: 0x80 },
+      { ...compressed, first: 0x80 | OPCODES.ping, payload: Buffer.from("p") },
+      { ...compressed, first: 0x80 | OPCODES.close, payload: Buffer.from([0x03, 0xe8]) },
+    ];
+    new FrameReader({ ...LIMITS, inflate: never }, events).read(Buffer.concat(frames.map(bytesOf)));
+    expect(log).toEqual(["ping p", "goodbye 1000"]);
   });
 });

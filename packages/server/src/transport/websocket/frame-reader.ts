@@ -12,6 +12,8 @@ import { GrowingBuffer } from "./growing-buffer.ts";
 
 /** What a {@link FrameReader} reads. Buffers are valid during the call only. */
 export interface FrameEvents {
+  /** Whether messages are of use: others are passed over, and cost nothing. */
+  readonly wantsMessages: boolean;
   /** A message, whole; the text of one is UTF-8. */
   message(data: Buffer, isBinary: boolean): void;
   pinged(payload: Buffer): void;
@@ -119,6 +121,7 @@ export class FrameReader {
   }
 
   #finish(opcode: number, isCompressed: boolean, payload: Buffer): void {
+    if (!this.#events.wantsMessages) return;
     const data = isCompressed ? this.#inflate(payload) : payload;
     const isBinary = opcode === OPCODES.binary;
     if (!isBinary && !isUtf8(data)) throw new FrameError(VIOLATIONS.invalidData);

@@ -158,8 +158,13 @@ export class Peer implements FrameEvents, SocketWriterEvents {
     this.#socket.destroy();
   }
 
+  /** Not once the end has begun: the client may go on sending, as fast as it likes. */
+  get wantsMessages(): boolean {
+    return !this.#closing;
+  }
+
   message(data: Buffer, isBinary: boolean): void {
-    if (!this.#closing) this.#events.received(data, isBinary);
+    this.#events.received(data, isBinary);
   }
 
   /** Of many pings in one packet, or while the peer does not read, the last one is answered. */
