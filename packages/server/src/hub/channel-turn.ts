@@ -1,72 +1,83 @@
 import type { Channel } from "./channel.ts";
 import type { Dispatcher } from "./dispatcher.ts";
+import type { Subscription } from "./subscription.ts";
 import type { Turn } from "./turn-queue.ts";
 import type { View } from "./view.ts";
 
-/** Goes over the flowing subscriptions of a channel's due views, again as long as there is something new. */
+/**
+ * Passes over what a channel has to do, as long as there is something: the subscriptions that can go on by themselves,
+ * then all those that flow of the views with something new.
+ */
 export class ChannelTurn implements Turn {
   hasMore = true;
   readonly #channel: Channel;
   readonly #dispatcher: Dispatcher;
-  #views: readonly View[];
-  /** Views of this pass that were gone over, or begun with. */
+  #ready: readonly Subscription[] = [];
+  #views: readonly View[] = [];
+  /** How many of those were visited, and how many views begun with. */
+  #visited = 0;
   #begunViews = 0;
-  /** Subscriptions of the view that was begun with last before which all were visited: see `Roster`. */
+  /** Of the view that was begun with last, those from this seat on were visited: see `Roster`. */
   #seat = 0;
-  #headAtStart: number;
+  #headAtStart = -1;
 
   constructor(channel: Channel, dispatcher: Dispatcher) {
     this.#channel = channel;
     this.#dispatcher = dispatcher;
-    this.#headAtStart = channel.history.headIndex;
-    this.#views = channel.takeDue();
+    this.#beginPass();
   }
 
   run(budget: number): number {
     let cost = 0;
-    while (this.hasMore && cost < budget) {
-      const view = this.#views[this.#begunViews - 1];
-      if (view !== undefined && this.#seat > 0) cost += this.#visit(view, budget - cost);
-      else this.#beginView();
+    while (cost < budget) {
+      const next = this.#next();
+      if (next !== undefined) {
+        cost += this.#dispatcher.deliver(next);
+        if (next.hasMore) this.#channel.markReady(next);
+      } else if (this.#begunViews < this.#views.length) this.#beginView();
+      else {
+        this.#endPass();
+        if (!this.hasMore) break;
+        this.#beginPass();
+      }
     }
     this.#dispatcher.tellDelivered(this.#channel);
     return cost;
   }
 
-  #visit(view: View, budget: number): number {
-    const { roster } = view;
-    let cost = 0;
-    while (cost < budget) {
-      this.#seat = Math.min(this.#seat, roster.flowing) - 1;
-      const subscription = roster.members[this.#seat];
-      if (subscription === undefined) break;
-      cost += this.#dispatcher.deliver(subscription);
-      if (subscription.hasMore) this.#channel.markDue(view);
+  /** The next subscription of the pass that flows; undefined before the next view. */
+  #next(): Subscription | undefined {
+    while (this.#visited < this.#ready.length) {
+      const next = this.#ready[this.#visited];
+      this.#visited += 1;
+      if (next === undefined) continue;
+      next.isReady = false;
+      if (next.view.roster.isFlowing(next)) return next;
     }
-    return cost;
+    if (this.#seat <= 0) return undefined;
+    const roster = this.#views[this.#begunViews - 1]?.roster;
+    if (roster === undefined) return undefined;
+    this.#seat = Math.min(this.#seat, roster.flowing) - 1;
+    return roster.members[this.#seat];
   }
 
   #beginView(): void {
-    const view = this.#views[this.#begunViews];
-    if (view === undefined) {
-      this.#beginPass();
-      return;
-    }
+    this.#seat = this.#views[this.#begunViews]?.roster.flowing ?? 0;
     this.#begunViews += 1;
-    this.#seat = view.roster.flowing;
   }
 
-  /** After a pass: begins the next one where it has something to do. */
   #beginPass(): void {
-    const { history, hasDue } = this.#channel;
-    this.#dispatcher.measured(this.#channel, Math.min(this.#headAtStart, history.headIndex));
-    if (!hasDue && history.headIndex === this.#headAtStart) {
-      this.hasMore = false;
-      this.#channel.scheduled = false;
-      return;
-    }
-    this.#headAtStart = history.headIndex;
+    this.#headAtStart = this.#channel.history.headIndex;
+    this.#ready = this.#channel.takeReady();
     this.#views = this.#channel.takeDue();
+    this.#visited = 0;
     this.#begunViews = 0;
+  }
+
+  #endPass(): void {
+    const { history, hasWork } = this.#channel;
+    this.#dispatcher.measured(this.#channel, Math.min(this.#headAtStart, history.headIndex));
+    this.hasMore = hasWork || history.headIndex !== this.#headAtStart;
+    this.#channel.scheduled = this.hasMore;
   }
 }

@@ -7,6 +7,9 @@ import { FilteredViews } from "./filtered-views.ts";
 import { ParsedDocuments } from "./event-documents.ts";
 import { View } from "./view.ts";
 
+/** An array for all that have nothing in theirs. It stays empty. */
+const NONE: never[] = [];
+
 /** A channel that is in use: its history, and its subscriptions by view. */
 export class Channel {
   /** Short, and never used for another channel of this server. */
@@ -29,8 +32,9 @@ export class Channel {
   #unfiltered: readonly View[] = [];
   /** Only where there is one. */
   #filtered: FilteredViews | undefined;
-  /** Views with something new. */
-  #due: View[] = [];
+  /** Views with something new, and subscriptions that can go on by themselves. */
+  #due: View[] = NONE;
+  #ready: Subscription[] = NONE;
   /** The place up to which events were offered to views, and the history's generation then. */
   #offeredUpTo: number;
   #generation: number;
@@ -69,23 +73,40 @@ export class Channel {
     return this.#cursorPrefix;
   }
 
-  /** This view's subscriptions are to be visited. */
+  /** All of this view's subscriptions that flow are to be visited. */
   markDue(view: View): void {
     if (view.isDue) return;
     view.isDue = true;
-    this.#due.push(view);
+    if (this.#due === NONE) this.#due = [view];
+    else this.#due.push(view);
   }
 
-  /** The views whose subscriptions are to be visited, each time once. */
+  /** This subscription is to be visited. */
+  markReady(subscription: Subscription): void {
+    if (subscription.isReady) return;
+    subscription.isReady = true;
+    if (this.#ready === NONE) this.#ready = [subscription];
+    else this.#ready.push(subscription);
+  }
+
+  /** The views that were marked, each time once. */
   takeDue(): readonly View[] {
     const due = this.#due;
-    if (due.length > 0) this.#due = [];
+    this.#due = NONE;
     for (const view of due) view.isDue = false;
     return due;
   }
 
-  get hasDue(): boolean {
-    return this.#due.length > 0;
+  /** The subscriptions that were marked: whoever visits one takes its mark away. */
+  takeReady(): readonly Subscription[] {
+    const ready = this.#ready;
+    this.#ready = NONE;
+    return ready;
+  }
+
+  /** Whether something is marked. */
+  get hasWork(): boolean {
+    return this.#due.length > 0 || this.#ready.length > 0;
   }
 
   view(format: FrameFormat, filter: EventFilter | undefined, maxSliceBytes: number): View {
@@ -97,7 +118,7 @@ export class Channel {
         : this.#filtered?.find(format, filter);
     if (known !== undefined) return known;
     const view = new View({ channel: this, name: this.#viewName(filter), format, filter, maxSliceBytes });
-    if (filter === undefined) this.#unfiltered = [...this.#unfiltered, view];
+    if (filter === undefined) this.#unfiltered = this.#unfiltered.concat(view);
     else {
       this.#filtered ??= new FilteredViews();
       this.#filtered.add(view, filter);
@@ -126,10 +147,10 @@ export class Channel {
     if (this.#filtered?.index.size === 0) this.#filtered = undefined;
   }
 
-  /** All its subscriptions: known by their views. */
-  *subscriptions(): Generator<Subscription> {
-    for (const view of this.#unfiltered) yield* view.roster.members;
-    for (const view of this.#filtered?.index.all ?? []) yield* view.roster.members;
+  /** All its subscriptions as they are now. */
+  subscriptions(): readonly Subscription[] {
+    const views = [...this.#unfiltered, ...(this.#filtered?.index.all ?? [])];
+    return views.flatMap(({ roster }) => roster.members);
   }
 
   /** The place where a client with this cursor goes on; undefined when it has to be reset. */

@@ -3,7 +3,7 @@ import type { Channel } from "./channel.ts";
 import { ChannelTurn } from "./channel-turn.ts";
 import { Round } from "./round.ts";
 import type { Subscription } from "./subscription.ts";
-import { TurnQueue, type Turn } from "./turn-queue.ts";
+import { TurnQueue } from "./turn-queue.ts";
 
 /** What the dispatcher tells about its work. */
 export interface DispatchObserver {
@@ -53,16 +53,21 @@ export class Dispatcher {
     return this.#turns.size > 0;
   }
 
-  /** The channel has something new for all its subscriptions. */
+  /** The channel has something to do. */
   scheduleChannel(channel: Channel): void {
     if (channel.scheduled) return;
     channel.scheduled = true;
-    this.#begin(new ChannelTurn(channel, this));
+    this.#turns.begin(new ChannelTurn(channel, this));
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    setImmediate(this.#runTurns);
   }
 
   /** One subscription can go on: it is new, or its peer keeps up again. */
   scheduleSubscription(subscription: Subscription): void {
-    this.#begin(new SubscriptionTurn(subscription, this));
+    const { channel } = subscription.view;
+    channel.markReady(subscription);
+    this.scheduleChannel(channel);
   }
 
   /**
@@ -135,13 +140,6 @@ export class Dispatcher {
     if (!subscription.closed) this.#observer.blocked(subscription);
   }
 
-  #begin(turn: Turn): void {
-    this.#turns.begin(turn);
-    if (this.#isRunning) return;
-    this.#isRunning = true;
-    setImmediate(this.#runTurns);
-  }
-
   readonly #runTurns = (): void => {
     let left = WRITES_PER_TURN;
     while (left > 0) {
@@ -157,27 +155,4 @@ export class Dispatcher {
     this.#isRunning = false;
     this.#round.end();
   };
-}
-
-/** Brings one subscription on its way, slice by slice. */
-class SubscriptionTurn implements Turn {
-  readonly #subscription: Subscription;
-  readonly #dispatcher: Dispatcher;
-
-  constructor(subscription: Subscription, dispatcher: Dispatcher) {
-    this.#subscription = subscription;
-    this.#dispatcher = dispatcher;
-  }
-
-  get hasMore(): boolean {
-    return this.#subscription.hasMore;
-  }
-
-  run(): number {
-    const subscription = this.#subscription;
-    if (!subscription.view.roster.isFlowing(subscription)) return LOOK;
-    const cost = this.#dispatcher.deliver(subscription);
-    this.#dispatcher.tellDelivered(subscription.channel);
-    return cost;
-  }
 }

@@ -225,7 +225,7 @@ export class Hub implements LogListener {
     const channel = this.#channels.find(history);
     if (channel === undefined) return;
     this.#channels.forget(channel);
-    for (const subscription of [...channel.subscriptions()]) {
+    for (const subscription of channel.subscriptions()) {
       this.#observer.reset(reason);
       this.#end(subscription, { kind: "dropped", detail: reason });
     }
@@ -245,7 +245,7 @@ export class Hub implements LogListener {
     clearInterval(this.#housekeeping);
     this.#heartbeats.close();
     for (const channel of this.#channels.all()) {
-      for (const { feed } of [...channel.subscriptions()]) feed?.close();
+      for (const { feed } of channel.subscriptions()) feed?.close();
       this.#channels.forget(channel);
     }
   }

@@ -8,7 +8,7 @@ import type { Subscription } from "./subscription.ts";
  * stops to flow meanwhile; but for those that begin to flow, which have to be visited on their own.
  */
 export class Roster {
-  readonly #members: Subscription[] = [];
+  #members: Subscription[] = [];
   #flowing = 0;
 
   get size(): number {
@@ -27,7 +27,9 @@ export class Roster {
   /** It does not flow yet. */
   add(subscription: Subscription): void {
     subscription.seat = this.#members.length;
-    this.#members.push(subscription);
+    // Most views have one: an empty array would get room for many.
+    if (this.#members.length === 0) this.#members = [subscription];
+    else this.#members.push(subscription);
   }
 
   delete(subscription: Subscription): void {

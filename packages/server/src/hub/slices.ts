@@ -35,15 +35,21 @@ export interface SlicesOptions {
 
 /** The slices of one view's frames, the same Buffer for all that stand at one place. */
 export class Slices {
-  readonly #options: SlicesOptions;
   readonly #history: ChannelHistory;
+  readonly #format: FrameFormat;
+  readonly #frames: ViewFrames;
+  readonly #sightings: Sightings | undefined;
+  readonly #maxSliceBytes: number;
   #last: Slice | undefined;
   #kept: Map<number, Slice> | undefined;
   #run: FrameRun | undefined;
 
-  constructor(options: SlicesOptions) {
-    this.#options = options;
-    this.#history = options.history;
+  constructor({ history, format, frames, sightings, maxSliceBytes }: SlicesOptions) {
+    this.#history = history;
+    this.#format = format;
+    this.#frames = frames;
+    this.#sightings = sightings;
+    this.#maxSliceBytes = maxSliceBytes;
   }
 
   /**
@@ -51,8 +57,7 @@ export class Slices {
    * behind a filter, as much as it may be asked of at a time. For one subscription: it is not kept.
    */
   cut(from: number, round: Round): Slice {
-    const { sightings } = this.#options;
-    if (sightings !== undefined) return this.#cutSeen(from, sightings, round);
+    if (this.#sightings !== undefined) return this.#cutSeen(from, this.#sightings, round);
     return this.#sliceOf(this.#runFrom(from, undefined, round), from);
   }
 
@@ -83,27 +88,25 @@ export class Slices {
   }
 
   #cutForAll(from: number, round: Round): Slice {
-    const { sightings } = this.#options;
-    if (sightings !== undefined) return this.#cutSeen(from, sightings, round);
+    if (this.#sightings !== undefined) return this.#cutSeen(from, this.#sightings, round);
     this.#run = this.#runFrom(from, this.#run, round);
     return this.#sliceOf(this.#run, from);
   }
 
   /** A run that has all from a place on that goes into a slice. @param known - is continued, where it reaches back. */
   #runFrom(from: number, known: FrameRun | undefined, round: Round): FrameRun {
-    const { frames, maxSliceBytes } = this.#options;
     const { headIndex, endOffset } = this.#history;
     const isKnown = known !== undefined && from >= known.first && from < known.next;
     // Others may have the same frame of a single event.
     const keeper = from + 1 === headIndex ? round : undefined;
-    let run = isKnown ? known : FrameRun.of(from, frames.at(from, "as_is", keeper));
+    let run = isKnown ? known : FrameRun.of(from, this.#frames.at(from, "as_is", keeper));
     while (run.next < headIndex) {
-      const frame = frames.at(run.next, "as_is");
+      const frame = this.#frames.at(run.next, "as_is");
       const bytes = run.bytesFrom(from) + frame.length;
-      if (bytes > maxSliceBytes) break;
+      if (bytes > this.#maxSliceBytes) break;
       if (run.add(frame)) continue;
       const wanted = Math.max(2 * bytes, endOffset - this.#history.offsetAt(from));
-      run = run.movedTo(from, Math.min(wanted, maxSliceBytes));
+      run = run.movedTo(from, Math.min(wanted, this.#maxSliceBytes));
       run.add(frame);
     }
     return run;
@@ -115,8 +118,7 @@ export class Slices {
   }
 
   #packed(frames: Buffer): Buffer {
-    const { format } = this.#options;
-    return format.pack === undefined ? frames : format.pack(frames);
+    return this.#format.pack === undefined ? frames : this.#format.pack(frames);
   }
 
   #cutSeen(from: number, sightings: Sightings, round: Round): Slice {
@@ -129,8 +131,8 @@ export class Slices {
       if (!sightings.knows(index)) asked += 1;
       const variant = sightings.at(index, round);
       if (variant !== undefined) {
-        const frame = this.#options.frames.at(index, variant, round);
-        if (bytes > 0 && bytes + frame.length > this.#options.maxSliceBytes) break;
+        const frame = this.#frames.at(index, variant, round);
+        if (bytes > 0 && bytes + frame.length > this.#maxSliceBytes) break;
         frames.push(frame);
         bytes += frame.length;
       }

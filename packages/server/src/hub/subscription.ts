@@ -19,6 +19,8 @@ export class Subscription {
   generation: number;
   /** Its place in the view's {@link Roster}, which sets it. */
   seat = -1;
+  /** Whether its channel is to visit it, whatever is new. */
+  isReady = false;
   /** Who is told at the same tick where they stand: set by `Heartbeats`. */
   beat: Set<Subscription> | undefined;
   /** Since when the peer has taken nothing while it does not keep up; undefined while it does. */

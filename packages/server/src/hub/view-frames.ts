@@ -25,29 +25,36 @@ export interface ViewFramesOptions {
 
 /** How one view writes the events of its channel's history, and documents. */
 export class ViewFrames {
-  readonly #options: ViewFramesOptions;
+  readonly #history: ChannelHistory;
+  readonly #channel: ViewFramesOptions["channel"];
+  readonly #name: string;
+  readonly #format: FrameFormat;
+  readonly #filter: EventFilter | undefined;
   readonly #grantPart: string;
   /** Whether its frames are no other view's. */
   readonly #areOwn: boolean;
   #snapshotFrames: WeakMap<SnapshotBatch, SnapshotFrame> | undefined;
 
-  constructor(options: ViewFramesOptions) {
-    const { format, filter } = options;
-    this.#options = options;
+  constructor({ history, channel, name, format, filter }: ViewFramesOptions) {
+    this.#history = history;
+    this.#channel = channel;
+    this.#name = name;
+    this.#format = format;
+    this.#filter = filter;
     this.#grantPart = format.namesChannel ? grantPart(filter?.cursorGrant) : "";
     this.#areOwn = format.namesChannel && filter !== undefined;
   }
 
   /** The cursor of a subscription that stands at this place. */
   cursorAt(index: number): string {
-    return this.#cursorOf(this.#options.history.positionAt(index));
+    return this.#cursorOf(this.#history.positionAt(index));
   }
 
   /** The event at a place. @param round - keeps it for other views, where they have the same; left out: it is for no other. */
   at(index: number, variant: Variant, round?: Round): Buffer {
-    const entry = this.#options.history.entryAt(index);
+    const entry = this.#history.entryAt(index);
     if (this.#areOwn) return this.#encode(index, variant);
-    const key = frameKey(this.#options.format, variant);
+    const key = frameKey(this.#format, variant);
     let frame = entry.frames?.get(key);
     if (frame !== undefined) return frame;
     frame = this.#encode(index, variant);
@@ -62,7 +69,7 @@ export class ViewFrames {
   snapshot(batch: SnapshotBatch, frames: SnapshotFrames): SnapshotFrame {
     let made = this.#snapshotFrames?.get(batch);
     if (made === undefined) {
-      const query = this.#options.filter?.documents;
+      const query = this.#filter?.documents;
       const documents = query === undefined ? batch : batch.filter((document) => query.matches(document));
       made = { frame: frames.documents(documents), count: documents.length };
       this.#snapshotFrames ??= new WeakMap();
@@ -73,17 +80,15 @@ export class ViewFrames {
 
   /** The event at a place within a snapshot. */
   snapshotEvent(index: number, variant: Variant, frames: SnapshotFrames): Buffer {
-    const { history, name } = this.#options;
-    return frames.event(seenEvent(history.entryAt(index).event, variant), name);
+    return frames.event(seenEvent(this.#history.entryAt(index).event, variant), this.#name);
   }
 
   #encode(index: number, variant: Variant): Buffer {
-    const { history, format, name } = this.#options;
-    const { event } = history.entryAt(index);
-    return format.event(seenEvent(event, variant), this.#cursorOf(event.position), name);
+    const { event } = this.#history.entryAt(index);
+    return this.#format.event(seenEvent(event, variant), this.#cursorOf(event.position), this.#name);
   }
 
   #cursorOf(position: Position): string {
-    return this.#options.channel.cursorPrefix + this.#grantPart + position;
+    return this.#channel.cursorPrefix + this.#grantPart + position;
   }
 }
