@@ -11,7 +11,7 @@ import type { StormCalls } from "./support/storm-worker.ts";
 import { createTenant, type BenchTenant } from "./support/tenant.ts";
 import { WorkerProcess } from "./support/worker-process.ts";
 
-const CLIENTS = 5000;
+const CLIENTS = 10_000;
 const MISSED = 10;
 const ROUNDS = 3;
 const FILES_BESIDE_CONNECTIONS = 200;
@@ -42,7 +42,7 @@ async function run({ short, machine, profileDir, progress }: BenchmarkContext): 
   try {
     await database.connect();
     await database.query("create table storm (id bigint primary key, tenant_id text not null, title text)");
-    const tenant = await createTenant(server, "bench");
+    const tenant = await createTenant(server, "bench", "team");
     const rows: string[][] = [];
     let next = 1;
     for (const transport of ["WebSocket", "SSE"] as const) {
