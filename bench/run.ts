@@ -1,6 +1,8 @@
 import { parseArgs } from "node:util";
 import type { Benchmark, BenchmarkContext, Chart } from "./benchmark.ts";
 import { changes } from "./changes.ts";
+import { channels } from "./channels.ts";
+import { connections } from "./connections.ts";
 import { fanOut } from "./fan-out.ts";
 import { filters } from "./filters.ts";
 import { grants } from "./grants.ts";
@@ -11,6 +13,7 @@ import { mongoStreams } from "./mongo-streams.ts";
 import { overload } from "./overload.ts";
 import { reconnectStorm } from "./reconnect-storm.ts";
 import { snapshots } from "./snapshots.ts";
+import { soak } from "./soak.ts";
 import { startup } from "./startup.ts";
 import { DOCUMENTS, writeChart, writeReport } from "./support/document.ts";
 import { PEER_NAMES } from "./support/fan-out-entries.ts";
@@ -31,9 +34,12 @@ const BENCHMARKS: readonly Benchmark[] = [
   transactions,
   snapshots,
   idleMemory,
+  connections,
+  channels,
   fanOut,
   overload,
   reconnectStorm,
+  soak,
   mongoStreams,
   mongoJoins,
 ];
