@@ -1,9 +1,10 @@
 import type { ChangeType, Position } from "@paperdb/protocol";
 import type { Logger } from "pino";
-import type { ChangeSink, ChannelKey, SourceEvent } from "../../change-source.ts";
+import type { ChangeSink, ChannelKey } from "../../change-source.ts";
 import { describeFailure } from "./delivery-failure.ts";
 import type { DocumentEvent } from "./event-bytes.ts";
 import { areWithin, documentsOf } from "./event-documents.ts";
+import { GatheredEvents } from "./gathered-events.ts";
 import type { Journal } from "./journal.ts";
 import type { DeleteMessage, InsertMessage, UpdateMessage } from "./pgoutput.ts";
 import type { Relation } from "./relation.ts";
@@ -38,15 +39,13 @@ export interface ChangeReceiverOptions {
   readonly fetchPartitionRoot: (relationOid: number) => Promise<number | undefined>;
 }
 
-/** What was gathered goes out after so many at the latest. */
-const MAX_GATHERED = 128;
 /** No document is made of a change so many times larger than one may be: it could take all memory, at each start again. */
 const FAR_BEYOND = 4;
 
 /** Makes events of changes, in their order: for the channels that are watched, and for the journal. */
 export class ChangeReceiver {
   readonly #options: ChangeReceiverOptions;
-  #gathered: SourceEvent[] = [];
+  readonly #gathered = new GatheredEvents();
   /** What the log has not taken yet. */
   #appending: Promise<void> | undefined;
   #committedAtMs = 0;
@@ -81,7 +80,7 @@ export class ChangeReceiver {
     for (const collection of collections) {
       if (!collection.isBroken && this.#isOf(collection)) this.#receive(collection, change);
     }
-    return this.#gathered.length >= MAX_GATHERED ? this.flush() : undefined;
+    return this.#gathered.isFull ? this.flush() : undefined;
   }
 
   truncate(relations: readonly Relation[]): void {
@@ -111,9 +110,8 @@ export class ChangeReceiver {
 
   /** Hands on what was gathered. @returns what the log has not taken yet. */
   flush(): undefined | Promise<void> {
-    if (this.#gathered.length === 0) return this.#appending;
-    const events = this.#gathered;
-    this.#gathered = [];
+    if (this.#gathered.isEmpty) return this.#appending;
+    const events = this.#gathered.take();
     if (this.#isInterrupted) return this.#appending;
     const busy = this.#options.sink.append(events);
     return busy instanceof Promise ? this.#append(busy) : this.#appending;
@@ -183,13 +181,14 @@ export class ChangeReceiver {
 
   #deliver(collection: WatchedCollection, change: RowChange, encoder: RowEncoder): void {
     const { place } = this.#options;
-    const tell = this.#event.bind(this, collection, encoder);
     if (change.kind === "insert") {
-      tell(encoder.tenant(change.row), "insert", place.changePosition, change.row);
+      const tenant = encoder.tenant(change.row);
+      this.#event(collection, encoder, tenant, "insert", place.changePosition, change.row);
       return;
     }
     if (change.kind === "delete") {
-      tell(encoder.tenant(change.old), "delete", place.changePosition, change.old);
+      const tenant = encoder.tenant(change.old);
+      this.#event(collection, encoder, tenant, "delete", place.changePosition, change.old);
       return;
     }
     const { old, row } = change;
@@ -198,11 +197,11 @@ export class ChangeReceiver {
     const oldTenant = encoder.tenant(old);
     const newTenant = encoder.tenant(row, old);
     if (oldTenant === newTenant && encoder.documentId(old) === encoder.documentId(row, old)) {
-      tell(newTenant, "update", place.changePosition, row, old);
+      this.#event(collection, encoder, newTenant, "update", place.changePosition, row, old);
       return;
     }
-    tell(oldTenant, "delete", place.changePosition, old);
-    tell(newTenant, "insert", place.secondPosition, row, old);
+    this.#event(collection, encoder, oldTenant, "delete", place.changePosition, old);
+    this.#event(collection, encoder, newTenant, "insert", place.secondPosition, row, old);
   }
 
   #event(
@@ -234,7 +233,7 @@ export class ChangeReceiver {
     this.#options.journal.add(event, this.#atMs);
     if (watched === undefined) return;
     this.#options.stats.changes += 1;
-    this.#gathered.push(event);
+    this.#gathered.add(event, watched);
   }
 }
 

@@ -36,6 +36,11 @@ export interface SystemIdentity {
   readonly endLsn: Lsn;
 }
 
+/** A read from the socket brings 64 KiB at most: behind so much, there is likely more. */
+const LONG_READ_BYTES = 48 * 1024;
+/** So often at most what was gathered waits for it. */
+const MAX_LONG_READS = 8;
+
 interface SystemRow {
   readonly systemid: string;
   readonly timeline: number | string;
@@ -53,6 +58,10 @@ export class ReplicationConnection {
   #waiting: Buffer[] = [];
   #held = false;
   #pauseDue = false;
+  /** What has come since the last look, and how often that was much in a row. */
+  #readBytes = 0;
+  #longReads = 0;
+  #later: NodeJS.Immediate | undefined;
   #heardAtMs = performance.now();
   #askedAtMs: number | undefined;
   #acknowledged: Lsn = NO_LSN;
@@ -138,6 +147,7 @@ export class ReplicationConnection {
   #take(chunk: Buffer): void {
     this.#heardAtMs = performance.now();
     this.#askedAtMs = undefined;
+    this.#readBytes += chunk.length;
     // The socket is paused meanwhile, so the bytes stay as they are.
     if (this.#held) {
       this.#waiting.push(chunk);
@@ -167,9 +177,28 @@ export class ReplicationConnection {
     queueMicrotask(() => {
       this.#pauseDue = false;
       if (this.#held) return;
-      const busy = this.#handler?.onPause();
-      if (busy !== undefined) void this.#hold(busy);
+      const isLong = this.#readBytes >= LONG_READ_BYTES;
+      this.#readBytes = 0;
+      this.#longReads = isLong ? this.#longReads + 1 : 0;
+      if (isLong && this.#longReads < MAX_LONG_READS) this.#pauseLater();
+      else this.#pause();
     });
+  }
+
+  /** Once the event loop has looked at the socket again: the more is handed on at once, the less each change costs. */
+  #pauseLater(): void {
+    clearImmediate(this.#later);
+    this.#later = setImmediate(() => {
+      this.#later = setImmediate(() => this.#pause());
+    });
+  }
+
+  #pause(): void {
+    clearImmediate(this.#later);
+    this.#longReads = 0;
+    if (this.#held) return;
+    const busy = this.#handler?.onPause();
+    if (busy !== undefined) void this.#hold(busy);
   }
 
   async #hold(busy: Promise<void>): Promise<void> {

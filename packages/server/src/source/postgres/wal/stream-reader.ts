@@ -114,7 +114,7 @@ export class StreamReader implements StreamHandler {
   }
 
   #message({ prefix, transactional, content }: LogicalMessage): void | Promise<void> {
-    const { place, barriers, stats, log, topics, mayPublish, onBarrier } = this.#options;
+    const { place, barriers, receiver, stats, log, topics, mayPublish, onBarrier } = this.#options;
     if (transactional && !place.next()) return undefined;
     if (prefix === BARRIER_PREFIX && barriers.seen(content)) onBarrier();
     if (prefix !== PUBLISH_PREFIX || !mayPublish()) return undefined;
@@ -125,6 +125,8 @@ export class StreamReader implements StreamHandler {
       return undefined;
     }
     stats.published += 1;
+    // What committed before is told before.
+    void receiver.flush();
     return topics.publish(published.tenant, published.topic, published.data);
   }
 }

@@ -2,6 +2,7 @@ import type { Position } from "@paperdb/protocol";
 import type { ChannelKey } from "../../change-source.ts";
 import { isSameHistory } from "../table.ts";
 import type { CapturedTable } from "../table.ts";
+import { WatchedChannel } from "./gathered-events.ts";
 import type { Relation } from "./relation.ts";
 import type { RowEncoder } from "./row-encoder.ts";
 
@@ -13,7 +14,7 @@ export class WatchedCollection {
   /** That of its table, see `Enrollment`, since then; undefined until it is known. */
   enrollment: string | undefined;
   /** The channels that are watched. */
-  readonly keys = new Map<string, ChannelKey>();
+  readonly keys = new Map<string, WatchedChannel>();
   /** Partitions that the table, as it was read last, does not have yet. */
   readonly #latePartitions = new Set<number>();
   /** What documents are made with; made anew when the table changes. */
@@ -126,7 +127,7 @@ export class WalWatches {
   add({ tenant, collection: name }: ChannelKey, table: CapturedTable, since: Position): void {
     const collection = this.follow(table, since);
     if (collection.keys.has(tenant)) return;
-    collection.keys.set(tenant, { tenant, collection: name });
+    collection.keys.set(tenant, new WatchedChannel({ tenant, collection: name }));
     this.#size += 1;
   }
 
