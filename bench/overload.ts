@@ -23,7 +23,7 @@ export const overload: Benchmark = { name: "overload", title: "Overload", run };
 async function run(context: BenchmarkContext): Promise<BenchmarkReport> {
   const { short, machine, progress } = context;
   const connections = Math.min(CONNECTIONS, machine.maxOpenFiles - FILES_BESIDE_CONNECTIONS);
-  const seconds = short ? 4 : 8;
+  const seconds = short ? 4 : 6;
   const rounds = short ? 1 : 3;
   const entries = await FanOutEntries.prepare({ ...context, names: context.peers });
   const rows: string[][] = [];
