@@ -14,6 +14,7 @@ import { overload } from "./overload.ts";
 import { reconnectStorm } from "./reconnect-storm.ts";
 import { snapshots } from "./snapshots.ts";
 import { soak } from "./soak.ts";
+import { stages } from "./stages.ts";
 import { startup } from "./startup.ts";
 import { DOCUMENTS, writeChart, writeReport } from "./support/document.ts";
 import { PEER_NAMES } from "./support/fan-out-entries.ts";
@@ -27,6 +28,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   startup,
   latency,
   changes,
+  stages,
   grants,
   filters,
   writers,

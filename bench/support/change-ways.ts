@@ -3,7 +3,7 @@ import { overPeerSse, overSse, overWebSocket } from "./change-clients.ts";
 import { mongoReader, OTHERS_TABLE, OtherReaders, ourReader, type ChangeReader } from "./change-readers.ts";
 import { startBenchMongo } from "./mongo-server.ts";
 import { ServerProcess, sourceConfig, type SourceMode } from "./server-process.ts";
-import { createTenants } from "./tenant.ts";
+import { createTenants, type BenchTenant } from "./tenant.ts";
 
 /** From a database to clients. */
 export interface ChangeWay {
@@ -68,22 +68,12 @@ async function openPostgres(
   onOpen: OnOpen,
   mode: SourceMode,
 ): Promise<readonly ChangeWay[]> {
-  const server = await ServerProcess.start({ profileDir, config: sourceConfig(mode) });
-  onOpen(() => server.stop());
-  const tenants = await createTenants(server, TENANTS);
-  const overTable = async (target: string, rates: readonly number[]): Promise<ChangeWay> => ({
-    ...SHARED,
-    title: `\`${mode}\` → SSE`,
-    reader: await ourReader(server, target),
-    target,
-    rates,
-    connections: tenants.map((tenant, index) => overSse(tenant, target, index)),
-  });
-  if (mode === "notify") return [await overTable("sse", NOTIFY_RATES)];
-  const sse = await overTable("sse", WAL_RATES);
-  const ws = await overTable("ws", WAL_RATES);
-  const singles = await overTable("singles", SINGLE_RATES);
-  const one = await overTable("one", ONE_RATES);
+  const overTable = await openServer(profileDir, onOpen, mode);
+  const { way: sse, server, tenants } = await overTable("sse", mode === "wal" ? WAL_RATES : NOTIFY_RATES);
+  if (mode === "notify") return [sse];
+  const { way: ws } = await overTable("ws", WAL_RATES);
+  const { way: singles } = await overTable("singles", SINGLE_RATES);
+  const { way: one } = await overTable("one", ONE_RATES);
   const sockets = tenants.map((tenant, index) => overWebSocket(server, tenant, ws.target, index));
   return [
     sse,
@@ -97,6 +87,41 @@ async function openPostgres(
       connections: Array.from({ length: CLIENTS_OF_ONE }, () => one.connections.slice(0, 1)).flat(),
     },
   ];
+}
+
+/** PostgreSQL's log, to one client of each tenant. */
+export async function openOursOverSse(profileDir: string, onOpen: OnOpen): Promise<ChangeWay> {
+  const overTable = await openServer(profileDir, onOpen, "wal");
+  return (await overTable("sse", WAL_RATES)).way;
+}
+
+/** A table's way over SSE, and what it goes through. */
+interface TableWay {
+  readonly way: ChangeWay;
+  readonly server: ServerProcess;
+  readonly tenants: readonly BenchTenant[];
+}
+
+/** @returns what makes a table, whose changes go to one client of each tenant. */
+async function openServer(
+  profileDir: string | undefined,
+  onOpen: OnOpen,
+  mode: SourceMode,
+): Promise<(table: string, rates: readonly number[]) => Promise<TableWay>> {
+  const server = await ServerProcess.start({ profileDir, config: sourceConfig(mode) });
+  onOpen(() => server.stop());
+  const tenants = await createTenants(server, TENANTS);
+  return async (target, rates) => {
+    const way: ChangeWay = {
+      ...SHARED,
+      title: `\`${mode}\` → SSE`,
+      reader: await ourReader(server, target),
+      target,
+      rates,
+      connections: tenants.map((tenant, index) => overSse(tenant, target, index)),
+    };
+    return { way, server, tenants };
+  };
 }
 
 async function openMongo(profileDir: string | undefined, onOpen: OnOpen): Promise<readonly ChangeWay[]> {
