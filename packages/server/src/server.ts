@@ -166,8 +166,9 @@ class Composition {
     const { cors, filters: filterLimits, plans, publish, tokens, dataDir } = this.#config;
     const app = await createHttpServer({ corsOrigins: cors.origins, version: VERSION, log: this.#log });
     // Kept open, a connection would hold up the end.
-    app.addHook("onSend", async (_request, reply) => {
+    app.addHook("onSend", (_request, reply, _payload, done) => {
       if (this.#draining) reply.header("connection", "close");
+      done();
     });
     const directory = this.#directory();
     const authorize = async (request: FastifyRequest, allowQuery: boolean): Promise<Grant> => {
@@ -315,5 +316,6 @@ function hasDemo({ sources, tenantsUrl }: Config): boolean {
 }
 
 function planOf(plans: Config["plans"], name: string): PlanConfig | undefined {
-  return new Map<string, PlanConfig>(Object.entries(plans)).get(name);
+  const byName: Readonly<Record<string, PlanConfig>> = plans;
+  return Object.hasOwn(byName, name) ? byName[name] : undefined;
 }

@@ -1,4 +1,4 @@
-import { createHash, randomInt } from "node:crypto";
+import { hash, randomInt } from "node:crypto";
 import type { KeyRole } from "./grant.ts";
 
 const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -30,7 +30,7 @@ export function looksLikeSecretKey(text: string): boolean {
 
 /** What is stored of a key. Keys are random and long, so that one round of SHA-256 cannot be searched. */
 export function hashKey(text: string): Buffer {
-  return createHash("sha256").update(text).digest();
+  return hash("sha256", text, "buffer");
 }
 
 function randomText(length: number): string {

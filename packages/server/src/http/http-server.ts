@@ -1,10 +1,9 @@
 import type { Socket } from "node:net";
 import cors from "@fastify/cors";
 import swagger from "@fastify/swagger";
-import { RealtimeError } from "@paperdb/protocol";
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from "fastify";
 import { jsonSchemaTransform, serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
-import { documentJson } from "../source/document-json.ts";
+import { parseJsonBody } from "./json-body.ts";
 import { answerFrameworkError, answerProblems, malformedRequestAnswer } from "./problem.ts";
 
 /** How the HTTP server behaves. */
@@ -37,7 +36,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Fast
   app.setSerializerCompiler(serializerCompiler);
   parseJsonOnly(app);
   answerProblems(app);
-  logRequests(app);
+  logRequests(app, options.log);
   await app.register(cors, {
     origin: options.corsOrigins.includes("*") ? "*" : [...options.corsOrigins],
     methods: ["GET", "POST"],
@@ -70,24 +69,19 @@ function parseJsonOnly(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("application/json", { parseAs: "string" }, (_request, body, done) => {
     try {
-      done(null, parseExactly(String(body)));
-    } catch {
-      done(new RealtimeError("invalid_request", "The body is not valid JSON."));
+      done(null, parseJsonBody(String(body)));
+    } catch (error) {
+      done(error instanceof Error ? error : new Error(String(error)));
     }
   });
 }
 
-/** Long digit strings and exponents: only these can be numbers that a double would change. */
-const RISKY_NUMBER = /[\d.]{16}|\d[eE]/;
-
-/** Numbers that a double would change become strings, as in documents. */
-function parseExactly(text: string): unknown {
-  const value: unknown = JSON.parse(text);
-  return RISKY_NUMBER.test(text) ? JSON.parse(documentJson(text)) : value;
-}
-
-/** Paths only: query strings can carry keys. */
-function logRequests(app: FastifyInstance): void {
+/** Paths only: query strings can carry keys. Nothing is done for it where nobody reads it. */
+function logRequests(app: FastifyInstance, { level }: FastifyBaseLogger): void {
+  if (level !== "debug" && level !== "trace") {
+    app.setChildLoggerFactory((logger) => logger);
+    return;
+  }
   app.addHook("onResponse", (request, reply, done) => {
     request.log.debug(
       {

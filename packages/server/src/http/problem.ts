@@ -69,10 +69,7 @@ function toRealtimeError(error: FastifyError, request: FastifyRequest): Realtime
     const field = first?.instancePath.slice(1).replaceAll("/", ".") ?? "";
     const where =
       error.validationContext === "querystring" ? "query" : (error.validationContext ?? "request");
-    return new RealtimeError(
-      "invalid_request",
-      `${field === "" ? `The ${where}` : `"${field}" in the ${where}`}: ${first?.message ?? "is not valid"}.`,
-    );
+    return invalidInput(where, field, first?.message);
   }
   const status = error.statusCode ?? 500;
   if (status === 413) {
@@ -88,6 +85,12 @@ function toRealtimeError(error: FastifyError, request: FastifyRequest): Realtime
     });
   }
   return new RealtimeError("internal", "The server failed; its log has the cause.", { cause: error });
+}
+
+/** @param where - the part of the request. @param field - in it; empty: the whole. */
+export function invalidInput(where: string, field: string, message = "is not valid"): RealtimeError {
+  const what = field === "" ? `The ${where}` : `"${field}" in the ${where}`;
+  return new RealtimeError("invalid_request", `${what}: ${message}.`);
 }
 
 function notFound(request: FastifyRequest): RealtimeError {

@@ -1,12 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { isTopic, RealtimeError } from "@paperdb/protocol";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { requirePublish, type Grant } from "../auth/grant.ts";
-import { problemSchema } from "./problem.ts";
 import type { EventBus } from "../bus/event-bus.ts";
 import type { IdempotencyKeys } from "../bus/idempotency.ts";
+import { invalidInput, problemSchema } from "./problem.ts";
+import { publishBodySchema, readPublishBody } from "./publish-body.ts";
 
 /** What the route needs of the rest of the server. */
 export interface PublishRouteDependencies {
@@ -18,7 +18,21 @@ export interface PublishRouteDependencies {
   takePublish(grant: Grant): void;
 }
 
-/** `POST /v1/events/publish`: one event on the tenant's bus. */
+const MAX_IDEMPOTENCY_KEY_CHARACTERS = 255;
+
+const headersSchema = z.looseObject({
+  "idempotency-key": z
+    .string()
+    .min(1)
+    .max(MAX_IDEMPOTENCY_KEY_CHARACTERS)
+    .optional()
+    .describe("A retry with the same key and body publishes once"),
+});
+
+/**
+ * `POST /v1/events/publish`: one event on the tenant's bus. The schemas describe
+ * it; a request is checked by hand, because that takes a fraction of the time.
+ */
 export function publishRoute(app: FastifyInstance, dependencies: PublishRouteDependencies): void {
   const { bus, idempotency, maxBodyBytes } = dependencies;
   const grants = new WeakMap<FastifyRequest, Grant>();
@@ -30,18 +44,8 @@ export function publishRoute(app: FastifyInstance, dependencies: PublishRouteDep
       summary: "Publish an event to the tenant's subscribers",
       tags: ["events"],
       security: [{ apikey: [] }, { bearer: [] }],
-      headers: z.looseObject({
-        "idempotency-key": z
-          .string()
-          .min(1, { error: "is empty" })
-          .max(255, { error: "has more than 255 characters" })
-          .optional()
-          .describe("A retry with the same key and body publishes once"),
-      }),
-      body: z.strictObject({
-        topic: z.string({ error: "is missing: a dot-separated name, as text" }),
-        data: z.unknown().describe("Any JSON value"),
-      }),
+      headers: headersSchema,
+      body: publishBodySchema,
       response: {
         202: z.object({ id: z.string().describe("The event's id") }),
         ...Object.fromEntries(
@@ -49,6 +53,7 @@ export function publishRoute(app: FastifyInstance, dependencies: PublishRouteDep
         ),
       },
     },
+    validatorCompiler: () => () => true,
     onRequest: async (request) => {
       const grant = await dependencies.authorize(request);
       requirePublish(grant);
@@ -57,31 +62,29 @@ export function publishRoute(app: FastifyInstance, dependencies: PublishRouteDep
     handler: async (request, reply) => {
       const grant = grants.get(request);
       if (grant === undefined) throw new Error("the request was not authorised");
-      const { topic, data } = request.body;
-      requireTopic(topic);
-      if (data === undefined) {
-        throw new RealtimeError("invalid_request", '"data" in the body is missing: give any JSON value.');
-      }
-      const key = request.headers["idempotency-key"];
+      const { topic, data } = readPublishBody(request.body);
+      const key = readIdempotencyKey(request.headers["idempotency-key"]);
       const body = key === undefined ? "" : JSON.stringify(request.body);
       const earlier = key === undefined ? undefined : idempotency.find(grant.tenant, key, body);
-      if (earlier !== undefined) return reply.code(202).send({ id: earlier });
-      dependencies.takePublish(grant);
-      const id = randomUUID();
-      if (key !== undefined) idempotency.remember(grant.tenant, key, body, id);
-      await bus.publish(grant.tenant, { topic, data: JSON.stringify(data) });
-      return reply.code(202).send({ id });
+      let id = earlier;
+      if (id === undefined) {
+        dependencies.takePublish(grant);
+        id = randomUUID();
+        if (key !== undefined) idempotency.remember(grant.tenant, key, body, id);
+        await bus.publish(grant.tenant, { topic, data: JSON.stringify(data) });
+      }
+      // Of so little the schema would take longer than all the rest.
+      return reply.code(202).serializer(JSON.stringify).send({ id });
     },
   });
 }
 
-function requireTopic(topic: string): void {
-  if (isTopic(topic)) return;
-  const wildcard = /[*>]/.test(topic);
-  throw new RealtimeError(
-    "invalid_topic",
-    wildcard
-      ? '"topic" has a wildcard. An event is published to one topic: name it in full.'
-      : '"topic" takes segments of letters, digits, "_" and "-", joined by dots, 256 characters at most.',
-  );
+/** @throws {RealtimeError} `invalid_request`. */
+function readIdempotencyKey(key: string | undefined): string | undefined {
+  if (key === "") throw invalidInput("headers", "idempotency-key", "is empty");
+  if (key !== undefined && key.length > MAX_IDEMPOTENCY_KEY_CHARACTERS) {
+    const message = `has more than ${MAX_IDEMPOTENCY_KEY_CHARACTERS} characters`;
+    throw invalidInput("headers", "idempotency-key", message);
+  }
+  return key;
 }
