@@ -1,10 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Benchmark, BenchmarkContext, BenchmarkReport } from "./benchmark.ts";
-import { PEERS } from "./peers/peers.ts";
+import { preparePeers } from "./peers/prepare.ts";
 import { ConnectionStorm, type StormFigures } from "./support/connection-storm.ts";
 import { CORES } from "./support/cpu-core.ts";
 import type { FanOutPeer, FanOutTransport } from "./support/fan-out-server.ts";
-import { FloorPeer } from "./support/floor/floor-peer.ts";
 import { figure } from "./support/markdown-table.ts";
 import { StormedServer, type Admission } from "./support/stormed-server.ts";
 import { median } from "./support/statistics.ts";
@@ -25,24 +24,19 @@ async function run(context: BenchmarkContext): Promise<BenchmarkReport> {
   const count = Math.min(short ? CONNECTIONS / 5 : CONNECTIONS, allowed);
   const rounds = short ? 1 : ROUNDS;
   const rows: string[][] = [];
-  const left: string[] = [];
+  const { peers, absent } = await preparePeers(context);
   for (const admission of ADMISSIONS) {
     progress(`ours, ${admission}`);
     rows.push(rowOf(`PaperDB Realtime: ${admission}`, await runOurs(context, admission, count, rounds)));
   }
-  for (const peer of [new FloorPeer(), ...PEERS]) {
-    const reason = await peer.prepare(progress);
-    if (reason !== undefined) left.push(`${peer.name} (${reason})`);
-    else {
-      for (const transport of peer.transports) {
-        progress(`${peer.name}, ${transport}`);
-        rows.push(await runPeer(peer, transport, count, rounds));
-      }
+  for (const peer of peers) {
+    for (const transport of peer.transports) {
+      progress(`${peer.name}, ${transport}`);
+      rows.push(await runPeer(peer, transport, count, rounds));
     }
   }
   const head = ["server", "connections/s", "server's CPU for each", "an event's way meanwhile, p50", "worst"];
-  const notes = left.length === 0 ? [noteOf(count)] : [noteOf(count), `Left out: ${left.join(", ")}.`];
-  return { table: { head, rows }, notes };
+  return { table: { head, rows }, notes: [noteOf(count), ...absent] };
 }
 
 function noteOf(count: number): string {

@@ -1,10 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Benchmark, BenchmarkContext, BenchmarkReport } from "./benchmark.ts";
-import { PEERS } from "./peers/peers.ts";
+import { preparePeers } from "./peers/prepare.ts";
 import { CORES } from "./support/cpu-core.ts";
 import type { FanOutPeer, FanOutServer, FanOutTransport } from "./support/fan-out-server.ts";
 import { InspectedPeer } from "./support/inspected-peer.ts";
-import { FloorPeer } from "./support/floor/floor-peer.ts";
 import { LoadGenerator } from "./support/load-generator.ts";
 import { figure } from "./support/markdown-table.ts";
 import { cpuSecondsOf, residentBytesOf } from "./support/process-usage.ts";
@@ -27,27 +26,23 @@ const KIBIBYTE = 1024;
 /** What a connection costs that has nothing to do. */
 export const idleMemory: Benchmark = { name: "memory", title: "Idle connections", run };
 
-async function run({ short, machine, profileDir, progress }: BenchmarkContext): Promise<BenchmarkReport> {
+async function run(context: BenchmarkContext): Promise<BenchmarkReport> {
+  const { short, machine, profileDir, progress } = context;
   const wanted = short ? CONNECTIONS / 5 : CONNECTIONS;
   const allowed = Math.floor((machine.maxOpenFiles - FILES_BESIDE_CONNECTIONS) / 100) * 100;
   const connections = Math.min(wanted, allowed);
+  const { peers, absent } = await preparePeers(context);
   const crowds: Crowd[] = [];
-  const left: string[] = [];
   try {
-    for (const peer of [new InspectedPeer(profileDir), new FloorPeer(), ...PEERS]) {
-      const reason = await peer.prepare(progress);
-      if (reason !== undefined) left.push(`${peer.name} (${reason})`);
-      else {
-        for (const transport of peer.transports) {
-          progress(`${peer.name}, ${transport}: ${connections} connections`);
-          crowds.push(await Crowd.open(peer, transport, connections));
-        }
+    for (const peer of [new InspectedPeer(profileDir), ...peers]) {
+      for (const transport of peer.transports) {
+        progress(`${peer.name}, ${transport}: ${connections} connections`);
+        crowds.push(await Crowd.open(peer, transport, connections));
       }
     }
     progress(`all idle for ${IDLE_MS / 1000} s`);
     const rows = await measureIdle(crowds);
-    const notes = left.length === 0 ? NOTES : [...NOTES, `Left out: ${left.join(", ")}.`];
-    return { table: { head: headOf(connections), rows }, notes };
+    return { table: { head: headOf(connections), rows }, notes: [...NOTES, ...absent] };
   } finally {
     for (const crowd of crowds) await crowd.close();
   }
