@@ -2,6 +2,7 @@ import { parseArgs } from "node:util";
 import type { Benchmark, BenchmarkContext, Chart } from "./benchmark.ts";
 import { changes } from "./changes.ts";
 import { channels } from "./channels.ts";
+import { compression } from "./compression.ts";
 import { connections } from "./connections.ts";
 import { fanOut } from "./fan-out.ts";
 import { filters } from "./filters.ts";
@@ -39,6 +40,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   connections,
   channels,
   fanOut,
+  compression,
   overload,
   reconnectStorm,
   soak,
