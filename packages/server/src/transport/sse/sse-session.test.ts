@@ -76,7 +76,7 @@ async function start(onRequest: () => void): Promise<{ port: number; connections
 it("is over when its key is revoked, at whatever moment before its answer or after", async () => {
   let moments = 0;
   const revoke = async (): Promise<void> => {
-    for (let moment = 0; moment < moments; moment += 1) await undefined;
+    for (let moment = 0; moment < moments; moment += 1) await Promise.resolve();
     connections.endWhere(() => true, "revoked");
   };
   const { port, connections } = await start(() => void revoke());
