@@ -1,4 +1,4 @@
-import { cursorPrefix, parseCursor, type Position } from "@paperdb/protocol";
+import { cursorPrefix } from "@paperdb/protocol";
 import type { ChannelHistory } from "../log/change-log.ts";
 import type { ChangeSource, ChannelKey } from "../source/change-source.ts";
 import type { EventFilter, FrameFormat } from "./delivery.ts";
@@ -117,7 +117,14 @@ export class Channel {
         ? this.#unfiltered.find((view) => view.format === format)
         : this.#filtered?.find(format, filter);
     if (known !== undefined) return known;
-    const view = new View({ channel: this, name: this.#viewName(filter), format, filter, maxSliceBytes });
+    const view = new View({
+      history: this.history,
+      channel: this,
+      name: this.#viewName(filter),
+      format,
+      filter,
+      maxSliceBytes,
+    });
     if (filter === undefined) this.#unfiltered = this.#unfiltered.concat(view);
     else {
       this.#filtered ??= new FilteredViews();
@@ -153,22 +160,6 @@ export class Channel {
     return views.flatMap(({ roster }) => roster.members);
   }
 
-  /** The place where a client with this cursor goes on; undefined when it has to be reset. */
-  placeOf(cursor: string): number | undefined {
-    const position = this.positionOf(cursor);
-    if (position === undefined) return undefined;
-    const index = this.history.indexAfter(position);
-    return index === undefined || this.#isContradicted(position, index) ? undefined : index;
-  }
-
-  /** A cursor's position; undefined when it is none of this source and epoch. */
-  positionOf(cursor: string): Position | undefined {
-    const parsed = parseCursor(cursor);
-    const { source } = this;
-    if (parsed?.source !== source.name || parsed.epoch !== source.epoch) return undefined;
-    return source.isPosition?.(parsed.position) === false ? undefined : parsed.position;
-  }
-
   #takeEpoch(): void {
     this.#cursorPrefix = cursorPrefix(this.source.name, this.source.epoch);
   }
@@ -191,16 +182,5 @@ export class Channel {
       view.wake(this.#offeredUpTo);
       this.markDue(view);
     });
-  }
-
-  /** Whether the event at the client's place is not the one that it has seen. */
-  #isContradicted(position: Position, index: number): boolean {
-    const { firstIndex, headIndex } = this.history;
-    for (const neighbour of [index - 1, index]) {
-      if (neighbour < firstIndex || neighbour >= headIndex) continue;
-      const { event } = this.history.entryAt(neighbour);
-      if (this.source.contradicts?.(position, event.position) === true) return true;
-    }
-    return false;
   }
 }

@@ -11,7 +11,7 @@ export interface DispatchObserver {
   delivered(channel: Channel, count: number): void;
   /** An event was offered to all subscriptions of its channel for the first time. */
   offered(event: SourceEvent): void;
-  /** A peer does not keep up any more. */
+  /** A peer does not keep up any more: the subscription flows no more, or is closed. */
   blocked(subscription: Subscription): void;
   /** What comes next in the history is forgotten, so the subscription cannot go on. */
   fellBehind(subscription: Subscription): void;
@@ -65,7 +65,7 @@ export class Dispatcher {
 
   /** One subscription can go on: it is new, or its peer keeps up again. */
   scheduleSubscription(subscription: Subscription): void {
-    const { channel } = subscription.view;
+    const { channel } = subscription;
     channel.markReady(subscription);
     this.scheduleChannel(channel);
   }
@@ -82,7 +82,7 @@ export class Dispatcher {
     if (isCurrent && subscription.isAtHead) return LOOK;
     // Another subscription of its connection may have filled the socket.
     if (!target.keepsUp) {
-      this.#block(subscription);
+      this.#observer.blocked(subscription);
       return LOOK;
     }
     if (!isCurrent) return this.#reset(subscription);
@@ -94,7 +94,7 @@ export class Dispatcher {
     subscription.moveTo(nextIndex);
     if (frames === undefined) return 1 + this.#round.takeParsed();
     this.#written += count;
-    if (!target.write(frames)) this.#block(subscription);
+    if (!target.write(frames)) this.#observer.blocked(subscription);
     return 1 + frames.length / BYTES_PER_WRITE + this.#round.takeParsed();
   }
 
@@ -132,12 +132,8 @@ export class Dispatcher {
       resumed: false,
       resetReason: history.resetReason,
     });
-    if (!keepsUp) this.#block(subscription);
+    if (!keepsUp) this.#observer.blocked(subscription);
     return 1;
-  }
-
-  #block(subscription: Subscription): void {
-    if (!subscription.closed) this.#observer.blocked(subscription);
   }
 
   readonly #runTurns = (): void => {

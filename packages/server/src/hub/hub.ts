@@ -9,6 +9,7 @@ import { Dispatcher } from "./dispatcher.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import type { HubObserver } from "./hub-observer.ts";
 import { reachBack } from "./reach-back.ts";
+import { placeOf } from "./resume-place.ts";
 import type { OpenSnapshot } from "./snapshot-feed.ts";
 import { SnapshotFeeds } from "./snapshot-feeds.ts";
 import { requireRoomFor } from "./room-for-filter.ts";
@@ -150,7 +151,7 @@ export class Hub implements LogListener {
     { filter, cursor }: Pick<SubscribeRequest, "filter" | "cursor">,
     signal?: AbortSignal,
   ): Promise<OpenSnapshot | undefined> {
-    if (cursor !== undefined && channel.placeOf(cursor) !== undefined) return undefined;
+    if (cursor !== undefined && placeOf(channel, cursor) !== undefined) return undefined;
     return this.#snapshots.open(channel, filter, false, signal);
   }
 
@@ -159,11 +160,11 @@ export class Hub implements LogListener {
     const { target, format, filter, snapshot = false, opened } = request;
     const cursor = request.resetReason === undefined ? request.cursor : undefined;
     const view = channel.view(format, filter, this.#settings.maxSliceBytes);
-    const resumedAt = cursor === undefined ? undefined : channel.placeOf(cursor);
+    const resumedAt = cursor === undefined ? undefined : placeOf(channel, cursor);
     const place = resumedAt ?? channel.history.headIndex;
     const isUnusable = cursor !== undefined && resumedAt === undefined;
     const resetReason = request.resetReason ?? (isUnusable ? "cursor_not_usable" : undefined);
-    const subscription = new Subscription(target, view, place, snapshot);
+    const subscription = new Subscription(target, channel, view, place, snapshot);
     this.#subscriptions += 1;
     view.roster.add(subscription);
     this.#heartbeats.add(subscription);
@@ -252,17 +253,15 @@ export class Hub implements LogListener {
 
   /** It goes on from its place. */
   #follow(subscription: Subscription, keepsUp: boolean): void {
-    if (subscription.closed) return;
-    if (!keepsUp) {
-      this.#block(subscription);
-      return;
-    }
+    if (!keepsUp) this.#block(subscription);
+    if (!keepsUp || subscription.closed) return;
     subscription.view.roster.release(subscription);
     this.#dispatcher.scheduleSubscription(subscription);
   }
 
   /** It is passed over until {@link resume}. */
   #block(subscription: Subscription): void {
+    if (subscription.closed) return;
     subscription.view.roster.hold(subscription);
     this.#slowConsumers.add(subscription);
   }

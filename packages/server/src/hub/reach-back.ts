@@ -1,5 +1,6 @@
 import type { ChangeLog } from "../log/change-log.ts";
 import type { Channel } from "./channel.ts";
+import { positionOf } from "./resume-place.ts";
 
 /** A client whose history is forgotten meanwhile is tried once more. */
 const ATTEMPTS = 2;
@@ -25,7 +26,7 @@ export async function reachBack(channel: Channel, cursor: string, log: ChangeLog
 }
 
 function isNeeded(channel: Channel, cursor: string): boolean {
-  const position = channel.positionOf(cursor);
+  const position = positionOf(channel, cursor);
   const { completeSince } = channel.history;
   if (position === undefined || completeSince === undefined) return false;
   return channel.source.replay !== undefined && position < completeSince;
@@ -34,7 +35,7 @@ function isNeeded(channel: Channel, cursor: string): boolean {
 async function complete(channel: Channel, cursor: string, log: ChangeLog): Promise<"ended" | "overtaken"> {
   const { history, source, key } = channel;
   const { completeSince, generation } = history;
-  const since = channel.positionOf(cursor);
+  const since = positionOf(channel, cursor);
   if (since === undefined || completeSince === undefined) return "ended";
   const events = await source.replay?.(key, since, completeSince);
   if (events === undefined) return "ended";

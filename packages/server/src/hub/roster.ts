@@ -1,4 +1,8 @@
-import type { Subscription } from "./subscription.ts";
+/** A member of a {@link Roster}. */
+interface Seated {
+  /** Its place in the roster, which sets it. */
+  seat: number;
+}
 
 /**
  * The subscriptions of a view. Those that flow come first, so that the others, whose peers do not
@@ -7,8 +11,8 @@ import type { Subscription } from "./subscription.ts";
  * Who goes through the flowing ones from the last to the first meets each at least once, whatever joins, leaves, or
  * stops to flow meanwhile; but for those that begin to flow, which have to be visited on their own.
  */
-export class Roster {
-  #members: Subscription[] = [];
+export class Roster<Member extends Seated> {
+  #members: Member[] = [];
   #flowing = 0;
 
   get size(): number {
@@ -20,49 +24,55 @@ export class Roster {
     return this.#flowing;
   }
 
-  get members(): readonly Subscription[] {
+  get members(): readonly Member[] {
     return this.#members;
   }
 
   /** It does not flow yet. */
-  add(subscription: Subscription): void {
-    subscription.seat = this.#members.length;
+  add(member: Member): void {
+    member.seat = this.#members.length;
     // Most views have one: an empty array would get room for many.
-    if (this.#members.length === 0) this.#members = [subscription];
-    else this.#members.push(subscription);
+    if (this.#members.length === 0) this.#members = [member];
+    else this.#members.push(member);
   }
 
-  delete(subscription: Subscription): void {
-    this.hold(subscription);
-    this.#seat(subscription, this.#members.length - 1);
+  delete(member: Member): void {
+    if (!this.#has(member)) return;
+    this.hold(member);
+    this.#seat(member, this.#members.length - 1);
     this.#members.pop();
   }
 
   /** It can be visited. */
-  release(subscription: Subscription): void {
-    if (subscription.seat < this.#flowing) return;
-    this.#seat(subscription, this.#flowing);
+  release(member: Member): void {
+    if (!this.#has(member) || member.seat < this.#flowing) return;
+    this.#seat(member, this.#flowing);
     this.#flowing += 1;
   }
 
   /** It cannot be visited until {@link release}. */
-  hold(subscription: Subscription): void {
-    if (subscription.seat >= this.#flowing) return;
+  hold(member: Member): void {
+    if (!this.isFlowing(member)) return;
     this.#flowing -= 1;
-    this.#seat(subscription, this.#flowing);
+    this.#seat(member, this.#flowing);
   }
 
-  isFlowing(subscription: Subscription): boolean {
-    return subscription.seat < this.#flowing && this.#members[subscription.seat] === subscription;
+  isFlowing(member: Member): boolean {
+    return member.seat < this.#flowing && this.#has(member);
+  }
+
+  /** Whether it has not left. */
+  #has(member: Member): boolean {
+    return this.#members[member.seat] === member;
   }
 
   /** Lets a member and the one in a seat change places. */
-  #seat(subscription: Subscription, seat: number): void {
+  #seat(member: Member, seat: number): void {
     const other = this.#members[seat];
     if (other === undefined) return;
-    this.#members[subscription.seat] = other;
-    other.seat = subscription.seat;
-    this.#members[seat] = subscription;
-    subscription.seat = seat;
+    this.#members[member.seat] = other;
+    other.seat = member.seat;
+    this.#members[seat] = member;
+    member.seat = seat;
   }
 }

@@ -3,16 +3,20 @@ import type { EventDocuments, EventFilter, Sight } from "./delivery.ts";
 import { ParsedDocuments } from "./event-documents.ts";
 import { EventKeys } from "./event-keys.ts";
 import type { HistoryEntry } from "../log/change-log.ts";
-import type { Slices } from "./slices.ts";
 
 /** Parsed documents weigh several times their text. */
 const MAX_KEPT_CHARACTERS = 4 * 1024 * 1024;
 /** What is encoded is encoded again beyond it, by those that come later. */
 const MAX_KEPT_BYTES = 16 * 1024 * 1024;
 
+/** What has frames that others may need. */
+export interface FrameKeeper {
+  forget(): void;
+}
+
 /** What is kept for all that have the same to do, most of it until the dispatcher has nothing left to do. */
 export class Round {
-  readonly #slices = new Set<Slices>();
+  readonly #slices = new Set<FrameKeeper>();
   #entries: HistoryEntry[] = [];
   #keptBytes = 0;
   readonly #documents = new Map<SourceEvent, EventDocuments>();
@@ -21,7 +25,7 @@ export class Round {
   #parsed = 0;
 
   /** Among these are slices that are to be forgotten, so many bytes more. */
-  keepSlicesOf(slices: Slices, bytes: number): void {
+  keepSlicesOf(slices: FrameKeeper, bytes: number): void {
     this.#slices.add(slices);
     this.#keep(bytes);
   }

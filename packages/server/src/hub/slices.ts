@@ -1,7 +1,7 @@
 import type { ChannelHistory } from "../log/change-log.ts";
 import type { FrameFormat } from "./delivery.ts";
 import { FrameRun } from "./frame-run.ts";
-import type { Round } from "./round.ts";
+import type { FrameKeeper, Round } from "./round.ts";
 import type { Sightings } from "./sightings.ts";
 import type { ViewFrames } from "./view-frames.ts";
 
@@ -34,7 +34,7 @@ export interface SlicesOptions {
 }
 
 /** The slices of one view's frames, the same Buffer for all that stand at one place. */
-export class Slices {
+export class Slices implements FrameKeeper {
   readonly #history: ChannelHistory;
   readonly #format: FrameFormat;
   readonly #frames: ViewFrames;

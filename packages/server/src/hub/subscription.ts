@@ -1,5 +1,4 @@
 import type { DeliveryTarget } from "./delivery.ts";
-import type { SnapshotFeed } from "./snapshot-feed.ts";
 import type { Channel } from "./channel.ts";
 import type { View } from "./view.ts";
 
@@ -9,9 +8,18 @@ import type { View } from "./view.ts";
  */
 export const AT_HEAD: number = -(2 ** 30);
 
+/** What brings a subscription to its place. */
+interface Feed {
+  /** The peer keeps up again. */
+  wake(): void;
+  /** The subscription is over. */
+  close(): void;
+}
+
 /** One client's place in one channel's history. */
 export class Subscription {
   readonly target: DeliveryTarget;
+  readonly channel: Channel;
   readonly view: View;
   /** The place of the next event to send: the history's head when there is none, or {@link AT_HEAD}. */
   place: number;
@@ -29,18 +37,15 @@ export class Subscription {
   /** Whether documents come before `ready`, at the start and after each reset. */
   readonly hasSnapshots: boolean;
   /** Set while documents are being sent: until then it has no place. */
-  feed: SnapshotFeed | undefined;
+  feed: Feed | undefined;
 
-  constructor(target: DeliveryTarget, view: View, place: number, hasSnapshots = false) {
+  constructor(target: DeliveryTarget, channel: Channel, view: View, place: number, hasSnapshots = false) {
     this.hasSnapshots = hasSnapshots;
     this.target = target;
+    this.channel = channel;
     this.view = view;
     this.place = view.settle(place);
     this.generation = view.history.generation;
-  }
-
-  get channel(): Channel {
-    return this.view.channel;
   }
 
   /** Whether nothing is left to send. */

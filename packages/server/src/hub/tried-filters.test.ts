@@ -33,7 +33,8 @@ function setUp() {
   const index = new FilterIndex();
   const viewOf = (where: unknown): View => {
     const filter = documentFilter(parseFilter(where, "where"));
-    return new View({ channel, name: "v", format: SSE_FRAMES, filter, maxSliceBytes: 1_000 });
+    const { history } = channel;
+    return new View({ history, channel, name: "v", format: SSE_FRAMES, filter, maxSliceBytes: 1_000 });
   };
   /** Adds a view. @returns how much dearer that made an event. */
   const add = (view: View): number => {

@@ -1,17 +1,18 @@
 import type { ChannelHistory } from "../log/change-log.ts";
 import type { SnapshotBatch } from "../snapshot/snapshot-reading.ts";
-import type { Channel } from "./channel.ts";
 import type { EventDocuments, EventFilter, FrameFormat, SnapshotFrames } from "./delivery.ts";
 import { Roster } from "./roster.ts";
 import type { Round } from "./round.ts";
 import { Sightings } from "./sightings.ts";
 import { Slices, type Slice } from "./slices.ts";
-import { AT_HEAD } from "./subscription.ts";
+import { AT_HEAD, type Subscription } from "./subscription.ts";
 import { ViewFrames, type SnapshotFrame } from "./view-frames.ts";
 
 /** What a view is made of. */
 export interface ViewOptions {
-  readonly channel: Channel;
+  readonly history: ChannelHistory;
+  /** Knows what cursors begin with. */
+  readonly channel: { readonly cursorPrefix: string };
   readonly name: string;
   readonly format: FrameFormat;
   readonly filter: EventFilter | undefined;
@@ -27,9 +28,8 @@ export class View {
   readonly name: string;
   readonly format: FrameFormat;
   readonly filter: EventFilter | undefined;
-  readonly channel: Channel;
   readonly history: ChannelHistory;
-  readonly roster: Roster = new Roster();
+  readonly roster: Roster<Subscription> = new Roster();
   /** Whether its channel's next pass is to go over it. */
   isDue = false;
   readonly #frames: ViewFrames;
@@ -39,9 +39,7 @@ export class View {
   #hasWaiting = false;
 
   constructor(options: ViewOptions) {
-    const { channel, name, format, filter, maxSliceBytes } = options;
-    const { history } = channel;
-    this.channel = channel;
+    const { history, channel, name, format, filter, maxSliceBytes } = options;
     this.history = history;
     this.name = name;
     this.format = format;
