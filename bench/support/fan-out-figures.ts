@@ -11,7 +11,8 @@ export interface FanOutCell {
 }
 
 /** What is known of a server under a load, besides its CPU time. */
-export type FanOutFigure = "p50Ms" | "p99Ms" | "p999Ms" | "deliveriesPerSecond" | "lostShare";
+export type FanOutFigure =
+  "p50Ms" | "p99Ms" | "p999Ms" | "deliveriesPerSecond" | "lostShare" | "eventsPerRead";
 
 /** What was measured, round after round, of each server and in each cell. */
 export class FanOutFigures {
@@ -24,6 +25,7 @@ export class FanOutFigures {
     add("p99Ms", sample.latency.p99Ms);
     add("p999Ms", sample.latency.p999Ms);
     add("deliveriesPerSecond", sample.delivered / sample.seconds);
+    add("eventsPerRead", sample.delivered / sample.reads);
     add("lostShare", sample.lost / sample.expected);
   }
 

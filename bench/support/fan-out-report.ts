@@ -35,6 +35,7 @@ export function renderFanOut(figures: FanOutFigures, scope: FanOutScope): Benchm
           ]),
       "Latency, from the write of a publish until the event was read, p50 / p99 / p99.9; in bursts, deliveries per second:",
       renderTable(latencyTable(figures, scope.titles, cells)),
+      coalescedNote(figures, scope.titles, cells),
       ...scope.notes,
     ],
     chart: chartOf(figures, scope),
@@ -96,6 +97,20 @@ function lostOf(figures: FanOutFigures, title: string, cells: readonly FanOutCel
   const measured = cells.filter((cell) => figures.has(title, cell));
   const share = Math.max(0, ...measured.map((cell) => figures.median(title, cell, "lostShare")));
   return share === 0 ? "0" : `${figure(share * 100)} %`;
+}
+
+/** Shows whether the machine was quiet enough for a steady load to be one. */
+function coalescedNote(
+  figures: FanOutFigures,
+  titles: readonly string[],
+  cells: readonly FanOutCell[],
+): string {
+  const counts = titles.flatMap((title) =>
+    cells
+      .filter((cell) => cell.load === "steady" && figures.has(title, cell))
+      .map((cell) => figures.median(title, cell, "eventsPerRead")),
+  );
+  return `Events per read of a client under the steady load: ${Math.min(...counts).toFixed(1)} to ${Math.max(...counts).toFixed(1)}.`;
 }
 
 function chartOf(figures: FanOutFigures, { connections, titles }: FanOutScope): Chart {
