@@ -48,8 +48,10 @@ it("delivers rows and published events, and shows the slot's lag", async () => {
   await topics.waitForMessages(1);
   expect(idsOf(rows)).toEqual(["1"]);
   expect(topics.events.at(-1)?.data).toBe('{"topic":"order.created","data":{"id":1}}');
-  const lag = /^paperdb_replication_slot_lag_bytes\{source="postgres"\} (\d+)$/m;
-  await until(async () => lag.test(await (await fetch(`${server.url}/metrics`)).text()));
+  for (const metric of ["lag", "kept"]) {
+    const pattern = new RegExp(`^paperdb_replication_slot_${metric}_bytes\\{source="postgres"\\} \\d+$`, "m");
+    await until(async () => pattern.test(await (await fetch(`${server.url}/metrics`)).text()));
+  }
 });
 
 it("keeps its clients through an outage of the stream: nothing is missed, repeated or reset", async () => {

@@ -123,8 +123,8 @@ function createWalSource(
     source,
     open: () => source.open(),
     figures: () => {
-      const { slotLagBytes, slotsLost, garbage } = source.stats();
-      return { name, live: source.state().live, slotLagBytes, slotsLost, ignored: garbage };
+      const { slotLagBytes, slotKeptBytes, slotsLost, garbage } = source.stats();
+      return { name, live: source.state().live, slotLagBytes, slotKeptBytes, slotsLost, ignored: garbage };
     },
   };
 }

@@ -27,6 +27,8 @@ export interface SourceFigures {
   readonly ignored?: number;
   /** How far the replication slot is behind the end of the write-ahead log, where there is one. */
   readonly slotLagBytes?: number | undefined;
+  /** How much of the write-ahead log the database keeps for it. */
+  readonly slotKeptBytes?: number | undefined;
   /** How often the replication slot was lost since the start. */
   readonly slotsLost?: number;
   /** Collections in use whose deletes are not delivered, where that can happen. */
@@ -190,8 +192,13 @@ function registerSourceGauges(registers: Registry[], gauges: Gauges): void {
   );
   perSource(
     "paperdb_replication_slot_lag_bytes",
-    "How far the replication slot is behind the end of the write-ahead log, which is kept for it",
+    "How far the replication slot is behind the end of the write-ahead log",
     ({ slotLagBytes }) => slotLagBytes,
+  );
+  perSource(
+    "paperdb_replication_slot_kept_bytes",
+    "How much of the write-ahead log the database keeps for the replication slot",
+    ({ slotKeptBytes }) => slotKeptBytes,
   );
   perSource(
     "paperdb_replication_slots_lost",

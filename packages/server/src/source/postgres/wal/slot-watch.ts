@@ -69,6 +69,7 @@ export class SlotWatch {
   #tell(status: SlotStatus): void {
     const { slots, settings, stats, log, events } = this.#options;
     stats.slotLagBytes = status.lagBytes;
+    stats.slotKeptBytes = status.keptBytes;
     if (status.maxKeptBytes !== undefined) events.bounded(status.maxKeptBytes * KEPT_FOR_HISTORY);
     const kind = kindOfTrouble(status, settings.maxSlotLagBytes);
     if (kind !== undefined && kind !== this.#told) {
