@@ -27,7 +27,7 @@ interface Case {
 
 const WAYS: readonly Way[] = ["off", "shared", "per client"];
 const ROUNDS = 3;
-const STEADY_EVENTS = 60;
+const STEADY_EVENTS = 40;
 const STEADY_PER_SECOND = 20;
 const BURST_EVENTS = 200;
 /** So dear that fewer events are enough. */
@@ -41,6 +41,7 @@ async function run({ short, profileDir, progress }: BenchmarkContext): Promise<B
   const clients = new WorkerProcess<DecodingCalls>(
     new URL("support/decoding-clients-worker.ts", import.meta.url),
   );
+  const rounds = short ? 1 : ROUNDS;
   await bindToCore(clients.pid, CORES.load);
   try {
     servers.push(await startOurs(profileDir), await startPerClient());
@@ -48,9 +49,9 @@ async function run({ short, profileDir, progress }: BenchmarkContext): Promise<B
     const rows: string[][] = [];
     for (const each of casesOf(short)) {
       progress(titleOf(each).join(", "));
-      rows.push(await bench.rowOf(each, short ? 1 : ROUNDS));
+      rows.push(await bench.rowOf(each, rounds));
     }
-    return { table: { head: HEAD, rows }, notes: NOTES };
+    return { table: { head: HEAD, rows }, notes: notesOf(rounds) };
   } finally {
     await clients.close();
     for (const server of servers) await server.close();
@@ -71,12 +72,14 @@ const HEAD = [
   "per client",
 ];
 
-const NOTES = [
-  "CPU time of the server's process, user and system, all threads, in µs per delivered event, publishing over HTTP included, and bytes on the wire per delivered event. " +
-    "Events are chat messages in English words, no two alike. _Off_ and _shared_ are our server with `compression.enabled` and `minBytes` of 200, to clients that read no " +
-    "compression and to those that do; _per client_ is plain Node with a compressor for each connection: `ws` with `perMessageDeflate` for all messages, `createGzip` with a flush after each " +
-    `event. The ways took turns; medians of ${ROUNDS} rounds after one to warm up, and of their ratios. Every client decoded everything, and got every event, in order.`,
-];
+function notesOf(rounds: number): readonly string[] {
+  return [
+    "CPU time of the server's process, user and system, all threads, in µs per delivered event, publishing over HTTP included, and bytes on the wire per delivered event. " +
+      "Events are chat messages in English words, no two alike. _Off_ and _shared_ are our server with `compression.enabled` and `minBytes` of 200, to clients that read no " +
+      "compression and to those that do; _per client_ is plain Node with a compressor for each connection: `ws` with `perMessageDeflate` for all messages, `createGzip` with a flush " +
+      `after each event. The ways took turns; medians of ${rounds} rounds after one to warm up, and of the rounds' ratios. Every client decoded everything, and got every event, in order.`,
+  ];
+}
 
 function casesOf(short: boolean): readonly Case[] {
   const transports = ["websocket", "sse"] as const;
@@ -85,7 +88,7 @@ function casesOf(short: boolean): readonly Case[] {
     { events: BURST_EVENTS, perSecond: undefined },
   ];
   return transports.flatMap((transport) =>
-    (short ? [1000] : [100, 1000]).flatMap((connections) =>
+    (short ? [10, 1000] : [10, 100, 1000]).flatMap((connections) =>
       [300, 2000].flatMap((dataBytes) =>
         loads.map((load) => ({ transport, connections, dataBytes, ...load })),
       ),
