@@ -7,6 +7,7 @@ import { connections } from "./connections.ts";
 import { fanOut } from "./fan-out.ts";
 import { filters } from "./filters.ts";
 import { grants } from "./grants.ts";
+import { hub } from "./hub.ts";
 import { idleMemory } from "./idle-memory.ts";
 import { latency } from "./latency.ts";
 import { mongoJoins } from "./mongo-joins.ts";
@@ -32,6 +33,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   stages,
   grants,
   filters,
+  hub,
   writers,
   walDecode,
   transactions,
