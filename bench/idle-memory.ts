@@ -12,8 +12,7 @@ import { median } from "./support/statistics.ts";
 const CONNECTIONS = 10_000;
 /** Of the load generator and of a server, besides connections. */
 const FILES_BESIDE_CONNECTIONS = 500;
-/** Of the connections, those opened first: what is free in a process after its start is used up by them. */
-const FIRST_SHARE = 0.2;
+const WARM_UP_CONNECTIONS = 200;
 /** As fast as no server has to hurry: a storm leaves garbage behind, and has a benchmark of its own. */
 const OPENED_PER_SECOND = 2500;
 /** Longer than the interval of our heartbeats, so that each connection had one. */
@@ -63,16 +62,14 @@ async function measureIdle(crowds: readonly Crowd[]): Promise<readonly string[][
 }
 
 function headOf(connections: number): readonly string[] {
-  const idle = [connections * FIRST_SHARE, connections].map(
-    (count) => `${count.toLocaleString("en-US")} idle`,
-  );
-  return ["server", "transport", ...idle, "each further one", "CPU"];
+  const idle = `${connections.toLocaleString("en-US")} idle`;
+  return ["server", "transport", "at start", idle, "each", "each, garbage collected", "CPU"];
 }
 
 const NOTES = [
-  "Resident memory of the server's process, all that it has: medians of 5 samples, after a garbage collection where the runtime can be asked for one (not in " +
-    `Go), the latter ${IDLE_MS / 1000} s after the last connection of all was opened, ${OPENED_PER_SECOND.toLocaleString("en-US")} a second. The kernel's socket buffers are not in ` +
-    "it. Ours are authenticated and have one subscription each; the others know neither. *CPU*: share of one core while idle, " +
+  "Resident memory of the server's process, all that it has, medians of 5 samples: after 200 connections were opened and closed and the garbage was collected, and " +
+    `${IDLE_MS / 1000} s after the last connection of all was opened, ${OPENED_PER_SECOND.toLocaleString("en-US")} a second, without and with a collection (Go cannot be asked for one from outside). ` +
+    "The kernel's socket buffers are not in it. Ours are authenticated and have one subscription each; the others know neither. *CPU*: share of one core while idle, " +
     "heartbeats included, where there are any (ours: each 15 s). Each connection then got an event; the run fails otherwise.",
 ];
 
@@ -81,7 +78,7 @@ class Crowd {
   readonly server: FanOutServer;
   readonly #load: LoadGenerator;
   readonly #connections: number;
-  #residentBefore = Number.NaN;
+  #residentAtStart = Number.NaN;
 
   private constructor(server: FanOutServer, load: LoadGenerator, connections: number) {
     this.server = server;
@@ -94,11 +91,12 @@ class Crowd {
     const load = await LoadGenerator.start({ core: CORES.load });
     const crowd = new Crowd(server, load, connections);
     try {
-      const first = connections * FIRST_SHARE;
-      await load.open("idle", server, { connections: first, perSecond: OPENED_PER_SECOND });
+      await load.open("warm-up", server, { connections: WARM_UP_CONNECTIONS });
+      await load.closeGroup("warm-up");
       await delay(SETTLE_MS);
-      crowd.#residentBefore = await sampleResident(server);
-      await load.open("idle", server, { connections: connections - first, perSecond: OPENED_PER_SECOND });
+      await server.collectGarbage?.();
+      crowd.#residentAtStart = await sampleResident(server);
+      await load.open("idle", server, { connections, perSecond: OPENED_PER_SECOND });
       return crowd;
     } catch (error) {
       await crowd.close();
@@ -110,19 +108,24 @@ class Crowd {
   async rowOf(cpuShare: number): Promise<string[]> {
     const { server } = this;
     const resident = await sampleResident(server);
+    await server.collectGarbage?.();
+    const held = server.collectGarbage === undefined ? undefined : await sampleResident(server);
     const { delivered } = await this.#load.run("idle", { events: 1 });
     const lost = this.#connections - delivered;
     if (lost > 0) throw new Error(`${server.name} lost ${lost} idle connections.`);
-    const further = this.#connections * (1 - FIRST_SHARE);
-    const each = (resident - this.#residentBefore) / further;
     return [
       server.name,
       server.transport === "sse" ? "SSE" : "WebSocket",
-      `${figure(this.#residentBefore / KIBIBYTE ** 2)} MiB`,
+      `${figure(this.#residentAtStart / KIBIBYTE ** 2)} MiB`,
       `${figure(resident / KIBIBYTE ** 2)} MiB`,
-      `${figure(each / KIBIBYTE)} KiB`,
+      this.#each(resident),
+      held === undefined ? "" : this.#each(held),
       `${figure(cpuShare * 100)} %`,
     ];
+  }
+
+  #each(resident: number): string {
+    return `${figure((resident - this.#residentAtStart) / this.#connections / KIBIBYTE)} KiB`;
   }
 
   async close(): Promise<void> {
@@ -131,8 +134,7 @@ class Crowd {
   }
 }
 
-async function sampleResident({ pids, collectGarbage }: FanOutServer): Promise<number> {
-  await collectGarbage?.();
+async function sampleResident({ pids }: FanOutServer): Promise<number> {
   const samples: number[] = [];
   while (samples.length < SAMPLES) {
     samples.push(await residentBytesOf(pids));
