@@ -214,6 +214,22 @@ describe("compressed messages", () => {
     expect(inflated).toEqual(["abc", "abcdef", "!"]);
   });
 
+  it.each([300, 1])("of which many come at once are not all made readable: each of %i bytes", (bytes) => {
+    let inflated = 0;
+    const inflate = (): Buffer => {
+      inflated += 1;
+      return Buffer.alloc(bytes, "x");
+    };
+    const packet = Buffer.concat(Array.from({ length: 5000 }, () => bytesOf(compressed)));
+    const log = readWithOurs([packet], { ...LIMITS, inflate });
+    expect(log.at(-1)).toBe("violation 1009");
+    expect(inflated).toBeLessThan(20);
+    // One packet after the other, each has its own.
+    inflated = 0;
+    const packets = Array.from({ length: 100 }, () => bytesOf(compressed));
+    expect(readWithOurs(packets, { ...LIMITS, inflate })).toHaveLength(100);
+  });
+
   it("say so in their first frame only", () => {
     const again = { ...compressed, first: 0x40 | 0x80 };
     const begun = { ...compressed, first: 0x40 | OPCODES.text };

@@ -35,6 +35,11 @@ export interface FrameLimits {
   readonly inflate?: ((payload: Buffer) => Buffer) | undefined;
 }
 
+/** So many of the longest messages may be made readable of what comes at once: more is sent to use up memory and time. */
+const MAX_INFLATED_MESSAGES = 16;
+/** What it takes to make even the shortest message readable is counted as so many bytes. */
+const MIN_INFLATED_BYTES = 1024;
+
 /**
  * Reads the frames of one client (RFC 6455, section 5). One that is not
  * {@link isBetweenMessages} has all that is to be kept; another one can take its
@@ -50,6 +55,8 @@ export class FrameReader {
   #messageOpcode = 0;
   #isCompressed = false;
   #frames = 0;
+  /** Of compressed messages, since {@link read} was called. */
+  #inflatedBytes = 0;
   #isDone = false;
 
   constructor(limits: FrameLimits, events: FrameEvents) {
@@ -65,6 +72,7 @@ export class FrameReader {
   /** @throws {FrameError} nothing is to be read after it. */
   read(received: Buffer): void {
     const held = this.#incomplete;
+    this.#inflatedBytes = 0;
     held?.append(received);
     const bytes = held?.bytes ?? received;
     let at = 0;
@@ -129,9 +137,14 @@ export class FrameReader {
   }
 
   #inflate(payload: Buffer): Buffer {
-    const { inflate } = this.#limits;
+    const { inflate, maxMessageBytes } = this.#limits;
     if (inflate === undefined) throw protocolError();
-    return inflate(payload);
+    const data = inflate(payload);
+    this.#inflatedBytes += Math.max(data.length, MIN_INFLATED_BYTES);
+    if (this.#inflatedBytes > Math.max(maxMessageBytes, MIN_INFLATED_BYTES) * MAX_INFLATED_MESSAGES) {
+      throw new FrameError(VIOLATIONS.messageTooBig);
+    }
+    return data;
   }
 
   #takeControl(opcode: number, payload: Buffer): void {
