@@ -23,19 +23,7 @@ import { upgradeAnswer } from "./upgrade-answer.ts";
 import { UpgradeQueue } from "./upgrade-queue.ts";
 import { readUpgradeRequest, upgradeRequired } from "./upgrade-request.ts";
 import { V1Connection, type V1Dependencies } from "./v1-connection.ts";
-
-/** Bounds and intervals of WebSockets. */
-interface WebSocketSettings {
-  readonly handshakeTimeoutMs: number;
-  readonly maxMessageBytes: number;
-  readonly maxMessagesPerSecond: number;
-  readonly maxSubscriptions: number;
-  readonly closeTimeoutMs: number;
-  readonly peerTimeoutMs: number;
-  readonly heartbeatIntervalMs: number;
-  readonly maxUnreadAnswerBytes: number;
-  readonly writeTimeoutMs: number;
-}
+import { peerLimits, type WebSocketSettings } from "./websocket-settings.ts";
 
 /** What WebSockets need of the rest of the server. */
 export interface WebSocketDependencies {
@@ -63,13 +51,6 @@ interface Shared {
   readonly dependencies: V1Dependencies;
   readonly peerLimits: PeerLimits;
 }
-
-/** Of an answer, `ready` with its cursor: after a reset all subscriptions get one at once. */
-const MAX_READY_BYTES = 2048;
-
-/** A message may always come in so many frames, and in more where they have this size. */
-const MIN_FRAMES = 1024;
-const MIN_FRAME_BYTES = 64;
 
 /** WebSockets on the paths `/` and `/realtime` of the HTTP server. */
 export class WebSocketEndpoint {
@@ -206,12 +187,3 @@ export class WebSocketEndpoint {
 
 const V1 = { "Sec-WebSocket-Protocol": SUBPROTOCOL };
 const EXTENSIONS = "Sec-WebSocket-Extensions";
-
-function peerLimits(settings: WebSocketSettings): PeerLimits {
-  const { maxMessageBytes, maxSubscriptions } = settings;
-  return {
-    ...settings,
-    maxMessageFrames: Math.max(MIN_FRAMES, Math.ceil(maxMessageBytes / MIN_FRAME_BYTES)),
-    maxUnreadAnswerBytes: Math.max(settings.maxUnreadAnswerBytes, maxSubscriptions * MAX_READY_BYTES),
-  };
-}
