@@ -19,16 +19,17 @@ export class ChannelTurn implements Turn {
   #begunViews = 0;
   /** Of the view that was begun with last, those from this seat on were visited: see `Roster`. */
   #seat = 0;
-  #headAtStart = -1;
+  /** The history's when the pass began; undefined before the first one, which has all that has come until then. */
+  #headAtStart: number | undefined;
 
   constructor(channel: Channel, dispatcher: Dispatcher) {
     this.#channel = channel;
     this.#dispatcher = dispatcher;
-    this.#beginPass();
   }
 
   run(budget: number): number {
     let cost = 0;
+    if (this.#headAtStart === undefined) this.#beginPass();
     while (cost < budget) {
       const next = this.#next();
       if (next !== undefined) {
@@ -76,7 +77,7 @@ export class ChannelTurn implements Turn {
 
   #endPass(): void {
     const { history, hasWork } = this.#channel;
-    this.#dispatcher.measured(this.#channel, Math.min(this.#headAtStart, history.headIndex));
+    this.#dispatcher.measured(this.#channel, Math.min(this.#headAtStart ?? 0, history.headIndex));
     this.hasMore = hasWork || history.headIndex !== this.#headAtStart;
     this.#channel.scheduled = this.hasMore;
   }

@@ -645,6 +645,17 @@ describe("clients of a quiet channel", () => {
     expect((await connect(cursorAt(0))).lines[0]).toBe(`ready ${cursorAt(0)} resumed`);
   });
 
+  it("share the Buffer of a heartbeat", async () => {
+    const { connect } = setUp({}, { heartbeatIntervalMs: 30 });
+    // At one phase: no timer comes in between.
+    const peers = await Promise.all([connect(), connect(), connect()]);
+    const beats = (): (Buffer | undefined)[] =>
+      peers.map(({ writes }) => writes.find((frame) => frame.toString().startsWith("heartbeat ")));
+    await expect.poll(beats, { timeout: 5000 }).not.toContain(undefined);
+    const [first, ...others] = beats();
+    for (const other of others) expect(other).toBe(first);
+  });
+
   it("are not told of a place that they have not come to, when the source hands over events only as it is asked", async () => {
     const { connect, append, source } = setUp({}, { heartbeatIntervalMs: 30 });
     let asked = 0;
