@@ -649,7 +649,7 @@ describe("clients of a quiet channel", () => {
     const { connect } = setUp({}, { heartbeatIntervalMs: 30 });
     // At one phase: no timer comes in between.
     const peers = await Promise.all([connect(), connect(), connect()]);
-    const beats = (): (Buffer | undefined)[] =>
+    const beats = (): (Uint8Array | undefined)[] =>
       peers.map(({ writes }) => writes.find((frame) => frame.toString().startsWith("heartbeat ")));
     await expect.poll(beats, { timeout: 5000 }).not.toContain(undefined);
     const [first, ...others] = beats();
