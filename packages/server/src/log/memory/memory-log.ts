@@ -1,7 +1,8 @@
 import type { Position } from "@paperdb/protocol";
-import { channelId, type ChangeSink, type ChannelKey, type SourceEvent } from "../../source/change-source.ts";
+import type { ChangeSink, ChannelKey, SourceEvent } from "../../source/change-source.ts";
 import type { ChangeLog, ChannelHistory, LogListener, LogStats } from "../change-log.ts";
 import { ChannelEvents, type StoredEntry, type TurnLimits } from "./channel-events.ts";
+import { OpenChannels } from "./open-channels.ts";
 
 /** How much the log keeps. Whatever is beyond any of these is forgotten, oldest first. */
 export interface HistoryLimits {
@@ -10,9 +11,6 @@ export interface HistoryLimits {
   readonly maxBytesTotal: number;
   readonly maxAgeMs: number;
 }
-
-/** The open channels of one source, by {@link channelId}. */
-type Channels = Map<string, ChannelEvents>;
 
 /** What an event weighs besides its JSON. */
 const ENTRY_OVERHEAD_BYTES = 256;
@@ -26,7 +24,7 @@ const MAX_PER_TURN: TurnLimits = { events: 2_048, bytes: 524_288 };
 export class MemoryLog implements ChangeLog {
   readonly #limits: HistoryLimits;
   readonly #now: () => number;
-  readonly #sources = new Map<string, Channels>();
+  readonly #sources = new Map<string, OpenChannels>();
   readonly #ageCheck: NodeJS.Timeout;
   #listener: LogListener | undefined;
   #oldest: StoredEntry | undefined;
@@ -60,11 +58,8 @@ export class MemoryLog implements ChangeLog {
   }
 
   open(source: string, key: ChannelKey): ChannelEvents {
-    const channels = this.#channelsOf(source);
-    const id = channelId(key);
-    if (channels.has(id)) throw new Error("the channel is open already");
     const channel = new ChannelEvents(key);
-    channels.set(id, channel);
+    this.#channelsOf(source).add(channel);
     return channel;
   }
 
@@ -89,10 +84,9 @@ export class MemoryLog implements ChangeLog {
 
   close(source: string, history: ChannelHistory): void {
     const channels = this.#channelsOf(source);
-    const id = channelId(history.key);
-    const channel = channels.get(id);
+    const channel = channels.get(history.key);
     if (channel === undefined || channel !== history) return;
-    channels.delete(id);
+    channels.delete(history.key);
     this.#clear(channel);
   }
 
@@ -115,10 +109,10 @@ export class MemoryLog implements ChangeLog {
     clearInterval(this.#ageCheck);
   }
 
-  #channelsOf(source: string): Channels {
+  #channelsOf(source: string): OpenChannels {
     let channels = this.#sources.get(source);
     if (channels === undefined) {
-      channels = new Map();
+      channels = new OpenChannels();
       this.#sources.set(source, channels);
     }
     return channels;
@@ -126,7 +120,7 @@ export class MemoryLog implements ChangeLog {
 
   #find(history: ChannelHistory): ChannelEvents | undefined {
     for (const channels of this.#sources.values()) {
-      const channel = channels.get(channelId(history.key));
+      const channel = channels.get(history.key);
       if (channel === history) return channel;
     }
     return undefined;
@@ -141,7 +135,7 @@ export class MemoryLog implements ChangeLog {
     );
   }
 
-  #append(channels: Channels, events: readonly SourceEvent[]): void | Promise<void> {
+  #append(channels: OpenChannels, events: readonly SourceEvent[]): void | Promise<void> {
     const nowMs = this.#now();
     let key: ChannelKey | undefined;
     let channel: ChannelEvents | undefined;
@@ -149,7 +143,7 @@ export class MemoryLog implements ChangeLog {
       // A long transaction is of few channels, whose events share the key.
       if (event.channel !== key) {
         key = event.channel;
-        channel = channels.get(channelId(key));
+        channel = channels.get(key);
       }
       if (channel === undefined) continue;
       const bytes = weight(event);
@@ -199,11 +193,13 @@ export class MemoryLog implements ChangeLog {
     }
   }
 
-  #lost(channels: Channels, keys: Iterable<ChannelKey> | "all", position: Position, reason: string): void {
-    const affected =
-      keys === "all"
-        ? [...channels.values()]
-        : [...keys].flatMap((key) => channels.get(channelId(key)) ?? []);
+  #lost(
+    channels: OpenChannels,
+    keys: Iterable<ChannelKey> | "all",
+    position: Position,
+    reason: string,
+  ): void {
+    const affected = keys === "all" ? channels.all() : [...keys].flatMap((key) => channels.get(key) ?? []);
     for (const channel of affected) {
       this.#clear(channel);
       channel.reset(position, reason);
@@ -211,11 +207,8 @@ export class MemoryLog implements ChangeLog {
     }
   }
 
-  #dropped(channels: Channels, collection: string, reason: string): void {
-    for (const channel of channels.values()) {
-      if (channel.key.collection !== collection) continue;
-      this.#listener?.ended(channel, reason);
-    }
+  #dropped(channels: OpenChannels, collection: string, reason: string): void {
+    for (const channel of channels.of(collection)) this.#listener?.ended(channel, reason);
   }
 
   #clear(channel: ChannelEvents): void {

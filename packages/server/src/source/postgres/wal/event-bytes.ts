@@ -74,7 +74,7 @@ export class EventBytes {
     words[word + LENGTHS + 3] = prior?.length ?? 0;
     words[word + LENGTHS + 4] = hidden?.length ?? 0;
     words[word + LENGTHS + 5] = priorHidden?.length ?? 0;
-    const textBytes = bytes.write(text, offset + HEADER_BYTES, "utf8");
+    const textBytes = bytes.write(text, offset + HEADER_BYTES);
     words[word + TEXT_BYTES] = textBytes;
     this.#end = aligned(address + HEADER_BYTES + textBytes);
     return address;
