@@ -91,7 +91,7 @@ export class PeerProcess {
 let hasTaskset: boolean | undefined;
 
 /** The command, bound to the core where the system has a program for that. */
-export function commandOn(core: number | undefined, command: readonly string[]): readonly string[] {
+function commandOn(core: number | undefined, command: readonly string[]): readonly string[] {
   hasTaskset ??= spawnSync("taskset", ["--version"], { stdio: "ignore" }).status === 0;
   return core === undefined || !hasTaskset ? command : ["taskset", "-c", String(core), ...command];
 }

@@ -59,7 +59,7 @@ const PONG: NonNullable<FanOutServer["pong"]> = {
 };
 
 /** Subscribes to the topic with an anon key. */
-export function sseGreeting({ anonKey }: BenchTenant): readonly Exchange[] {
+function sseGreeting({ anonKey }: BenchTenant): readonly Exchange[] {
   const request =
     `GET /v1/events/subscribe?topic=${FAN_OUT_TOPIC} HTTP/1.1\r\nhost: bench\r\napikey: ${anonKey}\r\n` +
     "accept: text/event-stream\r\n\r\n";
