@@ -1,5 +1,6 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
+import { rmSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -44,7 +45,7 @@ export class FloorPeer implements FanOutPeer {
     const program = join(folder, "floor");
     try {
       await run("cc", ["-O2", "-o", program, SOURCE]);
-      process.once("exit", () => void rm(folder, { recursive: true, force: true }));
+      process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
       this.#program = program;
     } catch (error) {
       progress(
