@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { createServer, type IncomingMessage } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { expect, it, onTestFinished } from "vitest";
 import type { Subscription } from "../../hub/subscription.ts";
@@ -27,8 +27,8 @@ async function open(closeTimeoutMs = 20_000): Promise<Opened> {
   });
   const client = connect((server.address() as AddressInfo).port, "127.0.0.1");
   client.write("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
-  const [request] = (await once(server, "request")) as [IncomingMessage];
-  const socket = takeSocket(request);
+  const [request, response] = (await once(server, "request")) as [IncomingMessage, ServerResponse];
+  const socket = takeSocket(request, response);
   const dependencies = {
     hub: {
       resume: () => events.push("drained"),

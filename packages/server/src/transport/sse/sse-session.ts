@@ -157,9 +157,9 @@ export class SseSession implements RegisteredConnection {
   #takeSocket({ channel, opened }: OpenCollection): Socket {
     const { raw } = this.#request;
     try {
-      if (raw.socket.destroyed) this.end("gone");
+      if (raw.socket.destroyed) this.#cut();
       if (this.#ended !== undefined) throw endedError(this.#ended);
-      return takeSocket(raw);
+      return takeSocket(raw, this.#reply.raw);
     } catch (error) {
       opened?.reading.close();
       this.#dependencies.hub.release(channel);

@@ -30,8 +30,8 @@ async function open(bytes = REQUEST): Promise<Opened> {
 }
 
 it("goes on where HTTP has left, in both directions", async () => {
-  const { client, request } = await open();
-  const socket = takeSocket(request);
+  const { client, request, response } = await open();
+  const socket = takeSocket(request, response);
   socket.setEncoding("latin1");
   socket.write("one");
   expect(await once(client, "data")).toEqual(["one"]);
@@ -45,7 +45,7 @@ it("goes on where HTTP has left, in both directions", async () => {
 it("is forgotten by the HTTP server, which closes without it", async () => {
   const { server, client, request, response } = await open();
   const closed = once(response, "close");
-  const socket = takeSocket(request);
+  const socket = takeSocket(request, response);
   await closed;
   expect(request.socket.destroyed).toBe(true);
   expect(await promisify(server.getConnections.bind(server))()).toBe(0);
@@ -56,8 +56,8 @@ it("is forgotten by the HTTP server, which closes without it", async () => {
 });
 
 it("does not disturb later requests", async () => {
-  const { server, request } = await open();
-  takeSocket(request);
+  const { server, request, response } = await open();
+  takeSocket(request, response);
   server.on("request", (_request, response: ServerResponse) => void response.end("served"));
   const { port } = server.address() as AddressInfo;
   for (let count = 0; count < 20; count += 1) {
@@ -67,8 +67,8 @@ it("does not disturb later requests", async () => {
 });
 
 it("tells of the peer's end", async () => {
-  const { client, request } = await open();
-  const socket = takeSocket(request);
+  const { client, request, response } = await open();
+  const socket = takeSocket(request, response);
   socket.resume();
   client.end();
   await once(socket, "end");
@@ -76,8 +76,8 @@ it("tells of the peer's end", async () => {
 });
 
 it("is cut by whoever has a request of its connection", async () => {
-  const { client, request } = await open(REQUEST + REQUEST);
-  const socket = takeSocket(request);
+  const { client, request, response } = await open(REQUEST + REQUEST);
+  const socket = takeSocket(request, response);
   cutConnection(request);
   expect(socket.destroyed).toBe(true);
   client.resume();
@@ -85,7 +85,7 @@ it("is cut by whoever has a request of its connection", async () => {
 });
 
 it("cannot be taken twice", async () => {
-  const { request } = await open();
-  takeSocket(request);
-  expect(() => takeSocket(request)).toThrow(/socket handle/);
+  const { request, response } = await open();
+  takeSocket(request, response);
+  expect(() => takeSocket(request, response)).toThrow(/socket handle/);
 });

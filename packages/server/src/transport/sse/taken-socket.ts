@@ -1,4 +1,4 @@
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { Socket } from "node:net";
 
 /** What a socket of `node:net` reads from and writes to. It is internal: seen to be so in Node 20, 22 and 24. */
@@ -22,11 +22,12 @@ interface HttpSocket extends Socket {
  * timers are several kB. It is done in the way in which Node itself takes a
  * socket from HTTP to send it to another process.
  *
- * The request must be complete, and nothing may wait to be written ({@link Socket.writableLength}).
+ * The request must be complete, it must be its response's turn, and nothing may wait to be written
+ * ({@link Socket.writableLength}).
  *
  * @throws {Error} where this version of Node has no such handle.
  */
-export function takeSocket({ socket }: IncomingMessage): Socket {
+export function takeSocket({ socket }: IncomingMessage, response: ServerResponse): Socket {
   const old: HttpSocket = socket;
   const handle = old[HANDLE];
   if (typeof handle !== "object" || handle === null || !("onread" in handle)) {
@@ -39,6 +40,8 @@ export function takeSocket({ socket }: IncomingMessage): Socket {
   const options = { handle, readable: true, writable: true };
   const taken = new Socket(options);
   old[SUCCESSOR] = taken;
+  // Otherwise the request would be aborted, with an error whose stack trace takes longer than all this.
+  response.emit("finish");
   old.destroy();
   return taken;
 }
