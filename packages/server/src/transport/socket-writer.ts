@@ -10,6 +10,16 @@ export interface SocketWriterEvents {
 
 /** How much goes out before the peer is seen to have taken it. */
 const MAX_PART_BYTES = 65_536;
+const WRITER: unique symbol = Symbol("writer");
+
+interface WriterSocket extends Socket {
+  [WRITER]?: SocketWriter;
+}
+
+/** The same for all sockets: one that has nothing to do has no function of its own. */
+function onDrain(this: WriterSocket): void {
+  this[WRITER]?.socketDrained();
+}
 
 /**
  * Writes to one client's socket, in order, and tells when its peer keeps up
@@ -20,18 +30,22 @@ export class SocketWriter {
   readonly #socket: Socket;
   readonly #events: SocketWriterEvents;
   /** What is left of a large write, and what was written after it. */
-  #waiting: Buffer[] = [];
+  #waiting: Buffer[] | undefined;
   #waitingBytes = 0;
+  /** Asked before each write: the socket itself would tell, by many steps. */
+  #keepsUp = true;
 
   constructor(socket: Socket, events: SocketWriterEvents) {
     this.#socket = socket;
     this.#events = events;
-    socket.on("drain", () => this.#continue());
+    const writerSocket: WriterSocket = socket;
+    writerSocket[WRITER] = this;
+    socket.on("drain", onDrain);
   }
 
   /** Whether the peer takes what it is sent. */
   get keepsUp(): boolean {
-    return this.#waitingBytes === 0 && !this.#socket.writableNeedDrain;
+    return this.#keepsUp;
   }
 
   /** Bytes that the socket was not given yet. */
@@ -41,33 +55,40 @@ export class SocketWriter {
 
   /** @returns {@link keepsUp} after it. */
   write(bytes: Buffer): boolean {
-    if (this.#waitingBytes === 0 && bytes.length <= MAX_PART_BYTES) return this.#socket.write(bytes);
+    if (this.#waiting === undefined && bytes.length <= MAX_PART_BYTES) {
+      if (!this.#socket.write(bytes)) this.#keepsUp = false;
+      return this.#keepsUp;
+    }
+    this.#waiting ??= [];
     this.#waiting.push(bytes);
     this.#waitingBytes += bytes.length;
-    if (this.#socket.writableNeedDrain) return false;
-    return this.#writeWaiting();
+    if (this.#keepsUp) this.#keepsUp = this.#writeWaiting();
+    return this.#keepsUp;
   }
 
-  #continue(): void {
-    if (this.#writeWaiting()) this.#events.drained();
+  /** All that the socket was given is on its way. */
+  socketDrained(): void {
+    this.#keepsUp = this.#writeWaiting();
+    if (this.#keepsUp) this.#events.drained();
     else this.#events.progressed();
   }
 
   /** Writes parts until the socket has enough; false when it will drain. */
   #writeWaiting(): boolean {
-    let next = 0;
-    for (; next < this.#waiting.length; next += 1) {
-      let rest = this.#waiting[next];
+    const waiting = this.#waiting ?? [];
+    for (let next = 0; next < waiting.length; next += 1) {
+      let rest = waiting[next];
       while (rest !== undefined) {
         const part = rest.subarray(0, MAX_PART_BYTES);
         rest = part.length < rest.length ? rest.subarray(part.length) : undefined;
         this.#waitingBytes -= part.length;
         if (this.#socket.write(part)) continue;
-        this.#waiting = [...(rest === undefined ? [] : [rest]), ...this.#waiting.slice(next + 1)];
+        const left = [...(rest === undefined ? [] : [rest]), ...waiting.slice(next + 1)];
+        this.#waiting = left.length === 0 ? undefined : left;
         return false;
       }
     }
-    this.#waiting = [];
+    this.#waiting = undefined;
     return true;
   }
 }
