@@ -27,6 +27,7 @@ import { createDemo, type Demo } from "./tenants/demo.ts";
 import type { Revoked } from "./tenants/grant-watcher.ts";
 import { openTenantDatabase, type TenantDatabase } from "./tenants/tenant-database.ts";
 import { BlockCompressor } from "./transport/compression/block-compressor.ts";
+import { OpeningTurns } from "./transport/opening-turns.ts";
 import { ConnectionRegistry, drainingError } from "./transport/connection-registry.ts";
 import { gzipSse } from "./transport/sse/sse-encoding.ts";
 import { subscribeRoute } from "./transport/sse/subscribe-route.ts";
@@ -62,6 +63,9 @@ export async function startServer(
     throw error;
   }
 }
+
+/** About ten milliseconds of work. */
+const MAX_OPENINGS_PER_TURN = 64;
 
 /** What has to be closed, last opened first. */
 class Closers {
@@ -176,6 +180,7 @@ class Composition {
       return access.authorize(request, allowQuery);
     };
     const rate = new PublishRate();
+    const openings = new OpeningTurns(MAX_OPENINGS_PER_TURN);
     subscribeRoute(app, {
       hub: this.#hub,
       directory,
@@ -189,7 +194,10 @@ class Composition {
         onClosed: (connection) => this.#connections.delete(connection),
       },
       writeTimeoutMs: this.#config.connections.writeTimeoutMs,
-      authorize: (request) => authorize(request, true),
+      authorize: async (request) => {
+        await openings.take();
+        return authorize(request, true);
+      },
       onOpened: () => this.#metrics.connectionOpened(),
       maxConnections: ({ plan }) => planOf(plans, plan)?.maxConnections ?? 0,
     });

@@ -3,6 +3,12 @@ import { RealtimeError } from "@paperdb/protocol";
 import type { FastifyInstance } from "fastify";
 
 /**
+ * Connections that wait to be accepted, as far as the system allows: one that finds no room tries again after a second.
+ * All that wait are accepted in one go, which should not take too long.
+ */
+const BACKLOG = 2048;
+
+/**
  * Starts to accept connections.
  *
  * @returns the URL.
@@ -10,7 +16,7 @@ import type { FastifyInstance } from "fastify";
  */
 export async function listen(app: FastifyInstance, host: string, port: number): Promise<string> {
   try {
-    return await app.listen({ host, port });
+    return await app.listen({ host, port, backlog: BACKLOG });
   } catch (error) {
     throw explain(error, host, port);
   }
