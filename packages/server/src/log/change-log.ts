@@ -48,7 +48,7 @@ export interface ChannelHistory {
 /** What the hub is told by the log. */
 export interface LogListener {
   /** Whether there is more to deliver than the event loop's last turn could take. */
-  readonly isBehind?: boolean;
+  readonly isBehind: boolean;
   /** The history has new events, or a new generation. */
   advanced(history: ChannelHistory): void;
   /** The collection exists no more. */
