@@ -57,7 +57,6 @@ export class SoakCrowd implements SoakListener {
   /** So many of those that read and have been there for longest go, and as many others come; some wake. */
   replace(count: number): void {
     this.#batch += 1;
-    this.#wakeSleepers();
     const awake = this.#clients.filter(({ isLive, isAsleep }) => isLive && !isAsleep);
     for (const client of awake.slice(0, count)) {
       const farewell: Farewell = this.#counts.left % 2 === 0 ? "end" : "reset";
@@ -65,6 +64,7 @@ export class SoakCrowd implements SoakListener {
       client.leave(farewell);
       this.#counts.left += 1;
     }
+    this.#wakeSleepers();
     while (this.#clients.length < this.#size) this.#open();
   }
 
@@ -134,6 +134,9 @@ export class SoakCrowd implements SoakListener {
       ({ client, wakeAt }) => client.isLive && wakeAt <= this.#batch,
     )) {
       this.#sleepers.splice(this.#sleepers.indexOf(sleeper), 1);
+      // Behind all others, so that it is here for as long as a new one.
+      this.#clients.splice(this.#clients.indexOf(sleeper.client), 1);
+      this.#clients.push(sleeper.client);
       sleeper.client.wake();
     }
   }
