@@ -19,6 +19,8 @@ const AGE_CHECK_INTERVAL_MS = 1000;
 const SLICE: TurnLimits = { events: 256, bytes: 65_536 };
 /** And after so much of all channels, while the hub keeps up: the more of a channel, the more it writes at once. */
 const MAX_PER_TURN: TurnLimits = { events: 2_048, bytes: 524_288 };
+/** But no more of what is kept, which must not be forgotten before it is delivered. */
+const MAX_SHARE_PER_TURN = 1 / 8;
 
 /** The embedded default: histories in this process's memory. */
 export class MemoryLog implements ChangeLog {
@@ -33,6 +35,7 @@ export class MemoryLog implements ChangeLog {
   #bytes = 0;
   #turn = 0;
   #turnLimits = SLICE;
+  readonly #maxPerTurn: TurnLimits;
   #eventsInTurn = 0;
   #bytesInTurn = 0;
   #isTurnFull = false;
@@ -41,6 +44,8 @@ export class MemoryLog implements ChangeLog {
   constructor(limits: HistoryLimits, now: () => number = Date.now) {
     this.#limits = limits;
     this.#now = now;
+    const maxBytes = Math.min(MAX_PER_TURN.bytes, limits.maxBytesTotal * MAX_SHARE_PER_TURN);
+    this.#maxPerTurn = { ...MAX_PER_TURN, bytes: Math.max(SLICE.bytes, maxBytes) };
     this.#ageCheck = setInterval(() => this.forgetAged(), AGE_CHECK_INTERVAL_MS).unref();
   }
 
@@ -169,7 +174,7 @@ export class MemoryLog implements ChangeLog {
       setImmediate(() => {
         this.#waiting = undefined;
         this.#turn += 1;
-        this.#turnLimits = this.#listener?.isBehind === true ? SLICE : MAX_PER_TURN;
+        this.#turnLimits = this.#listener?.isBehind === true ? SLICE : this.#maxPerTurn;
         this.#eventsInTurn = 0;
         this.#bytesInTurn = 0;
         this.#isTurnFull = false;
