@@ -77,10 +77,9 @@ async function attempt(floor: FloorPeer, connections: number): Promise<Verdict |
 async function affordableConnections(): Promise<number> {
   const { maxOpenFiles } = await describeMachine();
   const hasMemory = freemem() > MEMORY_FOR_ALL_BYTES;
-  const connections = Math.min(
-    hasMemory ? CONNECTIONS : FEW_CONNECTIONS,
-    maxOpenFiles - FILES_BESIDE_CONNECTIONS,
-  );
+  // One server has those of all transports.
+  const files = Math.floor((maxOpenFiles - FILES_BESIDE_CONNECTIONS) / TRANSPORTS.length);
+  const connections = Math.min(hasMemory ? CONNECTIONS : FEW_CONNECTIONS, files);
   if (connections < CONNECTIONS) {
     say(`only ${connections} connections, because open files (${maxOpenFiles}) or memory do not allow more`);
   }

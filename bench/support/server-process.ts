@@ -13,6 +13,7 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const CLI = "packages/server/bin/paperdb-realtime.js";
 const READY_WITHIN_MS = 60_000;
 const STOP_WITHIN_MS = 20_000;
+const ANSWER_WITHIN_MS = 10_000;
 const POLL_INTERVAL_MS = 5;
 const MAX_KEPT_OUTPUT = 4000;
 
@@ -138,7 +139,9 @@ export class ServerProcess {
     const deadline = Date.now() + READY_WITHIN_MS;
     while (Date.now() < deadline) {
       if (!running.has(this)) throw new Error(`The server ended before it was ready:\n${this.#output}`);
-      const status = await fetch(`${this.url}/readyz`).then(
+      const status = await fetch(`${this.url}/readyz`, {
+        signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
+      }).then(
         (response) => response.status,
         () => undefined,
       );

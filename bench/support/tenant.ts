@@ -1,5 +1,7 @@
 import type { ServerProcess } from "./server-process.ts";
 
+const ANSWER_WITHIN_MS = 30_000;
+
 /** A tenant of the server under test. */
 export interface BenchTenant {
   readonly id: string;
@@ -34,6 +36,7 @@ async function callAdmin({ url, adminKey }: ServerProcess, path: string, body: u
     method: "POST",
     headers: { authorization: `Bearer ${adminKey}`, "content-type": "application/json" },
     body: JSON.stringify(body),
+    signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
   });
   if (response.status !== 201) throw new Error(`The admin API answered ${response.status} to POST ${path}.`);
   return response.json();
