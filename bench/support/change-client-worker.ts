@@ -8,6 +8,8 @@ export interface ChangeConnection {
   readonly request: string;
   /** What is sent once the request was answered. */
   readonly followUp?: Uint8Array;
+  /** What is sent now and then, so that a server that asks for signs of life has some. */
+  readonly keepAlive?: Uint8Array;
   /** What says that it is live. */
   readonly ready: string;
   readonly tenant: number;
@@ -44,6 +46,7 @@ export interface ChangeClientCalls {
 /** Read by one socket at a time, so all share it. */
 const READ_BUFFER = Buffer.allocUnsafe(CARRIED_BYTES + 256 * 1024);
 const HEAD_END = "\r\n\r\n";
+const KEEP_ALIVE_INTERVAL_MS = 5_000;
 
 class Group {
   readonly #target: ChangeGroup;
@@ -94,7 +97,7 @@ class Group {
     for (const end of this.#ends) end();
   }
 
-  #openOne({ request, followUp, ready, tenant }: ChangeConnection, index: number): Promise<void> {
+  #openOne({ request, followUp, keepAlive, ready, tenant }: ChangeConnection, index: number): Promise<void> {
     const { port, tenants, recordEvery } = this.#target;
     const scanner = new ChangeScanner({ tenants, tenant });
     const found: number[] | undefined = index % recordEvery === 0 ? [] : undefined;
@@ -115,7 +118,13 @@ class Group {
       };
       const buffer = READ_BUFFER.subarray(CARRIED_BYTES);
       const socket = connect({ host: "127.0.0.1", port, onread: { buffer, callback: take } });
-      this.#ends.push(() => socket.destroy());
+      const timer = setInterval(() => {
+        if (keepAlive !== undefined && opening === undefined) socket.write(keepAlive);
+      }, KEEP_ALIVE_INTERVAL_MS);
+      this.#ends.push(() => {
+        clearInterval(timer);
+        socket.destroy();
+      });
       socket.setNoDelay(true);
       socket.once("error", reject);
       socket.once("close", () => {

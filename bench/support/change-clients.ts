@@ -32,8 +32,11 @@ export async function overWebSocket(
     `GET /?token=${String(answer.token)} HTTP/1.1\r\nhost: bench\r\nconnection: upgrade\r\nupgrade: websocket\r\n` +
     "sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\nsec-websocket-protocol: paperdb.v1\r\n\r\n";
   const followUp = maskedText(JSON.stringify({ type: "subscribe", id: "1", collection }));
-  return { request, followUp, ready: '"type":"ready"', tenant };
+  return { request, followUp, keepAlive: PONG, ready: '"type":"ready"', tenant };
 }
+
+/** An empty one whose mask is zero. */
+const PONG = Buffer.from([0x8a, 0x80, 0, 0, 0, 0]);
 
 /** A short text frame whose mask is zero. */
 function maskedText(text: string): Buffer {
