@@ -81,7 +81,8 @@ async function affordableConnections(): Promise<number> {
   const files = Math.floor((maxOpenFiles - FILES_BESIDE_CONNECTIONS) / TRANSPORTS.length);
   const connections = Math.min(hasMemory ? CONNECTIONS : FEW_CONNECTIONS, files);
   if (connections < CONNECTIONS) {
-    say(`only ${connections} connections, because open files (${maxOpenFiles}) or memory do not allow more`);
+    say(`only ${connections} connections, because open files (${maxOpenFiles}) or memory do not allow more;`);
+    say("a publish weighs more there, so the limits are shown and not enforced");
   }
   return Math.max(1, connections);
 }
@@ -159,7 +160,7 @@ function verdictOf(
       const cell = { load, connections };
       const ratio = figures.cpuRatio(ours, ruler, cell);
       const limit = LIMITS[floor.language][load];
-      if (!(ratio <= limit)) {
+      if (connections === CONNECTIONS && !(ratio <= limit)) {
         exceeded.push(`${ours}, ${load}: ${ratioText(ratio)} of the floor, the limit is ${ratioText(limit)}`);
       }
       const cpu = [ours, ruler].map((title) => `${figure(figures.cpuMicroseconds(title, cell))} µs`);
