@@ -53,7 +53,9 @@ export class TokenAuthenticator {
    * @throws {RealtimeError} `token_invalid`, `token_expired`, `key_revoked`, `forbidden`, `plan_required`, `key_store_unavailable`.
    */
   async authenticateToken(token: string): Promise<Grant> {
-    const checked = await this.#check(token);
+    this.#options.tokens.requireLength(token);
+    const name = hash("sha256", token, "base64");
+    const checked = this.#known(name) ?? (await this.#check(name, token));
     const key = await this.#options.keys.findMintingKey(checked.claims.keyId);
     if (checked.grant === undefined || checked.key !== key) {
       checked.grant = this.#grantOf(checked.claims, key);
@@ -62,16 +64,15 @@ export class TokenAuthenticator {
     return checked.grant;
   }
 
-  async #check(token: string): Promise<CheckedToken> {
-    const { tokens } = this.#options;
-    tokens.requireLength(token);
-    const name = hash("sha256", token, "base64");
+  #known(name: string): CheckedToken | undefined {
     const known = this.#checked.get(name);
-    if (known !== undefined) {
-      tokens.requireTimely(known.claims);
-      return known;
-    }
-    const checked: CheckedToken = { claims: await tokens.verify(token), key: undefined, grant: undefined };
+    if (known !== undefined) this.#options.tokens.requireTimely(known.claims);
+    return known;
+  }
+
+  async #check(name: string, token: string): Promise<CheckedToken> {
+    const claims = await this.#options.tokens.verify(token);
+    const checked: CheckedToken = { claims, key: undefined, grant: undefined };
     this.#checked.set(name, checked);
     return checked;
   }

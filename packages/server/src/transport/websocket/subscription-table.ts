@@ -71,9 +71,9 @@ export class SubscriptionTable {
   }
 
   add(id: string, subscription: ChannelSubscription): void {
-    // Lists that grow in place have room for sixteen more.
-    this.#ids = [...this.#ids, id];
-    this.#subscriptions = [...this.#subscriptions, subscription];
+    // Lists that grow in place, or are spread, have room for sixteen more.
+    this.#ids = this.#ids.concat(id);
+    this.#subscriptions = this.#subscriptions.concat(subscription);
   }
 
   /** Ends one, and has another in its place, to the same; false when there is none of this id. */
