@@ -84,7 +84,7 @@ export class Handshake {
 }
 
 /** An ordinary HTTP answer in place of the upgrade, and the end of the connection. */
-export function refuseUpgrade(socket: Duplex, error: RealtimeError): void {
+function refuseUpgrade(socket: Duplex, error: RealtimeError): void {
   const upgrade = error.status === 426 ? { upgrade: "websocket", "sec-websocket-version": "13" } : {};
   socket.once("finish", () => socket.destroy());
   socket.end(problemAnswer(error, upgrade));
