@@ -17,11 +17,13 @@ export interface StormCalls {
   open(argument: { target: StormTarget; clients: number }): Promise<void>;
   /** Drops all, at once. */
   drop(argument: undefined): void;
-  /** All come back at once. */
+  /** All come back as fast as they are let in. */
   comeBack(argument: { missed: number }): Promise<StormResult>;
 }
 
 const CONNECTING_AT_ONCE = 100;
+/** Fewer than the queue of new connections holds: what does not fit into it tries again after 1, 2, 4 … s, whatever the server does. */
+const COMING_BACK_AT_ONCE = 1000;
 const clients: StormClient[] = [];
 
 const calls: StormCalls = {
@@ -41,12 +43,16 @@ const calls: StormCalls = {
   },
   async comeBack({ missed }) {
     const startedAtMs = monotonicMs();
-    const liveAfterMs = await Promise.all(
-      clients.map(async (client) => {
+    const liveAfterMs: number[] = [];
+    let next = 0;
+    const comeBackInTurns = async (): Promise<void> => {
+      for (let client = clients[next]; client !== undefined; client = clients[next]) {
+        next += 1;
         await client.open(missed);
-        return monotonicMs() - startedAtMs;
-      }),
-    );
+        liveAfterMs.push(monotonicMs() - startedAtMs);
+      }
+    };
+    await Promise.all(Array.from({ length: COMING_BACK_AT_ONCE }, comeBackInTurns));
     return { liveAfterMs, resumed: clients.filter(({ resumed }) => resumed).length };
   },
 };
