@@ -4,6 +4,7 @@ import type { Client, Connection } from "pg";
 import { within } from "../../../timing/within.ts";
 import { formatLsn, NO_LSN, parseLsn } from "./lsn.ts";
 import type { Lsn } from "./lsn.ts";
+import { ReadPauses } from "./read-pauses.ts";
 import { openReplicationClient } from "./replication-client.ts";
 import type { ReplicationClient, ReplicationClientOptions } from "./replication-client.ts";
 import { COPY_DONE, readCopyData, statusMessage } from "./streaming-protocol.ts";
@@ -36,11 +37,6 @@ export interface SystemIdentity {
   readonly endLsn: Lsn;
 }
 
-/** A read from the socket brings 64 KiB at most: behind so much, there is likely more. */
-const LONG_READ_BYTES = 48 * 1024;
-/** So often at most what was gathered waits for it. */
-const MAX_LONG_READS = 8;
-
 interface SystemRow {
   readonly systemid: string;
   readonly timeline: number | string;
@@ -57,11 +53,9 @@ export class ReplicationConnection {
   /** What came while the stream was held up: the rest of what was read from the socket at once. */
   #waiting: Buffer[] = [];
   #held = false;
-  #pauseDue = false;
-  /** What has come since the last look, and how often that was much in a row. */
-  #readBytes = 0;
-  #longReads = 0;
-  #later: NodeJS.Immediate | undefined;
+  readonly #pauses = new ReadPauses(() => {
+    this.#pause();
+  });
   #heardAtMs = performance.now();
   #askedAtMs: number | undefined;
   #acknowledged: Lsn = NO_LSN;
@@ -147,7 +141,6 @@ export class ReplicationConnection {
   #take(chunk: Buffer): void {
     this.#heardAtMs = performance.now();
     this.#askedAtMs = undefined;
-    this.#readBytes += chunk.length;
     // The socket is paused meanwhile, so the bytes stay as they are.
     if (this.#held) {
       this.#waiting.push(chunk);
@@ -156,7 +149,7 @@ export class ReplicationConnection {
     try {
       const busy = this.#handle(chunk);
       if (busy !== undefined) void this.#hold(busy);
-      else this.#pauseSoon();
+      else this.#pauses.read(chunk.length);
     } catch (error) {
       this.cut(error);
     }
@@ -170,32 +163,7 @@ export class ReplicationConnection {
     return undefined;
   }
 
-  /** What is read from the socket at once carries many messages. */
-  #pauseSoon(): void {
-    if (this.#pauseDue) return;
-    this.#pauseDue = true;
-    queueMicrotask(() => {
-      this.#pauseDue = false;
-      if (this.#held) return;
-      const isLong = this.#readBytes >= LONG_READ_BYTES;
-      this.#readBytes = 0;
-      this.#longReads = isLong ? this.#longReads + 1 : 0;
-      if (isLong && this.#longReads < MAX_LONG_READS) this.#pauseLater();
-      else this.#pause();
-    });
-  }
-
-  /** Once the event loop has looked at the socket again: the more is handed on at once, the less each change costs. */
-  #pauseLater(): void {
-    clearImmediate(this.#later);
-    this.#later = setImmediate(() => {
-      this.#later = setImmediate(() => this.#pause());
-    });
-  }
-
   #pause(): void {
-    clearImmediate(this.#later);
-    this.#longReads = 0;
     if (this.#held) return;
     const busy = this.#handler?.onPause();
     if (busy !== undefined) void this.#hold(busy);
