@@ -1,4 +1,4 @@
-import { get, type IncomingMessage } from "node:http";
+import { get, type ClientRequest, type IncomingMessage } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import type { EventSourceMessage } from "eventsource-parser";
 import { Gate } from "./gate.ts";
@@ -17,7 +17,7 @@ export class SseSubscriber extends Receiver implements Subscriber {
   readonly #tools: SubscriberTools;
   readonly #presence = new Gate();
   readonly #done: Promise<void>;
-  #response: IncomingMessage | undefined;
+  #request: ClientRequest | undefined;
   #cursor: string | undefined;
   #isClosed = false;
   readonly #closing = new AbortController();
@@ -30,7 +30,8 @@ export class SseSubscriber extends Receiver implements Subscriber {
 
   async leave(): Promise<void> {
     this.#presence.close();
-    this.#response?.destroy();
+    // Also one without an answer, which would be that to a cursor that is forgotten.
+    this.#request?.destroy();
     if (this.plan.forgets) this.#cursor = undefined;
     await Promise.resolve();
   }
@@ -44,7 +45,7 @@ export class SseSubscriber extends Receiver implements Subscriber {
     this.#isClosed = true;
     this.#closing.abort();
     await this.comeBack();
-    this.#response?.destroy();
+    this.#request?.destroy();
     await this.#done;
   }
 
@@ -52,7 +53,7 @@ export class SseSubscriber extends Receiver implements Subscriber {
     let credential = await this.#fetchCredential();
     while (!this.#isClosed) {
       await this.#presence.passed();
-      const response = await this.#request(credential);
+      const response = await this.#ask(credential);
       if (response?.statusCode === 200) await this.#read(response);
       else if (response !== undefined && (await this.#refuse(response)) === "expired") {
         credential = await this.#fetchCredential();
@@ -70,7 +71,7 @@ export class SseSubscriber extends Receiver implements Subscriber {
     });
   }
 
-  async #request(credential: string): Promise<IncomingMessage | undefined> {
+  async #ask(credential: string): Promise<IncomingMessage | undefined> {
     const { plan, access } = this.#tools;
     const url = new URL("/v1/events/subscribe", access.url);
     if (plan.collection === undefined) url.searchParams.set("topic", "oracle.>");
@@ -81,6 +82,7 @@ export class SseSubscriber extends Receiver implements Subscriber {
     return await new Promise((resolve) => {
       const headers = { authorization: `Bearer ${credential}`, ...resume };
       const request = get(url, { headers, agent: false, timeout: ANSWER_TIMEOUT_MS }, resolve);
+      this.#request = request;
       request.on("timeout", () => {
         this.violations.push(`no answer and no sign of life within ${String(ANSWER_TIMEOUT_MS)} ms`);
         request.destroy();
@@ -91,7 +93,6 @@ export class SseSubscriber extends Receiver implements Subscriber {
   }
 
   async #read(response: IncomingMessage): Promise<void> {
-    this.#response = response;
     // It was cut off before `ready`: all comes again.
     if (this.#cursor === undefined) this.forget();
     this.observations.add({ kind: "opened", withCursor: this.#cursor !== undefined });
@@ -107,7 +108,6 @@ export class SseSubscriber extends Receiver implements Subscriber {
       response.on("close", resolve);
       if (this.#isClosed || !this.#presence.isOpen) response.destroy();
     });
-    this.#response = undefined;
     this.observations.add({ kind: "lost" });
   }
 
