@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { RawSocket } from "../support/raw-socket.ts";
 import type { SseClient } from "../support/sse-client.ts";
 import { startTestServer, type TestServer, type TestTenant } from "../support/realtime-server.ts";
+import { until } from "../support/until.ts";
 
 let server: TestServer;
 let alice: TestTenant;
@@ -103,6 +105,21 @@ describe("the event bus", () => {
       { topic: "once", data: 1 },
       { topic: "once", data: 3 },
     ]);
+  });
+
+  it("answers requests that are sent without waiting for answers, and publishes them in their order", async () => {
+    const count = 100;
+    const client = await listen("pipelined");
+    const requests = Array.from({ length: count }, (_, n) => {
+      const body = JSON.stringify({ topic: "pipelined", data: n });
+      const head = `POST /v1/events/publish HTTP/1.1\r\nhost: test\r\napikey: ${alice.secretKey}\r\n`;
+      return `${head}content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
+    });
+    const socket = await RawSocket.open(server.url, requests.join(""));
+    const received = await client.waitForMessages(count);
+    expect(received).toEqual(Array.from({ length: count }, (_, data) => ({ topic: "pipelined", data })));
+    await until(() => socket.received.split("HTTP/1.1 202 ").length === count + 1);
+    socket.close();
   });
 
   it("holds a plan's rate, where one is set", async () => {
