@@ -58,7 +58,7 @@ it("is forgotten by the HTTP server, which closes without it", async () => {
 it("does not disturb later requests", async () => {
   const { server, request, response } = await open();
   takeSocket(request, response);
-  server.on("request", (_request, response: ServerResponse) => void response.end("served"));
+  server.on("request", (_request, later: ServerResponse) => void later.end("served"));
   const { port } = server.address() as AddressInfo;
   for (let count = 0; count < 20; count += 1) {
     const [answer] = (await once(get({ port, agent: false }), "response")) as [IncomingMessage];
