@@ -80,7 +80,7 @@ it("tells the others who is typing", async () => {
         await ann.getByPlaceholder("Say something").pressSequentially("x");
         return ben.locator("#typing").innerText();
       },
-      { timeout: 20_000, interval: 300 },
+      { interval: 300 },
     )
     .toBe("ann is typing …");
   expect(await ann.locator("#typing").innerText()).toBe("");

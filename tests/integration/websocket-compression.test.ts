@@ -172,7 +172,6 @@ describe("subscribers of one channel", () => {
       },
       {
         intervalMs: 0,
-        timeoutMs: 50_000,
         describe: () => `the end of a client behind ${String(sent)} events`,
       },
     );

@@ -473,9 +473,7 @@ describe("Hub", () => {
     const { hub, source } = setUp({}, { maxLingeringChannels: 1 });
     for (const tenant of ["a", "b", "c"])
       hub.release(await hub.open(source, { tenant, collection: "todos" }));
-    await expect
-      .poll(() => source.unwatched.map(({ tenant }) => tenant), { timeout: 5000 })
-      .toEqual(["a", "b"]);
+    await expect.poll(() => source.unwatched.map(({ tenant }) => tenant)).toEqual(["a", "b"]);
   });
 
   it("delivers every sequence in order, once, or resets (property)", async () => {
@@ -631,7 +629,7 @@ describe("clients of a quiet channel", () => {
     append("1");
     // Of other channels.
     knowing.sequence = 70;
-    await expect.poll(() => peer.lines.at(-1), { timeout: 5000 }).toBe(`heartbeat ${cursorAt(70)}`);
+    await expect.poll(() => peer.lines.at(-1)).toBe(`heartbeat ${cursorAt(70)}`);
     knowing.sequence = 80;
     const back = await connect(cursorAt(75));
     expect(back.lines).toEqual([`ready ${cursorAt(75)} resumed`]);
@@ -651,7 +649,7 @@ describe("clients of a quiet channel", () => {
     const peers = await Promise.all([connect(), connect(), connect()]);
     const beats = (): (Uint8Array | undefined)[] =>
       peers.map(({ writes }) => writes.find((frame) => frame.toString().startsWith("heartbeat ")));
-    await expect.poll(beats, { timeout: 5000 }).not.toContain(undefined);
+    await expect.poll(beats).not.toContain(undefined);
     const [first, ...others] = beats();
     for (const other of others) expect(other).toBe(first);
   });
@@ -666,7 +664,7 @@ describe("clients of a quiet channel", () => {
     };
     Object.assign(source, { position });
     const peer = await connect();
-    await expect.poll(() => asked, { timeout: 5000 }).toBeGreaterThan(8);
+    await expect.poll(() => asked).toBeGreaterThan(8);
     expect(peer.documents).toEqual(["2", "5"]);
     const cursors = peer.lines.filter((line) => !line.startsWith("ready ")).map((line) => line.split(" "));
     const told = cursors.map(([kind, first = "", second]) => [kind, second ?? first]);
@@ -802,7 +800,7 @@ describe("filtered subscriptions", () => {
     await settle();
     push(inserted("2", "a"));
     for (let n = 3; n < 30; n += 1) push(inserted(String(n), "b"));
-    await expect.poll(() => many.ended, { timeout: 5000 }).toEqual({ kind: "slow_consumer" });
+    await expect.poll(() => many.ended).toEqual({ kind: "slow_consumer" });
     expect(few.ended).toBeUndefined();
     few.reads = true;
     if (few.subscription !== undefined) hub.resume(few.subscription);
@@ -816,7 +814,7 @@ describe("filtered subscriptions", () => {
     for (let n = 0; n < 10; n += 1) push(inserted(String(n), "b"));
     const { name, epoch } = source;
     const head = formatCursor({ source: name, epoch, position: sequencePosition(10) });
-    await expect.poll(() => peer.lines.at(-1), { timeout: 5000 }).toBe(`heartbeat ${head}`);
+    await expect.poll(() => peer.lines.at(-1)).toBe(`heartbeat ${head}`);
     push(inserted("10", "a"));
     const back = await connectTo(inRooms("a"), head);
     await settle();
@@ -863,9 +861,9 @@ describe("filtered subscriptions", () => {
       const other = await connectTo(inRooms("a", hasTerm), early);
       push(inserted("900", "a"));
       expected.push("900");
-      await expect.poll(() => back.documents.at(-1), { timeout: 5000 }).toBe("900");
-      await expect.poll(() => other.documents.at(-1), { timeout: 5000 }).toBe("900");
-      await expect.poll(() => first.documents.at(-1), { timeout: 5000 }).toBe("900");
+      await expect.poll(() => back.documents.at(-1)).toBe("900");
+      await expect.poll(() => other.documents.at(-1)).toBe("900");
+      await expect.poll(() => first.documents.at(-1)).toBe("900");
       expect(first.documents).toEqual(expected);
       expect(back.documents).toEqual(expected);
       expect(other.documents).toEqual(expected.filter((id) => Number(id) % 2 === 0));

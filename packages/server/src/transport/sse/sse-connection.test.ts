@@ -56,7 +56,7 @@ it("sends a large write in parts, whole, and tells of its progress", async () =>
   client.pause();
   expect(connection.write(large)).toBe(false);
   client.resume();
-  await expect.poll(() => events.at(-1), { timeout: 20_000 }).toBe("drained");
+  await expect.poll(() => events.at(-1)).toBe("drained");
   connection.close();
   await once(client, "close");
   const received = Buffer.concat(chunks);
@@ -90,5 +90,5 @@ it("is cut in the end when its peer does not take the last bytes", async () => {
   while (socket.writableLength === 0) connection.write(Buffer.alloc(4096, "x"));
   expect(connection.keepsUp).toBe(true);
   connection.close("retry: 1\n\n");
-  await expect.poll(() => events, { timeout: 20_000 }).toContain("closed");
+  await expect.poll(() => events).toContain("closed");
 });

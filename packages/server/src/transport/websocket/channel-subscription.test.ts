@@ -1,6 +1,6 @@
 import { formatCursor, sequencePosition, type Position } from "@paperdb/protocol";
 import fc from "fast-check";
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import type { DeliveryTarget, Greeting, SnapshotTarget } from "../../hub/delivery.ts";
 import { Hub } from "../../hub/hub.ts";
 import { MemoryLog } from "../../log/memory/memory-log.ts";
@@ -226,7 +226,7 @@ it("has no heartbeats while its documents are sent", async () => {
   subscription.start(reader, V1_EVENTS);
   expect([subscription.isLive, subscription.hasHeartbeats, reader.greetings]).toEqual([true, false, []]);
   table.ends.shift()?.();
-  await vi.waitFor(() => expect(reader.greetings).toHaveLength(1), { timeout: 20_000 });
+  await expect.poll(() => reader.greetings).toHaveLength(1);
   expect([subscription.isLive, subscription.hasHeartbeats]).toEqual([true, true]);
   subscription.end();
   expect([subscription.isLive, subscription.hasHeartbeats]).toEqual([false, false]);
