@@ -52,8 +52,6 @@ export class KeyAuthenticator {
   readonly #keys: BoundedCache<CachedKey>;
   /** Hash → key id. */
   readonly #ids: BoundedCache<string>;
-  /** Key → its hash, of keys that were good: hashing takes longer than all the rest. */
-  readonly #wanted: BoundedCache<WantedKey>;
   /** Name → when it was found to be unknown. */
   readonly #unknown: BoundedCache<number>;
   readonly #lookups = new Map<string, Lookup>();
@@ -65,7 +63,6 @@ export class KeyAuthenticator {
     this.#keys = new BoundedCache(options.maxCachedKeys);
     this.#ids = new BoundedCache(options.maxCachedKeys);
     this.#unknown = new BoundedCache(options.maxCachedKeys);
-    this.#wanted = new BoundedCache(options.maxCachedKeys);
   }
 
   /** Keys remembered, for metrics and tests. */
@@ -86,12 +83,8 @@ export class KeyAuthenticator {
         "The key is not one of ours: it starts with flc_anon_ or flc_secret_. Copy it again, whole.",
       );
     }
-    const known = this.#wanted.get(keyText);
-    if (known !== undefined) return this.#find(known);
-    const wanted = byHash(hashKey(keyText));
-    const grant = await this.#find(wanted);
-    this.#wanted.set(keyText, wanted);
-    return grant;
+    // Each time: what is remembered of a key is its hash, in memory as in the database.
+    return this.#find(byHash(hashKey(keyText)));
   }
 
   /**

@@ -117,7 +117,7 @@ export class SseSession implements RegisteredConnection {
     try {
       const open = await this.#openChannel();
       await this.#untilItsTurn();
-      this.#answer(open, this.#takeSocket(open));
+      this.#answerOn(this.#takeSocket(open), open);
     } catch (error) {
       connections.delete(this);
       throw error;
@@ -178,7 +178,17 @@ export class SseSession implements RegisteredConnection {
     await new Promise((resolve) => socket.write("", resolve));
   }
 
-  #answer({ channel, filter, opened }: OpenCollection, socket: Socket): void {
+  /** Nobody else would end a socket that was taken and is not answered on. */
+  #answerOn(socket: Socket, open: OpenCollection): void {
+    try {
+      this.#answer(socket, open);
+    } catch (error) {
+      socket.destroy();
+      throw error;
+    }
+  }
+
+  #answer(socket: Socket, { channel, filter, opened }: OpenCollection): void {
     const { hub, connections, open } = this.#dependencies;
     const { cursor, snapshot, encoding } = this.#wish;
     const head = responseHead({ ...this.#reply.getHeaders(), ...encoding.headers });
