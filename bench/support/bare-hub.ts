@@ -2,7 +2,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { sequencePosition } from "@paperdb/protocol";
 // What is built, as in production: the loader of TypeScript makes closures heavy.
-import type { DeliveryTarget } from "../../packages/server/dist/hub/delivery.js";
+import type { DeliveryTarget, FrameWriter } from "../../packages/server/dist/hub/delivery.js";
 import { Hub } from "../../packages/server/dist/hub/hub.js";
 import { MemoryLog } from "../../packages/server/dist/log/memory/memory-log.js";
 import type { ChangeSource } from "../../packages/server/dist/source/change-source.js";
@@ -45,8 +45,11 @@ export const source: ChangeSource = {
 export const delivered: { writes: number; bytes: number } = { writes: 0, bytes: 0 };
 
 /** Takes what it gets, for nothing. */
-export class CountingTarget implements DeliveryTarget {
+export class CountingTarget implements DeliveryTarget, FrameWriter {
   readonly keepsUp = true;
+  get writer(): this {
+    return this;
+  }
   greet(): boolean {
     return true;
   }

@@ -1,7 +1,12 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { DeliveryTarget, FrameFormat, Greeting } from "../../packages/server/src/hub/delivery.ts";
+import type {
+  DeliveryTarget,
+  FrameFormat,
+  FrameWriter,
+  Greeting,
+} from "../../packages/server/src/hub/delivery.ts";
 import { Hub } from "../../packages/server/src/hub/hub.ts";
 import type { Subscription } from "../../packages/server/src/hub/subscription.ts";
 import { MemoryLog } from "../../packages/server/src/log/memory/memory-log.ts";
@@ -28,8 +33,11 @@ const LINES: FrameFormat = {
 };
 
 /** A client that keeps its cursor, as EventSource does. */
-class Client implements DeliveryTarget {
+class Client implements DeliveryTarget, FrameWriter {
   readonly keepsUp = true;
+  get writer(): this {
+    return this;
+  }
   readonly tenant: string;
   readonly ids: number[] = [];
   resets = 0;

@@ -75,7 +75,7 @@ function sendAll(socket: Socket, head: Buffer): void {
     },
   );
   for (const text of FRAMED_TEXTS) {
-    peer.write(textFrame(text));
+    peer.writer.write(textFrame(text));
     peer.ping();
   }
   peer.close("disconnected", FRAMED_END.reason);

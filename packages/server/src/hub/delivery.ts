@@ -51,19 +51,19 @@ export interface SnapshotTarget {
    *
    * @param documents - as {@link SnapshotFrames} made them.
    * @param channel - the hub's short name for the channel and the subscription's filter.
-   * @returns {@link DeliveryTarget.keepsUp} after it.
+   * @returns {@link FrameWriter.keepsUp} after it.
    */
   write(documents: Buffer, channel: string): boolean;
   /**
    * What the client holds is void, and a snapshot follows.
    *
-   * @returns {@link DeliveryTarget.keepsUp} after it.
+   * @returns {@link FrameWriter.keepsUp} after it.
    */
   reset(reason: string): boolean;
 }
 
-/** The receiving side of a subscription: a transport's connection, or one of its several subscriptions. */
-export interface DeliveryTarget {
+/** Writes to one client's socket, which several subscriptions may share. */
+export interface FrameWriter {
   /**
    * Whether the peer takes what it is sent. While it does not, the hub leaves the
    * subscription at its place until `Hub.resume`.
@@ -75,12 +75,18 @@ export interface DeliveryTarget {
    * @returns {@link keepsUp} after it.
    */
   write(frames: Buffer): boolean;
+}
+
+/** The receiving side of a subscription: a transport's connection, or one of its several subscriptions. */
+export interface DeliveryTarget {
+  /** Where its frames go, once it was greeted or has got documents. The same as long as it lives. */
+  readonly writer: FrameWriter;
   /** How it gets documents. One without it cannot ask for them. */
   readonly snapshots?: SnapshotTarget;
   /**
    * The subscription is live, at its start and after each reset.
    *
-   * @returns {@link keepsUp} after it.
+   * @returns {@link FrameWriter.keepsUp} after it.
    */
   greet(greeting: Greeting): boolean;
   /** The subscription is over; the hub has forgotten it. */

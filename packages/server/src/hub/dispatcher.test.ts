@@ -2,7 +2,7 @@ import { sequencePosition } from "@paperdb/protocol";
 import { afterEach, describe, expect, it } from "vitest";
 import { MemoryLog } from "../log/memory/memory-log.ts";
 import type { ChangeSource, ChannelKey } from "../source/change-source.ts";
-import type { DeliveryTarget, FrameFormat } from "./delivery.ts";
+import type { DeliveryTarget, FrameFormat, FrameWriter } from "./delivery.ts";
 import { Hub } from "./hub.ts";
 import type { Subscription } from "./subscription.ts";
 
@@ -11,7 +11,7 @@ const MANY = 2000;
 /** Writes in one turn of the event loop, large slices apart. */
 const WRITES_PER_TURN = 256;
 
-class CountingTarget implements DeliveryTarget {
+class CountingTarget implements DeliveryTarget, FrameWriter {
   /** How often the hub has looked at it, or written. */
   looks = 0;
   reads = true;
@@ -20,6 +20,9 @@ class CountingTarget implements DeliveryTarget {
 
   constructor(written: () => void = () => undefined) {
     this.#written = written;
+  }
+  get writer(): this {
+    return this;
   }
   get keepsUp(): boolean {
     this.looks += 1;

@@ -76,12 +76,12 @@ export class Dispatcher {
    * @returns what it has cost, in writes.
    */
   deliver(subscription: Subscription): number {
-    const { view, place, target } = subscription;
+    const { view, place, writer } = subscription;
     const { history } = view;
     const isCurrent = subscription.generation === history.generation;
     if (isCurrent && subscription.isAtHead) return LOOK;
     // Another subscription of its connection may have filled the socket.
-    if (!target.keepsUp) {
+    if (!writer.keepsUp) {
       this.#observer.blocked(subscription);
       return LOOK;
     }
@@ -94,7 +94,7 @@ export class Dispatcher {
     subscription.moveTo(nextIndex);
     if (frames === undefined) return 1 + this.#round.takeParsed();
     this.#written += count;
-    if (!target.write(frames)) this.#observer.blocked(subscription);
+    if (!writer.write(frames)) this.#observer.blocked(subscription);
     return 1 + frames.length / BYTES_PER_WRITE + this.#round.takeParsed();
   }
 

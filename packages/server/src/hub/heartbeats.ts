@@ -40,12 +40,12 @@ export class Heartbeats {
 
 /** One that is behind gets its events instead. */
 function beat(subscription: Subscription, frames: Map<View, Buffer>): void {
-  const { channel, view, target, feed } = subscription;
-  if (view.format.heartbeat === undefined || !target.keepsUp) return;
+  const { channel, view, writer, feed } = subscription;
+  if (view.format.heartbeat === undefined || !writer.keepsUp) return;
   if (subscription.blockedSinceMs !== undefined) return;
   if (feed !== undefined) {
     const quiet = view.format.snapshots?.quiet;
-    if (quiet !== undefined) target.write(quiet);
+    if (quiet !== undefined) writer.write(quiet);
     return;
   }
   let frame = frames.get(view);
@@ -55,5 +55,5 @@ function beat(subscription: Subscription, frames: Map<View, Buffer>): void {
     frames.set(view, frame);
   }
   // The source may have handed over events when it was asked where it stands.
-  if (subscription.generation === channel.history.generation && subscription.isAtHead) target.write(frame);
+  if (subscription.generation === channel.history.generation && subscription.isAtHead) writer.write(frame);
 }

@@ -3,7 +3,14 @@ import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { MemoryLog, type HistoryLimits } from "../log/memory/memory-log.ts";
 import type { ChangeSource, ChannelKey, SourceEvent } from "../source/change-source.ts";
-import type { DeliveryTarget, EndReason, EventFilter, FrameFormat, Greeting } from "./delivery.ts";
+import type {
+  DeliveryTarget,
+  EndReason,
+  EventFilter,
+  FrameFormat,
+  FrameWriter,
+  Greeting,
+} from "./delivery.ts";
 import { documentFilter } from "./document-filter.ts";
 import { Hub, type HubSettings } from "./hub.ts";
 import { Round } from "./round.ts";
@@ -65,7 +72,7 @@ class CountingSource implements ChangeSource {
 }
 
 /** A peer that reads, or does not. */
-class Peer implements DeliveryTarget {
+class Peer implements DeliveryTarget, FrameWriter {
   readonly lines: string[] = [];
   readonly writes: Buffer[] = [];
   readonly greetings: Greeting[] = [];
@@ -79,6 +86,9 @@ class Peer implements DeliveryTarget {
   fill(): void {
     this.reads = false;
     this.#isFull = true;
+  }
+  get writer(): this {
+    return this;
   }
   get keepsUp(): boolean {
     return this.reads || !this.#isFull;

@@ -7,7 +7,14 @@ import { MemoryLog } from "../log/memory/memory-log.ts";
 import { SnapshotReads } from "../snapshot/snapshot-reads.ts";
 import type { SnapshotReadsSettings } from "../snapshot/snapshot-reads-settings.ts";
 import type { ChangeSink, ChangeSource, ChannelKey, Snapshot, SourceEvent } from "../source/change-source.ts";
-import type { DeliveryTarget, EndReason, EventFilter, FrameFormat, Greeting } from "./delivery.ts";
+import type {
+  DeliveryTarget,
+  EndReason,
+  EventFilter,
+  FrameFormat,
+  FrameWriter,
+  Greeting,
+} from "./delivery.ts";
 import { documentFilter } from "./document-filter.ts";
 import { Hub } from "./hub.ts";
 import type { Subscription } from "./subscription.ts";
@@ -179,7 +186,7 @@ const LINES: FrameFormat = {
 };
 
 /** A peer that reads, or does not, and notices whatever does not fit. */
-class Peer implements DeliveryTarget {
+class Peer implements DeliveryTarget, FrameWriter {
   readonly lines: Line[] = [];
   readonly held = new Map<string, Doc>();
   readonly problems: string[] = [];
@@ -193,6 +200,9 @@ class Peer implements DeliveryTarget {
   subscription: Subscription | undefined;
   #isFull = false;
 
+  get writer(): this {
+    return this;
+  }
   get keepsUp(): boolean {
     return this.reads || !this.#isFull;
   }

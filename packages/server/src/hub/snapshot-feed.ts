@@ -143,7 +143,7 @@ export class SnapshotFeed {
 
   async #sendUnseen(reading: SnapshotReading, seam: SnapshotSeam, generation: number): Promise<void> {
     const { subscription, observer } = this.#options;
-    const { target, view, channel } = subscription;
+    const { target, writer, view, channel } = subscription;
     this.#requireCurrent(generation);
     let place = placeAfter(channel.history, reading.since);
     for (;;) {
@@ -153,7 +153,7 @@ export class SnapshotFeed {
       const { written, count, nextIndex, isAll } = this.#unseenFrom(place, seam);
       place = nextIndex;
       if (written !== undefined) {
-        await this.#write(() => target.write(written), reading);
+        await this.#write(() => writer.write(written), reading);
         observer.delivered(count);
       } else if (!isAll) await nextTurn();
       // Nothing may come in between once all is written, so the place is looked at again if something was.
@@ -208,7 +208,7 @@ export class SnapshotFeed {
   /** Resolves once the peer keeps up: at once, or as soon as it does. */
   async #drained(signal: AbortSignal): Promise<void> {
     const { subscription, observer } = this.#options;
-    while (!subscription.target.keepsUp) {
+    while (!subscription.writer.keepsUp) {
       this.#closing.signal.throwIfAborted();
       signal.throwIfAborted();
       if (subscription.blockedSinceMs === undefined) observer.blocked();

@@ -1,4 +1,4 @@
-import type { DeliveryTarget } from "./delivery.ts";
+import type { DeliveryTarget, FrameWriter } from "./delivery.ts";
 import type { Channel } from "./channel.ts";
 import type { View } from "./view.ts";
 
@@ -19,6 +19,8 @@ interface Feed {
 /** One client's place in one channel's history. */
 export class Subscription {
   readonly target: DeliveryTarget;
+  /** The target's: one step less for each write. */
+  readonly writer: FrameWriter;
   readonly channel: Channel;
   readonly view: View;
   /** The place of the next event to send: the history's head when there is none, or {@link AT_HEAD}. */
@@ -42,6 +44,7 @@ export class Subscription {
   constructor(target: DeliveryTarget, channel: Channel, view: View, place: number, hasSnapshots = false) {
     this.hasSnapshots = hasSnapshots;
     this.target = target;
+    this.writer = target.writer;
     this.channel = channel;
     this.view = view;
     this.place = view.settle(place);

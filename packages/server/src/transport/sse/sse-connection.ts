@@ -44,7 +44,7 @@ export class SseConnection implements DeliveryTarget, RegisteredConnection, Sock
   readonly #client: SseClient;
   readonly #encoding: SseEncoding;
   readonly #socket: Socket;
-  readonly #writer: SocketWriter;
+  readonly writer: SocketWriter;
   readonly #cancelExpiry: (() => void) | undefined;
   #head: string | undefined;
   #subscription: Subscription | undefined;
@@ -59,7 +59,7 @@ export class SseConnection implements DeliveryTarget, RegisteredConnection, Sock
     this.#encoding = encoding;
     this.#head = head;
     this.#socket = socket;
-    this.#writer = new SocketWriter(socket, this);
+    this.writer = new SocketWriter(socket, this);
     // The client comes back by itself, and learns why from the answer.
     if (client.grant.token !== undefined)
       this.#cancelExpiry = onTokenExpiry(client.grant, () => this.close());
@@ -89,30 +89,22 @@ export class SseConnection implements DeliveryTarget, RegisteredConnection, Sock
     return this.#client.infoAt(this.#socket.remoteAddress ?? "");
   }
 
-  get keepsUp(): boolean {
-    return this.#writer.keepsUp;
-  }
-
   get snapshots(): SnapshotTarget {
     return {
-      write: (documents) => this.write(documents),
-      reset: (reason) => this.write(this.#encoding.encode(resetFrame(reason))),
+      write: (documents) => this.#write(documents),
+      reset: (reason) => this.#write(this.#encoding.encode(resetFrame(reason))),
     };
   }
 
   /** What it receives. Where nothing was written at once, the response begins with its head alone. */
   follow(subscription: Subscription): void {
     this.#subscription = subscription;
-    if (this.#head !== undefined && !this.#socket.destroyed) this.write(Buffer.alloc(0));
-  }
-
-  write(frames: Buffer): boolean {
-    return this.#writer.write(this.#head === undefined ? frames : this.#withHead(this.#head, frames));
+    if (this.#head !== undefined && !this.#socket.destroyed) this.#write(Buffer.alloc(0));
   }
 
   greet({ cursor, resumed, resetReason }: Greeting): boolean {
     const reset = resetReason === undefined ? "" : resetFrame(resetReason);
-    return this.write(this.#encoding.encode(reset + readyFrame(cursor, resumed)));
+    return this.#write(this.#encoding.encode(reset + readyFrame(cursor, resumed)));
   }
 
   drained(): void {
@@ -133,19 +125,23 @@ export class SseConnection implements DeliveryTarget, RegisteredConnection, Sock
 
   /** Ends the response, after `lastFrame`; a peer that does not read is cut off. */
   close(lastFrame = ""): void {
-    if (!this.keepsUp) {
+    if (!this.writer.keepsUp) {
       this.#socket.destroy();
       return;
     }
-    if (lastFrame !== "") this.write(this.#encoding.encode(lastFrame));
-    // Not end(): a peer that keeps its half open would keep ours too.
-    this.#socket.destroySoon();
+    if (lastFrame !== "") this.#write(this.#encoding.encode(lastFrame));
+    this.writer.end();
+    // A peer that keeps its half open would keep ours too.
+    this.#socket.once("finish", cut);
     setTimeout(() => this.#socket.destroy(), this.#dependencies.closeTimeoutMs).unref();
   }
 
-  #withHead(head: string, frames: Buffer): Buffer {
+  /** The first write has the head. */
+  #write(frames: Buffer): boolean {
+    const head = this.#head;
+    if (head === undefined) return this.writer.write(frames);
     this.#head = undefined;
-    return Buffer.concat([Buffer.from(head, "latin1"), this.#encoding.head, frames]);
+    return this.writer.write(Buffer.concat([Buffer.from(head, "latin1"), this.#encoding.head, frames]));
   }
 
   #closed(): void {

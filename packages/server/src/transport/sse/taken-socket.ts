@@ -1,17 +1,10 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Socket } from "node:net";
+import { HANDLE, handleOf, type HandleSocket } from "../socket-handle.ts";
 
-/** What a socket of `node:net` reads from and writes to. It is internal: seen to be so in Node 20, 22 and 24. */
-interface StreamHandle {
-  onread: unknown;
-}
-
-/** Where a socket keeps it. */
-const HANDLE = "_handle";
 const SUCCESSOR: unique symbol = Symbol("successor");
 
-interface HttpSocket extends Socket {
-  [HANDLE]?: StreamHandle | null;
+interface HttpSocket extends HandleSocket {
   /** The socket that has its connection now. */
   [SUCCESSOR]?: Socket;
 }
@@ -29,8 +22,8 @@ interface HttpSocket extends Socket {
  */
 export function takeSocket({ socket }: IncomingMessage, response: ServerResponse): Socket {
   const old: HttpSocket = socket;
-  const handle = old[HANDLE];
-  if (typeof handle !== "object" || handle === null || !("onread" in handle)) {
+  const handle = handleOf(old);
+  if (handle === undefined) {
     throw new Error(`Node ${process.version} has no socket handle that could be taken over from HTTP.`);
   }
   // While nobody listens to "data", the HTTP parser reads from the handle past the socket.

@@ -1,7 +1,7 @@
 import { formatCursor, sequencePosition, type Position } from "@paperdb/protocol";
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
-import type { DeliveryTarget, Greeting, SnapshotTarget } from "../../hub/delivery.ts";
+import type { DeliveryTarget, FrameWriter, Greeting, SnapshotTarget } from "../../hub/delivery.ts";
 import { Hub } from "../../hub/hub.ts";
 import { MemoryLog } from "../../log/memory/memory-log.ts";
 import { TOPICS, type ChangeSource, type ChannelKey, type Snapshot } from "../../source/change-source.ts";
@@ -62,13 +62,16 @@ class GatedTable extends GatedBus {
   }
 }
 
-class Reader implements DeliveryTarget {
+class Reader implements DeliveryTarget, FrameWriter {
   readonly snapshots: SnapshotTarget = {
     write: (documents) => this.write(documents),
     reset: (reason) => this.write(Buffer.from(reason)),
   };
   readonly greetings: Greeting[] = [];
   readonly keepsUp = true;
+  get writer(): this {
+    return this;
+  }
   readonly #onGreeting: () => void;
   text = "";
 

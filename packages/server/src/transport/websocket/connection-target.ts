@@ -1,19 +1,17 @@
-import type { DeliveryTarget, EndReason, Greeting } from "../../hub/delivery.ts";
+import type { DeliveryTarget, EndReason, FrameWriter, Greeting } from "../../hub/delivery.ts";
 import type { WebSocketConnection } from "./connection.ts";
-import type { Peer } from "./peer.ts";
 
 /** Where the hub delivers one subscription: all of a connection share its socket. */
 export abstract class ConnectionTarget implements DeliveryTarget {
   protected readonly connection: WebSocketConnection;
-  /** The connection's own: one step less for each write. */
-  readonly #peer: Peer;
+  readonly writer: FrameWriter;
 
   /** @throws {Error} before the handshake is answered. */
   constructor(connection: WebSocketConnection) {
     const { peer } = connection;
     if (peer === undefined) throw new Error("the handshake is not answered yet");
     this.connection = connection;
-    this.#peer = peer;
+    this.writer = peer.writer;
   }
 
   /** @returns whether the peer keeps up after it. */
@@ -22,14 +20,6 @@ export abstract class ConnectionTarget implements DeliveryTarget {
   protected abstract dropped(): void;
   /** The documents cannot be had. */
   protected failed?(error: Extract<EndReason, { kind: "failed" }>["error"]): void;
-
-  get keepsUp(): boolean {
-    return this.#peer.keepsUp;
-  }
-
-  write(frames: Buffer): boolean {
-    return this.#peer.write(frames);
-  }
 
   end(reason: EndReason): void {
     if (reason.kind === "dropped") this.dropped();

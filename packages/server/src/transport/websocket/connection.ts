@@ -199,11 +199,6 @@ export abstract class WebSocketConnection
     this.#peer?.close(reason, sentence, maxWaitMs);
   }
 
-  /** Writes events. */
-  write(frames: Buffer): boolean {
-    return this.#peer?.write(frames) ?? false;
-  }
-
   /** Writes what the client has asked for. */
   answer(frames: Buffer): boolean {
     return this.#peer?.answer(frames) ?? false;

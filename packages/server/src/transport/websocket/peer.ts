@@ -53,7 +53,7 @@ function onClose(this: PeerSocket): void {
  */
 export class Peer implements FrameEvents, SocketWriterEvents {
   readonly #socket: Socket;
-  readonly #writer: SocketWriter;
+  readonly writer: SocketWriter;
   readonly #limits: PeerLimits;
   readonly #events: PeerEvents;
   /** Of a peer that has sent a part of a message; one that is silent needs none. */
@@ -75,7 +75,7 @@ export class Peer implements FrameEvents, SocketWriterEvents {
     this.#socket = socket;
     this.#limits = limits;
     this.#events = events;
-    this.#writer = new SocketWriter(socket, this);
+    this.writer = new SocketWriter(socket, this);
     socket.setTimeout(0);
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_PROBE_MS);
@@ -88,7 +88,7 @@ export class Peer implements FrameEvents, SocketWriterEvents {
   }
 
   get keepsUp(): boolean {
-    return this.#writer.keepsUp;
+    return this.writer.keepsUp;
   }
 
   /** Grows whenever the peer has sent or taken something. */
@@ -104,11 +104,6 @@ export class Peer implements FrameEvents, SocketWriterEvents {
   /** Where it connects from; undefined once it is gone. */
   get remoteAddress(): string | undefined {
     return this.#socket.remoteAddress;
-  }
-
-  /** Writes events; the hub sees to it that they do not pile up. */
-  write(frames: Buffer): boolean {
-    return !this.#closing && this.#writer.write(frames);
   }
 
   /** Writes an answer. A peer that asks and does not read is closed at the bound. */
@@ -189,20 +184,14 @@ export class Peer implements FrameEvents, SocketWriterEvents {
     this.#unreadAnswerBytes = 0;
     clearTimeout(this.#unreadTimer);
     this.#unreadTimer = undefined;
-    if (this.#closing) {
-      this.#endWhenWritten();
-      return;
-    }
+    if (this.#closing) return;
     this.#pong();
     this.#events.drained();
   }
 
   progressed(): void {
     this.#takenParts += 1;
-    if (this.#closing) {
-      this.#endWhenWritten();
-      return;
-    }
+    if (this.#closing) return;
     this.#unreadTimer?.refresh();
     this.#events.progressed();
   }
@@ -226,14 +215,15 @@ export class Peer implements FrameEvents, SocketWriterEvents {
     this.#peerIsDone = true;
     if (!this.#closing) this.#beginEnd(answer);
     this.#socket.resume();
-    this.#endWhenWritten();
+    // Not destroyed: bytes that arrive meanwhile would make the system forget the close frame.
+    this.writer.end();
   }
 
   #beginEnd(frame: Buffer | undefined, waitMs = this.#limits.closeTimeoutMs): void {
     this.#closing = true;
     clearTimeout(this.#unreadTimer);
     this.#cutAfter(waitMs);
-    if (frame !== undefined) this.#writer.write(frame);
+    if (frame !== undefined) this.writer.write(frame);
     this.#events.closing();
   }
 
@@ -242,15 +232,10 @@ export class Peer implements FrameEvents, SocketWriterEvents {
     this.#closeTimer = setTimeout(() => this.cut(), milliseconds);
   }
 
-  #endWhenWritten(): void {
-    // Not destroyed: bytes that arrive meanwhile would make the system forget the close frame.
-    if (this.#peerIsDone && this.#writer.waitingBytes === 0) this.#socket.end();
-  }
-
   /** The peer has ended its half. */
   socketEnded(): void {
     if (!this.#closing) this.#beginEnd(undefined);
-    if (this.#writer.waitingBytes > 0) this.cut();
+    if (this.writer.hasWaiting) this.cut();
     else this.#socket.destroySoon();
   }
 
@@ -273,7 +258,7 @@ export class Peer implements FrameEvents, SocketWriterEvents {
 
   /** Writes what no subscription waits for, so that the hub does not see whether it is taken. */
   #writeTimed(frames: Buffer): boolean {
-    const keepsUp = this.#writer.write(frames);
+    const keepsUp = this.writer.write(frames);
     if (!keepsUp) this.#unreadTimer ??= setTimeout(() => this.#events.unread(), this.#limits.writeTimeoutMs);
     return keepsUp;
   }

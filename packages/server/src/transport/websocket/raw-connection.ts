@@ -94,7 +94,7 @@ class RawTarget extends ConnectionTarget {
     if (resetReason !== undefined) {
       this.connection.close("events_missed", "Events were missed: load the data again.");
     }
-    return this.keepsUp;
+    return this.writer.keepsUp;
   }
 
   protected override dropped(): void {

@@ -36,8 +36,8 @@ export class V1Target extends ConnectionTarget {
   get snapshots(): SnapshotTarget {
     return {
       write: (documents, channel) => {
-        this.write(this.#owner.encoding.snapshotHead(this.#id, channel, documents));
-        return this.write(documents);
+        this.writer.write(this.#owner.encoding.snapshotHead(this.#id, channel, documents));
+        return this.writer.write(documents);
       },
       reset: (reason) => this.connection.answer(serverFrame({ type: "reset", id: this.#id, reason })),
     };
