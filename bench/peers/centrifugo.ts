@@ -44,6 +44,7 @@ function configOf(port: number): Readonly<Record<string, unknown>> {
   return {
     http_server: { address: "127.0.0.1", port },
     log: { level: "error" },
+    usage_stats: { disabled: true },
     client: { allow_anonymous_connect_without_token: true },
     channel: {
       without_namespace: { allow_subscribe_for_client: true, allow_subscribe_for_anonymous: true },
@@ -53,11 +54,11 @@ function configOf(port: number): Readonly<Record<string, unknown>> {
   };
 }
 
-function subscribing(transport: FanOutTransport): Pick<FanOutServer, "greeting" | "pong"> {
+function subscribing(transport: FanOutTransport): Pick<FanOutServer, "greeting" | "pong" | "chunked"> {
   if (transport === "sse") {
     const connect = encodeURIComponent(JSON.stringify({ subs: { [CHANNEL]: {} } }));
     const request = `GET /connection/uni_sse?cf_connect=${connect} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n`;
-    return { greeting: [{ send: Buffer.from(request), until: `"subs":{"${CHANNEL}"` }] };
+    return { greeting: [{ send: Buffer.from(request), until: `"subs":{"${CHANNEL}"` }], chunked: true };
   }
   const commands = [
     { id: 1, connect: {} },

@@ -35,6 +35,7 @@ export const mercure: FanOutPeer = {
       port,
       // It answers once the subscriber is registered.
       greeting: [{ send: Buffer.from(request), until: "\r\n\r\n" }],
+      chunked: true,
       publish: publishing(port),
       close: () => server.close(),
     };

@@ -36,6 +36,8 @@ export interface FanOutServer {
   /** What each subscriber says, in turn; after the last answer it is live. */
   readonly greeting: readonly Exchange[];
   readonly publish: PublishProtocol;
+  /** Its streams are in HTTP chunks that may end within an event; they are taken out before events are looked for. */
+  readonly chunked?: boolean;
   /** Bytes that a subscriber sends when it gets those (pings of the server); undefined where it needs none. */
   readonly pong?: { readonly ping: Buffer; readonly send: Buffer };
   /** Leaves in memory what is held; undefined where the runtime cannot be asked for that. */

@@ -1,4 +1,5 @@
 import { connect, type Socket } from "node:net";
+import { ChunkedAnswer } from "./chunked-answer.ts";
 import type { Exchange, FanOutServer } from "./fan-out-server.ts";
 import { SequenceScanner } from "./sequence-scanner.ts";
 
@@ -18,6 +19,7 @@ export interface LoadTarget {
   readonly port: number;
   readonly greeting: readonly Exchange[];
   readonly pong: FanOutServer["pong"];
+  readonly chunked: FanOutServer["chunked"];
   /** Undefined: whatever the system takes. */
   readonly localAddress: string | undefined;
 }
@@ -32,6 +34,7 @@ export class LoadConnection {
   readonly #listener: LoadConnectionListener;
   readonly #pong: FanOutServer["pong"];
   readonly #scanner: SequenceScanner;
+  readonly #chunks: ChunkedAnswer | undefined;
   /** What is still to be said, until the connection is live. */
   #greeting: readonly Exchange[] | undefined;
   #answer = "";
@@ -40,11 +43,13 @@ export class LoadConnection {
   reading = true;
   open = true;
 
-  constructor({ port, greeting, pong, localAddress }: LoadTarget, listener: LoadConnectionListener) {
+  constructor(target: LoadTarget, listener: LoadConnectionListener) {
+    const { port, greeting, pong, chunked, localAddress } = target;
     this.#listener = listener;
     this.#greeting = greeting;
     this.#pong = pong;
     this.#scanner = new SequenceScanner((sequence) => listener.sequence(this, sequence));
+    this.#chunks = chunked === true ? new ChunkedAnswer((bytes) => this.#pass(bytes)) : undefined;
     const socket = connect({
       host: "127.0.0.1",
       port,
@@ -75,13 +80,18 @@ export class LoadConnection {
   }
 
   #take(bytes: Buffer): boolean {
-    if (this.#greeting === undefined) this.#receive(bytes);
-    else this.#greet(bytes);
+    if (this.#greeting === undefined) this.#listener.read(bytes.length);
+    if (this.#chunks === undefined) this.#pass(bytes);
+    else this.#chunks.push(bytes);
     return this.reading;
   }
 
+  #pass(bytes: Buffer): void {
+    if (this.#greeting === undefined) this.#receive(bytes);
+    else this.#greet(bytes);
+  }
+
   #receive(bytes: Buffer): void {
-    this.#listener.read(bytes.length);
     if (this.#pong !== undefined && bytes.includes(this.#pong.ping)) this.#socket.write(this.#pong.send);
     this.#scanner.push(bytes);
   }
@@ -98,7 +108,9 @@ export class LoadConnection {
       this.#say();
       if (this.#greeting !== undefined) continue;
       this.#answer = "";
-      if (rest !== "") this.#receive(Buffer.from(rest, "latin1"));
+      if (rest === "") return;
+      this.#listener.read(rest.length);
+      this.#receive(Buffer.from(rest, "latin1"));
       return;
     }
   }

@@ -23,10 +23,16 @@ export class LoadGenerator {
   /** Opens connections, besides those that the group has; resolves once all are live. */
   async open(
     group: string,
-    { port, greeting, publish, pong }: FanOutServer,
+    { port, greeting, publish, pong, chunked }: FanOutServer,
     options: OpenOptions,
   ): Promise<{ readonly connectSeconds: number }> {
-    const server = { port, greeting, publish, ...(pong === undefined ? {} : { pong }) };
+    const server = {
+      port,
+      greeting,
+      publish,
+      ...(pong === undefined ? {} : { pong }),
+      ...(chunked === undefined ? {} : { chunked }),
+    };
     return { connectSeconds: await this.#worker.call("open", { group, server, options }) };
   }
 

@@ -15,7 +15,10 @@ interface Fixture {
 }
 
 /** A server that sends what it is posted to all, as `write` says. */
-async function start(write: (response: ServerResponse, body: string) => void): Promise<Fixture> {
+async function start(
+  write: (response: ServerResponse, body: string) => void,
+  options: Pick<LoadServer, "chunked"> = {},
+): Promise<Fixture> {
   const subscribers: ServerResponse[] = [];
   const http = createServer((request: IncomingMessage, response: ServerResponse) => {
     if (request.method === "GET") {
@@ -37,6 +40,7 @@ async function start(write: (response: ServerResponse, body: string) => void): P
     port,
     greeting: [{ send: Buffer.from("GET / HTTP/1.1\r\nhost: x\r\n\r\n"), until: "ready\n\n" }],
     publish: { port, greeting: [], request: Buffer.from(post), answer: "HTTP/1.1 202" },
+    ...options,
   };
   const group = new LoadGroup(server);
   onTestFinished(() => {
@@ -56,6 +60,19 @@ it("counts what comes, in bursts and at a rate", async () => {
   expect(burst.latency.p50Ms).toBeGreaterThan(0);
   const steady = await group.run({ events: 20, perSecond: 1000 });
   expect(steady).toMatchObject({ expected: 400, delivered: 400, lost: 0, outOfOrder: 0 });
+});
+
+it("finds events across the ends of HTTP chunks", async () => {
+  const { group } = await start(
+    (response, body) => {
+      const middle = body.indexOf('"seq":"') + 9;
+      response.write(body.slice(0, middle));
+      response.write(`${body.slice(middle)}\n`);
+    },
+    { chunked: true },
+  );
+  await group.open({ connections: CONNECTIONS });
+  expect(await group.run({ events: 50 })).toMatchObject({ delivered: 1000, lost: 0, outOfOrder: 0 });
 });
 
 it("expects nothing of connections that do not read", async () => {

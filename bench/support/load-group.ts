@@ -6,7 +6,7 @@ import { LoadPublisher } from "./load-publisher.ts";
 import { nextLocalAddress } from "./local-addresses.ts";
 
 /** What can be told to another process of a server. */
-export type LoadServer = Pick<FanOutServer, "port" | "greeting" | "publish" | "pong">;
+export type LoadServer = Pick<FanOutServer, "port" | "greeting" | "publish" | "pong" | "chunked">;
 
 /** How a group's connections are opened. */
 export interface OpenOptions {
@@ -168,10 +168,10 @@ export class LoadGroup implements LoadConnectionListener {
   }
 
   #connect(greeting: readonly Exchange[]): void {
-    const { port, pong } = this.#server;
+    const { port, pong, chunked } = this.#server;
     if (this.#opening !== undefined) this.#opening.connecting += 1;
     const localAddress = nextLocalAddress();
-    this.#connections.push(new LoadConnection({ port, greeting, pong, localAddress }, this));
+    this.#connections.push(new LoadConnection({ port, greeting, pong, chunked, localAddress }, this));
   }
 
   async #publish(run: Run, events: number, perSecond: number | undefined): Promise<void> {
