@@ -3,11 +3,12 @@ import { figure } from "./support/markdown-table.ts";
 import type { PacedResult, PacedWriterCalls } from "./support/paced-writer-worker.ts";
 import { runSql } from "./support/run-sql.ts";
 import { ServerProcess, sourceConfig } from "./support/server-process.ts";
-import { fetchServerUsage } from "./support/server-usage.ts";
 import { percentile } from "./support/statistics.ts";
 import type { Received } from "./support/subscriber-group.ts";
 import { Subscribers } from "./support/subscribers.ts";
-import { createTenant, mintTokens, type BenchTenant } from "./support/tenant.ts";
+import { cpuSecondsOf } from "./support/process-usage.ts";
+import { fetchTokens, type TokenGrant } from "./support/realtime-token.ts";
+import { createTenant, type BenchTenant } from "./support/tenant.ts";
 import { WorkerProcess } from "./support/worker-process.ts";
 
 const SUBSCRIBERS = 3000;
@@ -122,12 +123,13 @@ async function openGroup(
     await subscribers.open(group, server, { key, subject: SUBJECT, connections: 1, recordArrivals: true });
     return;
   }
-  const tokens = await mintTokens(server, tenant, Array.from({ length: SUBSCRIBERS }, grantOf));
+  const tokens = await fetchTokens(server, tenant, Array.from({ length: SUBSCRIBERS }, grantOf));
   await subscribers.openWithTokens(group, server, { tokens, subject: SUBJECT });
 }
 
-function grantOf(_: unknown, index: number): Readonly<Record<string, unknown>> {
-  return { granted: { reader: { $in: [`user${index}`, `team${index % TEAMS}`] } } };
+function grantOf(_: unknown, index: number): TokenGrant {
+  const filters = { granted: { reader: { $in: [`user${index}`, `team${index % TEAMS}`] } } };
+  return { collections: Object.keys(filters), filters };
 }
 
 /** As many changes for each subscriber. */
@@ -144,17 +146,17 @@ async function runLoad(
 ): Promise<Outcome> {
   const count = changesOf(load, short);
   const readers = load.prefix === "team" ? TEAMS : SUBSCRIBERS;
-  const before = await fetchServerUsage(server.url);
+  const cpuBefore = await cpuSecondsOf([server.pid]);
   const writing = { first, count, perSecond: load.perSecond, prefix: load.prefix, readers };
   const written = await writer.call("write", writing);
   const each = load.group === "one" ? count : count / readers;
   const received = await subscribers.receive(load.group, each);
-  const after = await fetchServerUsage(server.url);
+  const cpuSeconds = (await cpuSecondsOf([server.pid])) - cpuBefore;
   requireOwn(received, load.group === "one" ? 1 : readers, first, count);
   return {
     changes: count,
     perSecond: written.perSecond,
-    cpuSeconds: after.cpuSeconds - before.cpuSeconds,
+    cpuSeconds,
     delaysMs: delaysOf(received, written, first),
   };
 }

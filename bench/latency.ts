@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Client } from "pg";
 import type { Benchmark, BenchmarkContext, BenchmarkReport } from "./benchmark.ts";
 import { monotonicMs } from "./support/clock.ts";
-import { sequenceText } from "./support/frame-scanner.ts";
+import { sequenceText } from "./support/sequence-text.ts";
 import { figure } from "./support/markdown-table.ts";
 import { ServerProcess, sourceConfig } from "./support/server-process.ts";
 import { percentile } from "./support/statistics.ts";

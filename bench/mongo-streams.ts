@@ -2,6 +2,7 @@ import type { Benchmark, BenchmarkContext, BenchmarkReport } from "./benchmark.t
 import { monotonicMs } from "./support/clock.ts";
 import { figure, ratioText } from "./support/markdown-table.ts";
 import { startBenchMongo, type BenchMongo } from "./support/mongo-server.ts";
+import { cpuSecondsOf } from "./support/process-usage.ts";
 import type { StreamCalls, StreamVariant } from "./support/stream-worker.ts";
 import { WorkerProcess } from "./support/worker-process.ts";
 
@@ -14,7 +15,7 @@ interface Figures {
   readonly eventsPerSecond: number;
   readonly cpuUs: number;
   /** Of the database's process, writes included. */
-  readonly databaseUs: number | undefined;
+  readonly databaseUs: number;
 }
 
 /** One change stream for all tenants against one for each. */
@@ -108,22 +109,19 @@ async function measureEvents(
   const warm = await worker.call("receive", { events: WARM_UP_EVENTS, timeoutMs: TIMEOUT_MS });
   if (warm.events < WARM_UP_EVENTS) return undefined;
   await worker.call("reset", {});
-  const databaseBefore = await mongo.cpuMs();
+  const databaseBefore = await cpuSecondsOf([mongo.pid]);
   const startedAtMs = monotonicMs();
   const [received] = await Promise.all([
     worker.call("receive", { events, timeoutMs: TIMEOUT_MS }),
     mongo.insert(events, tenants),
   ]);
-  const databaseAfter = await mongo.cpuMs();
+  const databaseAfter = await cpuSecondsOf([mongo.pid]);
   if (received.events < events) return undefined;
   if (received.events > events) throw new Error("Events came twice.");
   return {
     eventsPerSecond: events / ((received.lastAtMs - startedAtMs) / 1000),
     cpuUs: (received.cpuMs / events) * 1000,
-    databaseUs:
-      databaseBefore === undefined || databaseAfter === undefined
-        ? undefined
-        : ((databaseAfter - databaseBefore) / events) * 1000,
+    databaseUs: ((databaseAfter - databaseBefore) * 1e6) / events,
   };
 }
 
@@ -137,11 +135,7 @@ function rowOf(tenants: number, ours: Figures, naive: Figures | undefined): stri
   const cells = (figures: Figures | undefined): string[] => {
     if (figures === undefined) return ["–", "–", "–"];
     const { eventsPerSecond, cpuUs, databaseUs } = figures;
-    return [
-      `${figure(eventsPerSecond)}/s`,
-      `${figure(cpuUs)} µs`,
-      databaseUs === undefined ? "–" : `${figure(databaseUs)} µs`,
-    ];
+    return [`${figure(eventsPerSecond)}/s`, `${figure(cpuUs)} µs`, `${figure(databaseUs)} µs`];
   };
   const ratios =
     naive === undefined

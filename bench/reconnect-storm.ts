@@ -3,8 +3,10 @@ import { Client } from "pg";
 import type { Benchmark, BenchmarkContext, BenchmarkReport } from "./benchmark.ts";
 import { monotonicMs } from "./support/clock.ts";
 import { figure } from "./support/markdown-table.ts";
+import { cpuSecondsOf } from "./support/process-usage.ts";
+import { fetchToken } from "./support/realtime-token.ts";
 import { ServerProcess } from "./support/server-process.ts";
-import { fetchServerUsage } from "./support/server-usage.ts";
+import { untilConnections } from "./support/server-usage.ts";
 import { median, percentile } from "./support/statistics.ts";
 import type { StormTransport } from "./support/storm-client.ts";
 import type { StormCalls } from "./support/storm-worker.ts";
@@ -15,9 +17,6 @@ const CLIENTS = 10_000;
 const MISSED = 10;
 const ROUNDS = 3;
 const FILES_BESIDE_CONNECTIONS = 200;
-const TOKEN_SECONDS = 3600;
-const GONE_WITHIN_MS = 30_000;
-const POLL_INTERVAL_MS = 20;
 /** Sessions of PostgreSQL tell their statistics about once a second. */
 const STATISTICS_DELAY_MS = 1500;
 
@@ -94,18 +93,19 @@ async function runStorm({ server, database, tenant, transport, clients, first }:
   const worker = new WorkerProcess<StormCalls>(new URL("support/storm-worker.ts", import.meta.url));
   try {
     const { hostname: host, port } = new URL(server.url);
-    const credential = transport === "SSE" ? tenant.anonKey : await mintToken(server, tenant);
+    const credential =
+      transport === "SSE" ? tenant.anonKey : await fetchToken(server, tenant, { collections: ["storm"] });
     const target = { transport, host, port: Number(port), credential, collection: "storm" };
     await worker.call("open", { target, clients });
     await worker.call("drop", undefined);
-    await untilAllGone(server);
+    await untilConnections(server.url, 0);
     const sql = "insert into storm select id, 'bench', 'missed' from generate_series($1::int, $2::int) id";
     await database.query(sql, [first, first + MISSED - 1]);
-    const before = await fetchServerUsage(server.url);
+    const cpuBefore = await cpuSecondsOf([server.pid]);
     const transactionsBefore = await fetchTransactions(database);
     const startedAtMs = monotonicMs();
     const { liveAfterMs, resumed } = await worker.call("comeBack", { missed: MISSED });
-    const after = await fetchServerUsage(server.url);
+    const cpuSeconds = (await cpuSecondsOf([server.pid])) - cpuBefore;
     await delay(STATISTICS_DELAY_MS);
     const transactions = (await fetchTransactions(database)) - transactionsBefore;
     const seconds = (monotonicMs() - startedAtMs) / 1000;
@@ -113,32 +113,13 @@ async function runStorm({ server, database, tenant, transport, clients, first }:
     return {
       allLiveMs: percentile(liveAfterMs, 1),
       p50Ms: percentile(liveAfterMs, 0.5),
-      cpuSeconds: after.cpuSeconds - before.cpuSeconds,
+      cpuSeconds,
       transactionsPerSecond: transactions / seconds,
     };
   } finally {
     await worker.close();
-    await untilAllGone(server);
+    await untilConnections(server.url, 0);
   }
-}
-
-async function untilAllGone({ url }: ServerProcess): Promise<void> {
-  const deadline = Date.now() + GONE_WITHIN_MS;
-  while ((await fetchServerUsage(url)).connections > 0) {
-    if (Date.now() > deadline) throw new Error("The server still has connections of clients that are gone.");
-    await delay(POLL_INTERVAL_MS);
-  }
-}
-
-async function mintToken({ url }: ServerProcess, { secretKey }: BenchTenant): Promise<string> {
-  const response = await fetch(`${url}/realtime/token`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${secretKey}`, "content-type": "application/json" },
-    body: JSON.stringify({ collections: ["storm"], permissions: ["read"], expiresIn: TOKEN_SECONDS }),
-  });
-  const answer: unknown = await response.json();
-  if (typeof answer === "object" && answer !== null && "token" in answer) return String(answer.token);
-  throw new Error(`The server answered ${response.status} to a request for a token.`);
 }
 
 const REST_MS = 3000;

@@ -1,14 +1,12 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { PublishProtocol } from "../support/fan-out-server.ts";
 import { EVENT_DATA } from "../support/fan-out-event.ts";
-
-/** As many connections as the system lets wait: a storm is not to be measured by its retries. */
-const BACKLOG = 65_535;
+import { postRequest } from "../support/http-bytes.ts";
+import { listenLocally } from "../support/listening.ts";
 
 /** How all servers of our own writing take an event: `POST /publish`, answered by 202. */
 export function httpPublishing(port: number): PublishProtocol {
-  const head = `POST /publish HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: ${EVENT_DATA.length}\r\n\r\n`;
-  return { port, greeting: [], request: Buffer.from(head + EVENT_DATA), answer: "HTTP/1.1 202" };
+  return { port, greeting: [], request: postRequest("/publish", EVENT_DATA), answer: "HTTP/1.1 202" };
 }
 
 /** Asks a server of our own writing to collect its garbage. */
@@ -44,10 +42,6 @@ function collectTwice(): void {
 }
 
 /** Listens on a port of its own and says it on the first line of the output. */
-export function announce(server: Server): void {
-  server.listen({ host: "127.0.0.1", port: 0, backlog: BACKLOG }, () => {
-    const address = server.address();
-    if (address === null || typeof address === "string") throw new Error("The peer got no port.");
-    process.stdout.write(`${address.port}\n`);
-  });
+export async function announce(server: Server): Promise<void> {
+  process.stdout.write(`${await listenLocally(server)}\n`);
 }

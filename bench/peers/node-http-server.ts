@@ -15,4 +15,4 @@ const server = createPublishingServer(
     response.once("close", () => clients.delete(response));
   },
 );
-announce(server);
+await announce(server);

@@ -29,4 +29,4 @@ io.engine.on("connection", (socket) => {
   socket.request = null;
 });
 io.on("connection", (socket) => socket.emit("ready"));
-announce(server);
+await announce(server);

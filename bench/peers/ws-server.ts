@@ -9,4 +9,4 @@ const server = createPublishingServer(
 );
 const sockets = new WebSocketServer({ server, perMessageDeflate: false, clientTracking: true });
 sockets.on("connection", (socket) => socket.send("ready"));
-announce(server);
+await announce(server);

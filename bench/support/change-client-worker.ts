@@ -1,11 +1,12 @@
 import { connect } from "node:net";
 import { monotonicMs } from "./clock.ts";
-import { CARRIED_BYTES, ChangeScanner } from "./change-scanner.ts";
+import { CARRIED_BYTES } from "./carried-bytes.ts";
+import { ChangeScanner } from "./change-scanner.ts";
 import { serveCalls } from "./worker-process.ts";
 
 /** How one connection subscribes, and what is its own. */
 export interface ChangeConnection {
-  readonly request: string;
+  readonly request: Buffer;
   /** What is sent once the request was answered. */
   readonly followUp?: Uint8Array;
   /** What is sent now and then, so that a server that asks for signs of life has some. */

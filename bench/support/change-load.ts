@@ -3,6 +3,7 @@ import type { ChangeClientCalls, ReceivedChanges } from "./change-client-worker.
 import { databaseCpuSeconds } from "./change-readers.ts";
 import type { ChangeWay } from "./change-ways.ts";
 import type { ChangeWriterCalls, WrittenChanges } from "./change-writer-worker.ts";
+import { cpuSecondsOf } from "./process-usage.ts";
 import { percentile } from "./statistics.ts";
 import { WorkerProcess } from "./worker-process.ts";
 
@@ -78,7 +79,7 @@ export class ChangeLoad {
     opened.next += transactions * rowsPerTransaction;
     await reader.start();
     try {
-      const before = { reader: await reader.cpuSeconds(), database: await databaseCpuSeconds(reader) };
+      const before = { reader: await cpuSecondsOf([reader.pid]), database: await databaseCpuSeconds(reader) };
       const written = await opened.writer.call("write", {
         first,
         transactions,
@@ -87,7 +88,7 @@ export class ChangeLoad {
         perSecond,
       });
       const received = await this.#receive(way, rows);
-      const cpuUs = (((await reader.cpuSeconds()) - before.reader) * 1e6) / rows;
+      const cpuUs = (((await cpuSecondsOf([reader.pid])) - before.reader) * 1e6) / rows;
       const databaseUs = (((await databaseCpuSeconds(reader)) - before.database) * 1e6) / rows;
       const delays = delaysOf(received, written, { first, transactions, rowsPerTransaction });
       return { ...outcomeOf(written, received, delays, perSecond), cpuUs, databaseUs };

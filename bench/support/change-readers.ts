@@ -1,16 +1,18 @@
 import { Client } from "pg";
 import type { TestPostgres } from "../../tests/support/own-postgres.ts";
 import { startBenchPostgres } from "./bench-postgres.ts";
+import { messageTableSql } from "./message-table.ts";
 import { runSql } from "./run-sql.ts";
 import type { BenchMongo } from "./mongo-server.ts";
 import type { PeerServerCalls } from "./peer-server-worker.ts";
 import { fetchFamilyCpuSeconds, fetchParent } from "./process-cpu.ts";
 import type { ServerProcess } from "./server-process.ts";
-import { fetchServerUsage } from "./server-usage.ts";
 import { WorkerProcess } from "./worker-process.ts";
 
 /** What changes are written into, and what becomes of them there. */
 export interface ChangeReader {
+  /** Of the process that reads. */
+  readonly pid: number;
   /** Of the database. */
   readonly url: string;
   readonly databasePid: number | undefined;
@@ -19,8 +21,6 @@ export interface ChangeReader {
   /** From now on, what is written is read. */
   start(): Promise<void>;
   stop(): Promise<void>;
-  /** Of the process that reads. */
-  cpuSeconds(): Promise<number>;
   /** Where there are no clients: when so many changes were read since {@link start}, on the monotonic clock. */
   untilRead?(changes: number): Promise<number>;
 }
@@ -47,15 +47,12 @@ function readerOf(server: ServerProcess, url: string, databasePid: number | unde
     port: Number(new URL(server.url).port),
     start: () => Promise.resolve(),
     stop: () => Promise.resolve(),
-    cpuSeconds: async () => (await fetchServerUsage(server.url)).cpuSeconds,
+    pid: server.pid,
   };
 }
 
 function tableSql(table: string): string {
-  return `create table ${table} (
-    id bigint generated always as identity primary key, tenant_id text not null, seq text not null,
-    room uuid default gen_random_uuid(), author text default 'Ada Lovelace', body text, likes int default 0, at timestamptz default now());
-  alter table ${table} replica identity full`;
+  return `${messageTableSql(table)}; alter table ${table} replica identity full`;
 }
 
 /** A database with processes that read it otherwise: in turn, so that PostgreSQL decodes for one only. */
@@ -97,7 +94,7 @@ export class OtherReaders {
         await worker.call("stop", {});
         await dropSlot(this.#client, SLOT);
       },
-      cpuSeconds: () => worker.call("cpuSeconds", {}),
+      pid: worker.pid,
       ...(call === "drop" && { untilRead: (rows: number) => worker.call("untilRead", { rows }) }),
     };
   }

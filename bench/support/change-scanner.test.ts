@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { CARRIED_BYTES, changeSequence, ChangeScanner, partsOf } from "./change-scanner.ts";
-import { sequenceText } from "./frame-scanner.ts";
+import { CARRIED_BYTES } from "./carried-bytes.ts";
+import { changeSequence, ChangeScanner, partsOf } from "./change-scanner.ts";
+import { sequenceText } from "./sequence-text.ts";
 
 const OWN = { tenants: 10, tenant: 3 };
 

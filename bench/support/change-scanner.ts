@@ -1,11 +1,8 @@
-const SEQUENCE = Buffer.from('"seq":"');
-const DIGITS = 10;
-const ZERO = 0x30;
+import { CarriedBytes } from "./carried-bytes.ts";
+import { readSequence, SEQUENCE_BYTES, SEQUENCE_MARK } from "./sequence-text.ts";
+
 /** Each writer numbers its rows by itself. */
 const NUMBERS_PER_WRITER = 100_000_000;
-
-/** So much of what was read before is looked at again: a number may come in two parts, and never as a whole. */
-export const CARRIED_BYTES: number = SEQUENCE.length + DIGITS - 1;
 
 /** The `seq` of a writer's row: of one width, so that it takes no JSON parser to find it. */
 export function changeSequence(writer: number, number: number): number {
@@ -32,8 +29,7 @@ export class ChangeScanner {
   readonly #own: OwnChanges;
   /** The newest number of each writer. */
   readonly #last: number[] = [];
-  readonly #carried = Buffer.alloc(CARRIED_BYTES);
-  #carriedBytes = 0;
+  readonly #carried = new CarriedBytes();
 
   constructor(own: OwnChanges) {
     this.#own = own;
@@ -42,26 +38,23 @@ export class ChangeScanner {
   /**
    * Takes the next bytes.
    *
-   * @param buffer - has room for {@link CARRIED_BYTES} before `start`.
+   * @param buffer - has room for `CARRIED_BYTES` before `start`.
    * @param arrivals - the sequence of each event is added.
    * @throws when a change is not the tenant's next one.
    */
   push(buffer: Buffer, start: number, end: number, arrivals?: number[]): void {
-    const from = start - this.#carriedBytes;
-    this.#carried.copy(buffer, from, 0, this.#carriedBytes);
-    const bytes = buffer.subarray(from, end);
+    const bytes = this.#carried.putBefore(buffer, start, end);
     let at = 0;
     for (;;) {
-      at = bytes.indexOf(SEQUENCE, at);
-      if (at === -1 || at + SEQUENCE.length + DIGITS > bytes.length) break;
-      at += SEQUENCE.length;
-      const sequence = sequenceAt(bytes, at);
+      at = bytes.indexOf(SEQUENCE_MARK, at);
+      if (at === -1 || at + SEQUENCE_BYTES > bytes.length) break;
+      at += SEQUENCE_MARK.length;
+      const sequence = readSequence(bytes, at);
       this.#require(sequence);
       this.events += 1;
       arrivals?.push(sequence);
     }
-    this.#carriedBytes = Math.min(CARRIED_BYTES, bytes.length);
-    bytes.copy(this.#carried, 0, bytes.length - this.#carriedBytes);
+    this.#carried.keepEndOf(bytes);
   }
 
   #require(sequence: number): void {
@@ -74,10 +67,4 @@ export class ChangeScanner {
       throw new Error(`Tenant ${tenant} got change ${number} of writer ${writer} after ${last}.`);
     }
   }
-}
-
-function sequenceAt(bytes: Buffer, from: number): number {
-  let value = 0;
-  for (let index = from; index < from + DIGITS; index += 1) value = value * 10 + (bytes[index] ?? 0) - ZERO;
-  return value;
 }

@@ -3,7 +3,7 @@ import { MongoClient, type Collection } from "mongodb";
 import { Client } from "pg";
 import { changeSequence } from "./change-scanner.ts";
 import { monotonicMs } from "./clock.ts";
-import { sequenceText } from "./frame-scanner.ts";
+import { sequenceText } from "./sequence-text.ts";
 import { serveCalls } from "./worker-process.ts";
 
 /** Rows to write at an even pace. Each writer numbers its own; row `n` is of tenant `t${n % tenants}`. */

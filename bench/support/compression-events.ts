@@ -1,4 +1,4 @@
-import { sequenceText } from "./frame-scanner.ts";
+import { sequenceText } from "./sequence-text.ts";
 
 const WORDS =
   "the of and to in is you that it he was for on are as with his they I at be this have from or one had by word but not what all were we when your can said there use an each which she do how their if".split(

@@ -42,4 +42,4 @@ function send(stream: Gzip, text: string): void {
   stream.flush(constants.Z_SYNC_FLUSH);
 }
 
-announce(server);
+await announce(server);

@@ -2,10 +2,13 @@ import { startNode } from "../peers/node-process.ts";
 import { FAN_OUT_TOPIC } from "./fan-out-event.ts";
 import { bindToCore, CORES } from "./cpu-core.ts";
 import type { DecodingTarget } from "./decoding-client.ts";
-import { fetchToken } from "./fan-out-ours.ts";
+import { FAN_OUT_GRANT } from "./fan-out-ours.ts";
+import { getRequest, postRequest } from "./http-bytes.ts";
+import { publishRequest, sseRequest, subscribeFrame, webSocketRequest } from "./our-requests.ts";
+import { fetchToken } from "./realtime-token.ts";
 import { ServerProcess } from "./server-process.ts";
 import { createTenant } from "./tenant.ts";
-import { clientFrame, upgradeRequest } from "./websocket-bytes.ts";
+import { upgradeRequest } from "./websocket-bytes.ts";
 
 /** How clients receive. */
 export type Transport = "sse" | "websocket";
@@ -26,6 +29,7 @@ export interface CompressionServer {
 
 /** So that also the small events are compressed. */
 const MIN_BYTES = 200;
+const ACCEPT_GZIP = { "accept-encoding": "gzip" };
 const OFFER = "sec-websocket-extensions: permessage-deflate\r\n\r\n";
 
 /** Our server. */
@@ -34,10 +38,10 @@ export async function startOurs(profileDir: string | undefined): Promise<Compres
   const server = await ServerProcess.start({ profileDir, config: { compression } });
   await bindToCore(server.pid, CORES.server);
   const tenant = await createTenant(server, "bench", "team");
-  const token = await fetchToken(server, tenant);
+  const token = await fetchToken(server, tenant, FAN_OUT_GRANT);
   const port = Number(new URL(server.url).port);
-  const upgrade = upgradeRequest(`/?token=${token}`, { protocol: "paperdb.v1" });
-  const message = clientFrame("text", JSON.stringify({ type: "subscribe", id: "1", topic: FAN_OUT_TOPIC }));
+  const upgrade = webSocketRequest(token);
+  const message = subscribeFrame({ topic: FAN_OUT_TOPIC });
   return {
     pid: server.pid,
     port,
@@ -45,19 +49,14 @@ export async function startOurs(profileDir: string | undefined): Promise<Compres
       if (way === "per client") return undefined;
       const compressed = way === "shared";
       if (transport === "sse") {
-        const path = `/v1/events/subscribe?topic=${FAN_OUT_TOPIC}&apikey=${tenant.anonKey}`;
-        const coding = compressed ? "gzip" : "plain";
-        return { port, transport, coding, request: sseRequest(path, compressed), message: undefined };
+        const headers = { apikey: tenant.anonKey, ...(compressed ? ACCEPT_GZIP : {}) };
+        const request = sseRequest({ topic: FAN_OUT_TOPIC }, headers);
+        return { port, transport, coding: compressed ? "gzip" : "plain", request, message: undefined };
       }
       const request = compressed ? offering(upgrade) : upgrade;
       return { port, transport, coding: compressed ? "deflate" : "plain", request, message };
     },
-    publish: (data) =>
-      post(
-        "/v1/events/publish",
-        `apikey: ${tenant.secretKey}\r\n`,
-        `{"topic":"${FAN_OUT_TOPIC}","data":${data}}`,
-      ),
+    publish: (data) => publishRequest(tenant.secretKey, FAN_OUT_TOPIC, data),
     close: () => server.stop(),
   };
 }
@@ -72,25 +71,14 @@ export async function startPerClient(): Promise<CompressionServer> {
     target: (transport, way) => {
       if (way !== "per client") return undefined;
       return transport === "sse"
-        ? { port, transport, coding: "gzip", request: sseRequest("/", true), message: undefined }
+        ? { port, transport, coding: "gzip", request: getRequest("/", ACCEPT_GZIP), message: undefined }
         : { port, transport, coding: "deflate", request: offering(upgradeRequest("/")), message: undefined };
     },
-    publish: (data) => post("/publish", "", data),
+    publish: (data) => postRequest("/publish", data),
     close: () => server.stop(),
   };
 }
 
-function sseRequest(path: string, compressed: boolean): Buffer {
-  const accept = compressed ? "accept-encoding: gzip\r\n" : "";
-  return Buffer.from(`GET ${path} HTTP/1.1\r\nhost: bench\r\n${accept}\r\n`);
-}
-
 function offering(upgrade: Buffer): Buffer {
   return Buffer.concat([upgrade.subarray(0, -"\r\n".length), Buffer.from(OFFER)]);
-}
-
-function post(path: string, headers: string, body: string): Buffer {
-  return Buffer.from(
-    `POST ${path} HTTP/1.1\r\nhost: bench\r\n${headers}content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
-  );
 }

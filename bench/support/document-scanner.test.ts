@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { CARRIED_BYTES, DocumentScanner } from "./document-scanner.ts";
-import { sequenceText } from "./frame-scanner.ts";
+import { CARRIED_BYTES } from "./carried-bytes.ts";
+import { DocumentScanner } from "./document-scanner.ts";
+import { sequenceText } from "./sequence-text.ts";
 
 const STREAM = Buffer.from(
   `event: snapshot\ndata: {"documents":[{"seq":"${sequenceText(9)}"}]}\n\nevent: reset\ndata: {}\n\n` +

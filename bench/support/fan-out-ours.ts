@@ -1,11 +1,14 @@
 import { bindToCore } from "./cpu-core.ts";
 import { EVENT_DATA, FAN_OUT_TOPIC } from "./fan-out-event.ts";
 import type { Exchange, FanOutPeer, FanOutPlace, FanOutServer, FanOutTransport } from "./fan-out-server.ts";
+import { publishRequest, sseRequest, subscribeFrame, webSocketRequest } from "./our-requests.ts";
+import { fetchToken, type TokenGrant } from "./realtime-token.ts";
 import { ServerProcess } from "./server-process.ts";
 import { createTenant, type BenchTenant } from "./tenant.ts";
-import { clientFrame, serverFrame, upgradeRequest } from "./websocket-bytes.ts";
+import { clientFrame, serverFrame } from "./websocket-bytes.ts";
 
-const TOKEN_SECONDS = 86_400;
+/** What all that subscribe may read. */
+export const FAN_OUT_GRANT: TokenGrant = { topics: [FAN_OUT_TOPIC] };
 
 /** The server of this repository, as it is started, with keys and tokens. Its embedded database is not counted. */
 export class OurPeer implements FanOutPeer {
@@ -46,8 +49,16 @@ export async function asFanOutServer(
     transport,
     pids: [server.pid],
     port,
-    greeting: transport === "sse" ? sseGreeting(tenant) : webSocketGreeting(await fetchToken(server, tenant)),
-    publish: { port, greeting: [], request: publishRequest(tenant), answer: "HTTP/1.1 202" },
+    greeting:
+      transport === "sse"
+        ? sseGreeting(tenant)
+        : webSocketGreeting(await fetchToken(server, tenant, FAN_OUT_GRANT)),
+    publish: {
+      port,
+      greeting: [],
+      request: publishRequest(tenant.secretKey, FAN_OUT_TOPIC, EVENT_DATA),
+      answer: "HTTP/1.1 202",
+    },
     ...(transport === "websocket" ? { pong: PONG } : {}),
     close: () => server.stop(),
   };
@@ -60,37 +71,14 @@ const PONG: NonNullable<FanOutServer["pong"]> = {
 
 /** Subscribes to the topic with an anon key. */
 function sseGreeting({ anonKey }: BenchTenant): readonly Exchange[] {
-  const request =
-    `GET /v1/events/subscribe?topic=${FAN_OUT_TOPIC} HTTP/1.1\r\nhost: bench\r\napikey: ${anonKey}\r\n` +
-    "accept: text/event-stream\r\n\r\n";
-  return [{ send: Buffer.from(request), until: "event: ready\n" }];
+  const request = sseRequest({ topic: FAN_OUT_TOPIC }, { apikey: anonKey });
+  return [{ send: request, until: "event: ready\n" }];
 }
 
 /** Subscribes to the topic over `paperdb.v1`. */
 export function webSocketGreeting(token: string): readonly Exchange[] {
-  const subscribe = JSON.stringify({ type: "subscribe", id: "1", topic: FAN_OUT_TOPIC });
   return [
-    { send: upgradeRequest(`/?token=${token}`, { protocol: "paperdb.v1" }), until: "\r\n\r\n" },
-    { send: clientFrame("text", subscribe), until: '"type":"ready"' },
+    { send: webSocketRequest(token), until: "\r\n\r\n" },
+    { send: subscribeFrame({ topic: FAN_OUT_TOPIC }), until: '"type":"ready"' },
   ];
-}
-
-/** A token for the topic. */
-export async function fetchToken({ url }: ServerProcess, { secretKey }: BenchTenant): Promise<string> {
-  const response = await fetch(`${url}/realtime/token`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${secretKey}`, "content-type": "application/json" },
-    body: JSON.stringify({ topics: [FAN_OUT_TOPIC], permissions: ["read"], expiresIn: TOKEN_SECONDS }),
-  });
-  const answer: unknown = await response.json();
-  if (typeof answer === "object" && answer !== null && "token" in answer) return String(answer.token);
-  throw new Error(`The server answered ${response.status} to a request for a token.`);
-}
-
-function publishRequest({ secretKey }: BenchTenant): Buffer {
-  const body = `{"topic":"${FAN_OUT_TOPIC}","data":${EVENT_DATA}}`;
-  return Buffer.from(
-    `POST /v1/events/publish HTTP/1.1\r\nhost: bench\r\napikey: ${secretKey}\r\ncontent-type: application/json\r\n` +
-      `content-length: ${body.length}\r\n\r\n${body}`,
-  );
 }

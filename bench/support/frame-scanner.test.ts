@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { FrameScanner, sequenceText } from "./frame-scanner.ts";
+import { FrameScanner } from "./frame-scanner.ts";
+import { sequenceText } from "./sequence-text.ts";
 
 interface Found {
   readonly sequences: number[];

@@ -1,9 +1,7 @@
+import { readSequence, SEQUENCE_MARK } from "./sequence-text.ts";
+
 const FRAME_END = Buffer.from("\n\n");
-const SEQUENCE = Buffer.from('"seq":"');
 const MESSAGE_START = Buffer.from("id: ");
-const DIGITS = 10;
-const ZERO = 0x30;
-const NINE = 0x39;
 
 /** Told of what a {@link FrameScanner} finds. */
 export interface FrameListener {
@@ -11,11 +9,6 @@ export interface FrameListener {
   event(sequence: number): void;
   /** `ready`, `reset`, or any other frame that names an event. */
   named(name: string): void;
-}
-
-/** The `seq` field of a document or an event's data: of one width, so that it takes no JSON parser to find it. */
-export function sequenceText(sequence: number): string {
-  return String(sequence).padStart(DIGITS, "0");
 }
 
 /**
@@ -49,21 +42,11 @@ export class FrameScanner {
       if (name !== undefined) this.#listener.named(name);
       return;
     }
-    const at = frame.lastIndexOf(SEQUENCE);
-    if (at !== -1) this.#listener.event(readDigits(frame, at + SEQUENCE.length));
+    const at = frame.lastIndexOf(SEQUENCE_MARK);
+    if (at !== -1) this.#listener.event(readSequence(frame, at + SEQUENCE_MARK.length));
   }
 }
 
 function startsWith(frame: Buffer, start: Buffer): boolean {
   return frame.length >= start.length && start.equals(frame.subarray(0, start.length));
-}
-
-function readDigits(frame: Buffer, from: number): number {
-  let value = 0;
-  for (let index = from; index < from + DIGITS; index += 1) {
-    const digit = frame[index] ?? 0;
-    if (digit < ZERO || digit > NINE) throw new Error("An event's seq is not a number.");
-    value = value * 10 + (digit - ZERO);
-  }
-  return value;
 }

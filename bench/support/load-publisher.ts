@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { performance } from "node:perf_hooks";
 import { SEQUENCE_PLACEHOLDER, type Exchange, type PublishProtocol } from "./fan-out-server.ts";
-import { sequenceText } from "./frame-scanner.ts";
+import { sequenceText } from "./sequence-text.ts";
 
 /** A connection that was idle for longer may be closed by the server at any moment. */
 const MAX_IDLE_MS = 2000;

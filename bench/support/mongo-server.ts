@@ -1,9 +1,5 @@
-import { readFile } from "node:fs/promises";
 import { MongoClient, type Collection, type Document } from "mongodb";
 import { startMongo } from "../../tests/support/own-mongo.ts";
-
-/** Linux counts a process's time in these. */
-const TICKS_PER_SECOND = 100;
 
 /** A database with one collection, in a server of the benchmark's own. */
 export interface BenchMongo {
@@ -13,8 +9,6 @@ export interface BenchMongo {
   readonly collection: Collection;
   /** Inserts documents for tenants `t0` … in turn, numbered from `first`. */
   insert(count: number, tenants: number, first?: number): Promise<void>;
-  /** What the server's process has used so far; undefined where the system does not tell. */
-  cpuMs(): Promise<number | undefined>;
   stop(): Promise<void>;
 }
 
@@ -43,13 +37,6 @@ export async function startBenchMongo(): Promise<BenchMongo> {
         });
         await collection.insertMany(documents);
       }
-    },
-    async cpuMs() {
-      const stat = await readFile(`/proc/${String(server.pid)}/stat`, "utf8").catch(() => undefined);
-      // The program's name, in brackets, may have spaces.
-      const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ");
-      if (fields === undefined) return undefined;
-      return ((Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND) * 1000;
     },
     async stop() {
       await client.close();

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Client } from "pg";
 import { monotonicMs } from "./clock.ts";
-import { sequenceText } from "./frame-scanner.ts";
+import { sequenceText } from "./sequence-text.ts";
 import { serveCalls } from "./worker-process.ts";
 
 /** Rows to write, one transaction each, at an even pace. */

@@ -1,9 +1,9 @@
-import { once } from "node:events";
 import { createServer, type ServerResponse } from "node:http";
 import { LogicalReplicationService } from "pg-logical-replication";
 import { ReplicationConnection } from "../../packages/server/dist/source/postgres/wal/replication-connection.js";
 import { createPeerPlugin } from "./decoders.ts";
 import { monotonicMs } from "./clock.ts";
+import { listenLocally } from "./listening.ts";
 import { serveCalls } from "./worker-process.ts";
 
 /** The calls of a process that reads a slot: as a plain server would, or only to let PostgreSQL send. */
@@ -19,7 +19,6 @@ export interface PeerServerCalls {
   untilRead(argument: { rows: number }): Promise<number>;
   /** Ends the reading. */
   stop(argument: Record<string, never>): Promise<void>;
-  cpuSeconds(argument: Record<string, never>): number;
 }
 
 const TIMEOUTS = {
@@ -49,15 +48,7 @@ let rowsRead = 0;
 let end: () => Promise<unknown> = () => Promise.resolve();
 
 const calls: PeerServerCalls = {
-  async listen() {
-    if (!server.listening) {
-      server.listen(0, "127.0.0.1");
-      await once(server, "listening");
-    }
-    const address = server.address();
-    if (address === null || typeof address === "string") throw new Error("The peer got no port.");
-    return address.port;
-  },
+  listen: () => listenLocally(server),
   async deliver({ url, slot }) {
     const service = new LogicalReplicationService(
       { connectionString: url },
@@ -111,10 +102,6 @@ const calls: PeerServerCalls = {
   async stop() {
     await end();
     end = () => Promise.resolve();
-  },
-  cpuSeconds() {
-    const { user, system } = process.cpuUsage();
-    return (user + system) / 1e6;
   },
 };
 

@@ -1,8 +1,8 @@
 import type { Exchange } from "./fan-out-server.ts";
-import { fetchTokenFor } from "./realtime-token.ts";
+import { subscribeFrame, webSocketRequest } from "./our-requests.ts";
+import { fetchToken } from "./realtime-token.ts";
 import type { ServerProcess } from "./server-process.ts";
 import { createTenant } from "./tenant.ts";
-import { clientFrame, upgradeRequest } from "./websocket-bytes.ts";
 
 /** Tables with a tenant column, each a collection. */
 export const COLLECTIONS: readonly string[] = Array.from({ length: 20 }, (_, index) => `c${index}`);
@@ -56,13 +56,13 @@ export async function createPopulation(
 
 async function tokenOf(server: ServerProcess, index: number): Promise<string> {
   const tenant = await createTenant(server, `tenant${index}`);
-  return fetchTokenFor(server, tenant, { collections: COLLECTIONS });
+  return fetchToken(server, tenant, { collections: COLLECTIONS });
 }
 
 function greetingOf(token: string, collections: readonly string[]): readonly Exchange[] {
-  const upgrade = { send: upgradeRequest(`/?token=${token}`, { protocol: "paperdb.v1" }), until: "\r\n\r\n" };
+  const upgrade = { send: webSocketRequest(token), until: "\r\n\r\n" };
   const subscribing = collections.map((collection) => ({
-    send: clientFrame("text", JSON.stringify({ type: "subscribe", id: collection, collection })),
+    send: subscribeFrame({ collection }, collection),
     until: `"type":"ready","id":"${collection}"`,
   }));
   return [upgrade, ...subscribing];

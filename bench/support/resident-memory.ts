@@ -1,11 +1,7 @@
-import { execFile } from "node:child_process";
-import { readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
-import { promisify } from "node:util";
+import { residentBytesOf } from "./process-usage.ts";
 
-const run = promisify(execFile);
 const SAMPLE_INTERVAL_MS = 20;
-const KIBIBYTE = 1024;
 
 /** Resident bytes of a process while something went on. */
 export interface ResidentMemory {
@@ -18,12 +14,12 @@ export async function whileSampling<Result>(
   pid: number,
   work: () => Promise<Result>,
 ): Promise<{ readonly result: Result; readonly memory: ResidentMemory }> {
-  const beforeBytes = await fetchResidentBytes(pid);
+  const beforeBytes = await residentBytesOf([pid]);
   let peakBytes = beforeBytes;
   const done = new AbortController();
   const sampling = (async () => {
     while (!done.signal.aborted) {
-      peakBytes = Math.max(peakBytes, await fetchResidentBytes(pid));
+      peakBytes = Math.max(peakBytes, await residentBytesOf([pid]));
       await delay(SAMPLE_INTERVAL_MS);
     }
   })();
@@ -35,14 +31,6 @@ export async function whileSampling<Result>(
   }
 
   async function peak(): Promise<number> {
-    return Math.max(peakBytes, await fetchResidentBytes(pid));
+    return Math.max(peakBytes, await residentBytesOf([pid]));
   }
-}
-
-async function fetchResidentBytes(pid: number): Promise<number> {
-  const text =
-    process.platform === "linux"
-      ? /^VmRSS:\s+(\d+) kB$/m.exec(await readFile(`/proc/${pid}/status`, "utf8"))?.[1]
-      : (await run("ps", ["-o", "rss=", "-p", String(pid)])).stdout.trim();
-  return Number(text) * KIBIBYTE;
 }

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { sequenceText } from "./frame-scanner.ts";
+import { sequenceText } from "./sequence-text.ts";
 import { SequenceScanner } from "./sequence-scanner.ts";
 
 function scan(stream: Buffer, chunkBytes: readonly number[]): number[] {

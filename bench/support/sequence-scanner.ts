@@ -1,10 +1,7 @@
-const MARK = Buffer.from('"seq":"');
-const DIGITS = 10;
-const MATCH_BYTES = MARK.length + DIGITS;
+import { readSequence, SEQUENCE_BYTES, SEQUENCE_MARK } from "./sequence-text.ts";
+
 /** What of a match can be in one chunk while its end is in the next one. */
-const CARRIED_BYTES = MATCH_BYTES - 1;
-const ZERO = 0x30;
-const NINE = 0x39;
+const CARRIED_BYTES = SEQUENCE_BYTES - 1;
 
 const scratch = Buffer.alloc(2 * CARRIED_BYTES);
 
@@ -37,10 +34,10 @@ export class SequenceScanner {
     let from = this.#carried === 0 ? 0 : this.#pushAcross(chunk);
     for (;;) {
       const at = this.#expectedAt(chunk, from);
-      const next = at === -1 ? chunk.indexOf(MARK, from) : at;
-      if (next === -1 || next + MATCH_BYTES > chunk.length) break;
-      this.#match(next, readSequence(chunk, next + MARK.length));
-      from = next + MATCH_BYTES;
+      const next = at === -1 ? chunk.indexOf(SEQUENCE_MARK, from) : at;
+      if (next === -1 || next + SEQUENCE_BYTES > chunk.length) break;
+      this.#match(next, readSequence(chunk, next + SEQUENCE_MARK.length));
+      from = next + SEQUENCE_BYTES;
     }
     this.#keep(chunk, from);
     this.#chunkStart += chunk.length;
@@ -49,8 +46,9 @@ export class SequenceScanner {
   /** Where the next one is, if it is where it is expected; otherwise -1. */
   #expectedAt(chunk: Buffer, from: number): number {
     const at = this.#lastAt + this.#stride - this.#chunkStart;
-    if (this.#stride === 0 || at < from || at + MATCH_BYTES > chunk.length || !hasMark(chunk, at)) return -1;
-    return readSequence(chunk, at + MARK.length) === this.#lastSequence + 1 ? at : -1;
+    if (this.#stride === 0 || at < from || at + SEQUENCE_BYTES > chunk.length || !hasMark(chunk, at))
+      return -1;
+    return readSequence(chunk, at + SEQUENCE_MARK.length) === this.#lastSequence + 1 ? at : -1;
   }
 
   #match(at: number, sequence: number): void {
@@ -67,10 +65,10 @@ export class SequenceScanner {
     this.#carry?.copy(scratch, 0, 0, carried);
     const added = chunk.copy(scratch, carried, 0, Math.min(chunk.length, CARRIED_BYTES));
     const both = scratch.subarray(0, carried + added);
-    const at = both.indexOf(MARK);
-    if (at === -1 || at >= carried || at + MATCH_BYTES > both.length) return 0;
-    this.#match(at - carried, readSequence(both, at + MARK.length));
-    return at + MATCH_BYTES - carried;
+    const at = both.indexOf(SEQUENCE_MARK);
+    if (at === -1 || at >= carried || at + SEQUENCE_BYTES > both.length) return 0;
+    this.#match(at - carried, readSequence(both, at + SEQUENCE_MARK.length));
+    return at + SEQUENCE_BYTES - carried;
   }
 
   /** Keeps the end of the stream, of which a match may begin; `from` is where the last match ended. */
@@ -85,18 +83,8 @@ export class SequenceScanner {
 }
 
 function hasMark(chunk: Buffer, at: number): boolean {
-  for (let index = 0; index < MARK.length; index += 1) {
-    if (chunk[at + index] !== MARK[index]) return false;
+  for (let index = 0; index < SEQUENCE_MARK.length; index += 1) {
+    if (chunk[at + index] !== SEQUENCE_MARK[index]) return false;
   }
   return true;
-}
-
-function readSequence(chunk: Buffer, from: number): number {
-  let value = 0;
-  for (let index = from; index < from + DIGITS; index += 1) {
-    const digit = chunk[index] ?? 0;
-    if (digit < ZERO || digit > NINE) throw new Error("An event's seq is not a number.");
-    value = value * 10 + (digit - ZERO);
-  }
-  return value;
 }

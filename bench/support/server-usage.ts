@@ -1,25 +1,31 @@
-/** What the server says about itself at `/metrics`. */
+import { setTimeout as delay } from "node:timers/promises";
+
+const GONE_WITHIN_MS = 30_000;
+const POLL_INTERVAL_MS = 20;
+
+/** What the server says at `/metrics` that it has open now. */
 export interface ServerUsage {
-  /** User and system, all threads, since its start. */
-  readonly cpuSeconds: number;
-  readonly residentBytes: number;
-  readonly heapUsedBytes: number;
-  /** Open now. */
   readonly connections: number;
   readonly subscriptions: number;
 }
 
-/** Reads the usage of the server at this address. */
+/** Asks the server at this address. */
 export async function fetchServerUsage(url: string): Promise<ServerUsage> {
   const response = await fetch(`${url}/metrics`);
   const text = await response.text();
   return {
-    cpuSeconds: valueOf(text, "process_cpu_seconds_total"),
-    residentBytes: valueOf(text, "process_resident_memory_bytes"),
-    heapUsedBytes: valueOf(text, "nodejs_heap_size_used_bytes"),
     connections: valueOf(text, "paperdb_connections"),
     subscriptions: valueOf(text, "paperdb_subscriptions"),
   };
+}
+
+/** Resolves once the server has seen that all but so many of its clients are gone. */
+export async function untilConnections(url: string, atMost: number): Promise<void> {
+  const deadline = Date.now() + GONE_WITHIN_MS;
+  while ((await fetchServerUsage(url)).connections > atMost) {
+    if (Date.now() > deadline) throw new Error("The server still has connections of clients that are gone.");
+    await delay(POLL_INTERVAL_MS);
+  }
 }
 
 function valueOf(metrics: string, name: string): number {

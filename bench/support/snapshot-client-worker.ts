@@ -1,6 +1,7 @@
 import { connect } from "node:net";
 import { monotonicMs } from "./clock.ts";
-import { CARRIED_BYTES, DocumentScanner } from "./document-scanner.ts";
+import { CARRIED_BYTES } from "./carried-bytes.ts";
+import { DocumentScanner } from "./document-scanner.ts";
 import { serveCalls } from "./worker-process.ts";
 
 /** Clients that ask for the same at once. */
@@ -8,7 +9,7 @@ export interface SnapshotRequest {
   readonly host: string;
   readonly port: number;
   /** The HTTP request of each. */
-  readonly request: string;
+  readonly request: Buffer;
   readonly clients: number;
   readonly timeoutMs: number;
 }

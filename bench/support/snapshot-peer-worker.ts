@@ -1,8 +1,8 @@
-import { once } from "node:events";
 import { createServer } from "node:net";
 import { Client } from "pg";
 import type { Connection } from "pg";
 import { monotonicMs } from "./clock.ts";
+import { listenLocally } from "./listening.ts";
 import { serveCalls } from "./worker-process.ts";
 
 /** What reading took. */
@@ -19,7 +19,6 @@ export interface SnapshotPeerCalls {
   copy(argument: { url: string; table: string }): Promise<CopyCost>;
   /** From now on each client gets so many bytes, the same for all, and `ready`. Returns the port. */
   serve(argument: { bytes: number }): Promise<number>;
-  cpuSeconds(argument: Record<string, never>): number;
 }
 
 const PART = Buffer.alloc(64 * 1024, "x");
@@ -102,17 +101,7 @@ const calls: SnapshotPeerCalls = {
   },
   async serve({ bytes }) {
     bytesForEach = bytes;
-    if (!server.listening) {
-      server.listen(0, "127.0.0.1");
-      await once(server, "listening");
-    }
-    const address = server.address();
-    if (address === null || typeof address === "string") throw new Error("The peer got no port.");
-    return address.port;
-  },
-  cpuSeconds() {
-    const { user, system } = process.cpuUsage();
-    return (user + system) / 1e6;
+    return listenLocally(server);
   },
 };
 

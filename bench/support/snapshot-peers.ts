@@ -1,8 +1,11 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Client } from "pg";
+import { getRequest } from "./http-bytes.ts";
+import { sseRequest } from "./our-requests.ts";
+import { cpuSecondsOf } from "./process-usage.ts";
+import { fillMessagesSql, messageTableSql } from "./message-table.ts";
 import { whileSampling, type ResidentMemory } from "./resident-memory.ts";
 import { ServerProcess, sourceConfig } from "./server-process.ts";
-import { fetchServerUsage } from "./server-usage.ts";
 import type { SnapshotClientCalls, SnapshotsReceived } from "./snapshot-client-worker.ts";
 import type { CopyCost, SnapshotPeerCalls } from "./snapshot-peer-worker.ts";
 import { percentile } from "./statistics.ts";
@@ -62,15 +65,9 @@ export class SnapshotPeers {
 
   /** Makes a table of so many rows of about 250 bytes, as JSON. */
   async createTable(table: string, rows: number): Promise<void> {
-    await this.#database.query(`create table ${table} (
-      id bigint generated always as identity primary key, tenant_id text not null, seq text not null,
-      room uuid default gen_random_uuid(), author text default 'Ada Lovelace', body text, likes int default 0, at timestamptz default now())`);
+    await this.#database.query(messageTableSql(table));
     await this.#database.query(`create index on ${table} (tenant_id)`);
-    await this.#database.query(
-      `insert into ${table} (tenant_id, seq, body) select 'bench', lpad(n::text, 10, '0'),
-        'Message ' || n || ': shall we meet at the "Blue Door" at half past nine?' from generate_series(1, $1::int) n`,
-      [rows],
-    );
+    await this.#database.query(fillMessagesSql(table), [1, rows]);
     await this.#database.query(`vacuum analyze ${table}`);
     await this.#database.query("select pg_stat_force_next_flush()");
     this.#scansBefore.set(table, await this.#fetchScans(table));
@@ -87,11 +84,9 @@ export class SnapshotPeers {
 
   /** So many clients ask for the table at once. Makes sure that each got each row once. */
   async read(table: string, rows: number, clients: number): Promise<SnapshotCost> {
-    const { host, hostname, port } = new URL(this.#server.url);
-    const request =
-      `GET /v1/events/subscribe?collection=${table}&snapshot=true HTTP/1.1\r\nhost: ${host}\r\n` +
-      `apikey: ${this.#tenant.anonKey}\r\naccept: text/event-stream\r\n\r\n`;
-    const before = await fetchServerUsage(this.#server.url);
+    const { hostname, port } = new URL(this.#server.url);
+    const request = sseRequest({ collection: table, snapshot: "true" }, { apikey: this.#tenant.anonKey });
+    const cpuBefore = await cpuSecondsOf([this.#server.pid]);
     const { result, memory } = await whileSampling(this.#server.pid, () =>
       this.#clients.call("read", {
         host: hostname,
@@ -101,16 +96,10 @@ export class SnapshotPeers {
         timeoutMs: WITHIN_MS,
       }),
     );
-    const after = await fetchServerUsage(this.#server.url);
+    const cpuSeconds = (await cpuSecondsOf([this.#server.pid])) - cpuBefore;
     requireAll(result, rows);
     const { readyAfterMs, resets, bytes } = result;
-    return {
-      readyAfterMs,
-      resets,
-      bytes,
-      memory,
-      cpuSeconds: after.cpuSeconds - before.cpuSeconds,
-    };
+    return { readyAfterMs, resets, bytes, memory, cpuSeconds };
   }
 
   /** The same rows, from the database into nothing. */
@@ -121,10 +110,10 @@ export class SnapshotPeers {
   /** The same bytes to as many clients, from nothing. */
   async send(bytes: number, clients: number): Promise<SendingCost> {
     const port = await this.#peer.call("serve", { bytes });
-    const before = await this.#peer.call("cpuSeconds", {});
-    const request = { host: "127.0.0.1", port, request: "GET / HTTP/1.1\r\n\r\n" };
+    const before = await cpuSecondsOf([this.#peer.pid]);
+    const request = { host: "127.0.0.1", port, request: getRequest("/") };
     const { readyAfterMs } = await this.#clients.call("read", { ...request, clients, timeoutMs: WITHIN_MS });
-    const cpuSeconds = (await this.#peer.call("cpuSeconds", {})) - before;
+    const cpuSeconds = (await cpuSecondsOf([this.#peer.pid])) - before;
     return { seconds: percentile(readyAfterMs, 1) / 1000, cpuSeconds };
   }
 

@@ -1,6 +1,5 @@
-import { randomBytes } from "node:crypto";
 import { connect, type Socket } from "node:net";
-import { clientFrame } from "./websocket-bytes.ts";
+import { sseRequest, subscribeFrame, webSocketRequest } from "./our-requests.ts";
 
 /** Over which transport a client comes back. */
 export type StormTransport = "SSE" | "WebSocket";
@@ -35,7 +34,7 @@ export class StormClient {
   open(missed: number): Promise<void> {
     this.events = 0;
     this.resumed = false;
-    const { host, port, transport } = this.#target;
+    const { host, port, transport, credential } = this.#target;
     return new Promise((resolve, reject) => {
       const socket = connect({ host, port });
       this.#socket = socket;
@@ -55,7 +54,7 @@ export class StormClient {
         text += bytes.toString("latin1");
         text = transport === "SSE" ? readSse(text, take) : this.#readWebSocket(text, take);
       });
-      socket.write(transport === "SSE" ? this.#sseRequest() : this.#upgradeRequest());
+      socket.write(transport === "SSE" ? this.#sseRequest() : webSocketRequest(credential));
     });
   }
 
@@ -65,18 +64,10 @@ export class StormClient {
     this.#socket?.destroy();
   }
 
-  #sseRequest(): string {
-    const { host, port, credential, collection } = this.#target;
-    const resume = this.#cursor === undefined ? "" : `last-event-id: ${this.#cursor}\r\n`;
-    return `GET /v1/events/subscribe?collection=${collection} HTTP/1.1\r\nhost: ${host}:${port}\r\napikey: ${credential}\r\n${resume}\r\n`;
-  }
-
-  #upgradeRequest(): string {
-    const { host, port, credential } = this.#target;
-    return (
-      `GET /?token=${credential} HTTP/1.1\r\nhost: ${host}:${port}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n` +
-      `sec-websocket-version: 13\r\nsec-websocket-key: ${randomBytes(16).toString("base64")}\r\nsec-websocket-protocol: paperdb.v1\r\n\r\n`
-    );
+  #sseRequest(): Buffer {
+    const { credential, collection } = this.#target;
+    const resume = this.#cursor === undefined ? {} : { "last-event-id": this.#cursor };
+    return sseRequest({ collection }, { apikey: credential, ...resume });
   }
 
   #readWebSocket(text: string, take: (message: Message) => void): string {
@@ -86,9 +77,7 @@ export class StormClient {
     if (!text.startsWith("HTTP/1.1 101 ")) throw new Error("The server refused an upgrade.");
     const { collection } = this.#target;
     const cursor = this.#cursor === undefined ? {} : { cursor: this.#cursor };
-    this.#socket?.write(
-      clientFrame("text", JSON.stringify({ type: "subscribe", id: "1", collection, ...cursor })),
-    );
+    this.#socket?.write(subscribeFrame({ collection, ...cursor }));
     return readFrames(text.slice(end + 4), take);
   }
 }

@@ -1,20 +1,14 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { ConnectionStorm, type StormFigures } from "./connection-storm.ts";
 import { bindToCore } from "./cpu-core.ts";
-import { FAN_OUT_TOPIC } from "./fan-out-event.ts";
-import { asFanOutServer, webSocketGreeting } from "./fan-out-ours.ts";
+import { asFanOutServer, FAN_OUT_GRANT, webSocketGreeting } from "./fan-out-ours.ts";
 import type { Exchange, FanOutServer } from "./fan-out-server.ts";
-import { fetchTokenFor } from "./realtime-token.ts";
+import { fetchTokens } from "./realtime-token.ts";
 import { ServerProcess, type ServerProcessOptions } from "./server-process.ts";
-import { fetchServerUsage } from "./server-usage.ts";
+import { untilConnections } from "./server-usage.ts";
 import { createTenant, type BenchTenant } from "./tenant.ts";
 
 /** As what clients are let in. */
 export type Admission = "a key, SSE" | "one token, WebSocket" | "a token each, WebSocket";
-
-const MINTING_AT_ONCE = 50;
-const GONE_WITHIN_MS = 30_000;
-const POLL_INTERVAL_MS = 20;
 
 /** The server under test, for storms of connections. */
 export class StormedServer {
@@ -56,7 +50,8 @@ export class StormedServer {
       watched: true,
       ...(greetings === undefined ? {} : { greetings }),
     });
-    await this.#untilGone();
+    // Only the one is left that was there before.
+    await untilConnections(this.#server.url, 1);
     return figures;
   }
 
@@ -66,23 +61,7 @@ export class StormedServer {
   }
 
   async #mint(count: number): Promise<readonly (readonly Exchange[])[]> {
-    const greetings: (readonly Exchange[])[] = [];
-    while (greetings.length < count) {
-      const batch = Array.from({ length: Math.min(MINTING_AT_ONCE, count - greetings.length) }, () =>
-        fetchTokenFor(this.#server, this.#crowd, { topics: [FAN_OUT_TOPIC] }),
-      );
-      greetings.push(...(await Promise.all(batch)).map(webSocketGreeting));
-    }
-    return greetings;
-  }
-
-  /** Only the one is left that was there before. */
-  async #untilGone(): Promise<void> {
-    const deadline = Date.now() + GONE_WITHIN_MS;
-    while ((await fetchServerUsage(this.#server.url)).connections > 1) {
-      if (Date.now() > deadline)
-        throw new Error("The server still has connections of clients that are gone.");
-      await delay(POLL_INTERVAL_MS);
-    }
+    const grants = Array.from({ length: count }, () => FAN_OUT_GRANT);
+    return (await fetchTokens(this.#server, this.#crowd, grants)).map(webSocketGreeting);
   }
 }

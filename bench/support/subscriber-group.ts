@@ -7,7 +7,7 @@ export interface GroupTarget {
   readonly host: string;
   readonly port: number;
   /** The HTTP request by which each connection subscribes. */
-  readonly requests: readonly string[];
+  readonly requests: readonly Buffer[];
   /** Whether the arrival of each event is kept. */
   readonly recordArrivals: boolean;
 }
@@ -98,7 +98,7 @@ export class SubscriberGroup {
     for (const { socket } of this.#connections) socket.destroy();
   }
 
-  #openOne(request: string): Promise<void> {
+  #openOne(request: Buffer): Promise<void> {
     const { host, port, recordArrivals } = this.#target;
     return new Promise((resolve, reject) => {
       const connection = new Connection({

@@ -1,3 +1,5 @@
+import { getRequest } from "./http-bytes.ts";
+import { sseRequest } from "./our-requests.ts";
 import type { ServerProcess } from "./server-process.ts";
 import type { Received } from "./subscriber-group.ts";
 import type { SubscriberCalls } from "./subscriber-worker.ts";
@@ -19,7 +21,7 @@ export class Subscribers {
     subscription: { key: string; subject: Subject; connections: number; recordArrivals?: boolean },
   ): Promise<void> {
     const { key, subject, connections, recordArrivals = false } = subscription;
-    const request = requestOf(server, subject, `apikey: ${key}`);
+    const request = sseRequest(subject, { apikey: key });
     const requests = Array.from({ length: connections }, () => request);
     return this.#worker.call("open", { group, target: { ...placeOf(server), requests, recordArrivals } });
   }
@@ -30,7 +32,7 @@ export class Subscribers {
     server: ServerProcess,
     { tokens, subject }: { tokens: readonly string[]; subject: Subject },
   ): Promise<void> {
-    const requests = tokens.map((token) => requestOf(server, subject, `authorization: Bearer ${token}`));
+    const requests = tokens.map((token) => sseRequest(subject, { authorization: `Bearer ${token}` }));
     return this.#worker.call("open", {
       group,
       target: { ...placeOf(server), requests, recordArrivals: true },
@@ -42,7 +44,7 @@ export class Subscribers {
     const target = {
       host: "127.0.0.1",
       port,
-      requests: Array.from({ length: connections }, () => "GET / HTTP/1.1\r\n\r\n"),
+      requests: Array.from({ length: connections }, () => getRequest("/")),
       recordArrivals: false,
     };
     return this.#worker.call("open", { group, target });
@@ -66,15 +68,6 @@ export class Subscribers {
 function placeOf({ url }: ServerProcess): { readonly host: string; readonly port: number } {
   const { hostname, port } = new URL(url);
   return { host: hostname, port: Number(port) };
-}
-
-/** @param credential - a header. */
-function requestOf({ url }: ServerProcess, subject: Subject, credential: string): string {
-  const query = new URLSearchParams(subject).toString();
-  return (
-    `GET /v1/events/subscribe?${query} HTTP/1.1\r\nhost: ${new URL(url).host}\r\n${credential}\r\n` +
-    "accept: text/event-stream\r\n\r\n"
-  );
 }
 
 /**

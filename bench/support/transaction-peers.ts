@@ -3,10 +3,11 @@ import type { TestPostgres } from "../../tests/support/own-postgres.ts";
 import { startBenchPostgres } from "./bench-postgres.ts";
 import { dropSlot } from "./change-readers.ts";
 import { monotonicMs } from "./clock.ts";
+import { fillMessagesSql, messageTableSql } from "./message-table.ts";
 import type { PeerServerCalls } from "./peer-server-worker.ts";
+import { cpuSecondsOf } from "./process-usage.ts";
 import { whileSampling, type ResidentMemory } from "./resident-memory.ts";
 import { ServerProcess, sourceConfig } from "./server-process.ts";
-import { fetchServerUsage } from "./server-usage.ts";
 import { requireComplete, Subscribers } from "./subscribers.ts";
 import { createTenant } from "./tenant.ts";
 import { WorkerProcess } from "./worker-process.ts";
@@ -35,12 +36,8 @@ const CONFIG = {
 };
 const DURABLE = { fsync: "on", full_page_writes: "on" };
 const SLOT = "bench";
-const TABLE_SQL = `create table big (
-  id bigint generated always as identity primary key, tenant_id text not null, seq text not null,
-  room uuid default gen_random_uuid(), author text default 'Ada Lovelace', body text, likes int default 0, at timestamptz default now());
-alter table big replica identity full`;
-const FILL_SQL = `insert into big (tenant_id, seq, body) select 'bench', lpad(n::text, 10, '0'),
-  'Message ' || n || ': shall we meet at the "Blue Door" at half past nine?' from generate_series($1::int, $2::int) n`;
+const TABLE_SQL = `${messageTableSql("big")}; alter table big replica identity full`;
+const FILL_SQL = fillMessagesSql("big");
 
 /** Our server, and a database with a process that reads it otherwise. */
 export class TransactionPeers {
@@ -113,7 +110,6 @@ export class TransactionPeers {
       pid: this.#server.pid,
       database: this.#ours,
       rows,
-      cpuSeconds: async () => (await fetchServerUsage(this.#server.url)).cpuSeconds,
       untilLast: (first) => this.#untilReceived("ours", first, rows),
     });
   }
@@ -124,7 +120,6 @@ export class TransactionPeers {
       pid: this.#peer.pid,
       database: this.#theirs,
       rows,
-      cpuSeconds: () => this.#peer.call("cpuSeconds", {}),
       untilLast: (first) => this.#untilReceived("peer", first, rows),
     });
   }
@@ -135,7 +130,6 @@ export class TransactionPeers {
       pid: this.#bare.pid,
       database: this.#theirs,
       rows,
-      cpuSeconds: () => this.#bare.call("cpuSeconds", {}),
       untilLast: () => this.#bare.call("untilRead", { rows }),
     });
   }
@@ -150,19 +144,18 @@ export class TransactionPeers {
     readonly pid: number;
     readonly database: Client;
     readonly rows: number;
-    cpuSeconds(): Promise<number>;
     /** When the last row was there, on the monotonic clock. */
     untilLast(first: number): Promise<number>;
   }): Promise<TransactionCost> {
     const { pid, database, rows } = reader;
     const first = this.#next;
     this.#next += rows;
-    const cpuBefore = await reader.cpuSeconds();
+    const cpuBefore = await cpuSecondsOf([pid]);
     const { result, memory } = await whileSampling(pid, async () => {
       await database.query(FILL_SQL, [first, first + rows - 1]);
       const committedAtMs = monotonicMs();
       return ((await reader.untilLast(first)) - committedAtMs) / 1000;
     });
-    return { seconds: result, cpuSeconds: (await reader.cpuSeconds()) - cpuBefore, memory };
+    return { seconds: result, cpuSeconds: (await cpuSecondsOf([pid])) - cpuBefore, memory };
   }
 }

@@ -1,6 +1,6 @@
 import { Client } from "pg";
 import { monotonicMs } from "./clock.ts";
-import { sequenceText } from "./frame-scanner.ts";
+import { sequenceText } from "./sequence-text.ts";
 import { serveCalls } from "./worker-process.ts";
 
 /** What a writer's rows go into. */

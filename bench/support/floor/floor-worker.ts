@@ -1,6 +1,6 @@
-import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import type { FanOutTransport } from "../fan-out-server.ts";
+import { listenLocally } from "../listening.ts";
 import { serveCalls } from "../worker-process.ts";
 
 /** The calls of the floor where no C compiler is: the same loop on bare sockets of Node. */
@@ -52,17 +52,9 @@ let unvisited = 0;
 let scheduled = false;
 
 const calls: FloorCalls = {
-  async listen(argument) {
+  listen(argument) {
     ({ transport, bytesPerEvent } = argument);
-    const server = createServer({ noDelay: true }, accept).listen({
-      port: 0,
-      host: "127.0.0.1",
-      backlog: 4096,
-    });
-    await once(server, "listening");
-    const address = server.address();
-    if (address === null || typeof address === "string") throw new Error("The floor got no port.");
-    return address.port;
+    return listenLocally(createServer({ noDelay: true }, accept));
   },
 };
 
