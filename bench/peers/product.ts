@@ -36,8 +36,13 @@ export async function startProduct<Ports extends Readonly<Record<string, number>
     args: product.args(config.file),
     core,
     cwd: config.path,
-    // All of these are written in Go, which else has a thread for each core of the machine.
-    env: core === undefined ? {} : { GOMAXPROCS: "1" },
+    env: {
+      // Caddy else leaves its state in the user's home.
+      XDG_CONFIG_HOME: config.path,
+      XDG_DATA_HOME: config.path,
+      // All of these are written in Go, which else has a thread for each core of the machine.
+      ...(core === undefined ? {} : { GOMAXPROCS: "1" }),
+    },
   });
   try {
     await server.untilListening(entries.map(([, port]) => port));
