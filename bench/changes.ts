@@ -76,8 +76,8 @@ const HEAD = [
 ];
 
 const NOTES = [
-  `Rows of 8 columns, about 250 bytes as JSON, for 100 tenants in turn, at an even pace from ${WRITERS} connections of another process, which are the same INSERT … SELECT for as many rows as the table says; ` +
-    "each tenant has one client, which gets its own rows only. Each way was tried at a rising rate until changes or writers were late. " +
+  `Rows of 8 columns, about 250 bytes as JSON, for 100 tenants in turn, at an even pace from ${WRITERS} connections of another process, each transaction one INSERT of as many rows as the table says; ` +
+    "each tenant has one client, which gets its own rows only. Each way was tried at a rising rate until changes or writers were late: *offered* is that rate, *written* what the writers made of it. " +
     `*In time*: no change came more than ${LAG_LIMIT_MS / 1000} s after its commit, for ${SECONDS} s (in the short form ${SHORT_SECONDS} s). *Commit* is the moment at which the writer has PostgreSQL's answer; *lag at ` +
     "the end*: from the last commit until the last client had its last change. Each change came once, in the order of its writer, to its own tenant only; the run fails otherwise. *CPU* is user and system of all cores: of the process that reads, and of all of the database's " +
     "processes, writing included. Database, writers, server and clients share the machine.",

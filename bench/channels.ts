@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Benchmark, BenchmarkContext, BenchmarkReport } from "./benchmark.ts";
 import { CORES } from "./support/cpu-core.ts";
-import { figure, ratioText } from "./support/markdown-table.ts";
+import { figure, mediansOf, ratioText } from "./support/markdown-table.ts";
 import { Rounds } from "./support/statistics.ts";
 import { SubscribedServer } from "./support/subscribed-server.ts";
 
@@ -20,6 +20,7 @@ type Figure = "event" | "row" | "rest";
 export const channels: Benchmark = { name: "channels", title: "One subscriber among many", run };
 
 async function run({ short, machine, profileDir, progress }: BenchmarkContext): Promise<BenchmarkReport> {
+  const rounds = short ? 1 : ROUNDS;
   const tenants = short ? MANY.tenants / 5 : MANY.tenants;
   const connections = 2 * tenants * MANY.connectionsPerTenant;
   if (machine.maxOpenFiles < connections + FILES_BESIDE_CONNECTIONS) {
@@ -34,7 +35,7 @@ async function run({ short, machine, profileDir, progress }: BenchmarkContext): 
     const memory = await many.open({ ...MANY, tenants });
     const fewFigures = new Rounds<Figure>();
     const manyFigures = new Rounds<Figure>();
-    for (let round = 0; round <= (short ? 1 : ROUNDS); round += 1) {
+    for (let round = 0; round <= rounds; round += 1) {
       progress(round === 0 ? "warming up" : `round ${round}`);
       const figures = { few: await measure(few), many: await measure(many) };
       if (round === 0) continue;
@@ -56,7 +57,7 @@ async function run({ short, machine, profileDir, progress }: BenchmarkContext): 
           ],
         ],
       },
-      notes: [notesOf(many), memoryNote(memory)],
+      notes: [notesOf(many, rounds), memoryNote(memory)],
     };
   } finally {
     await few.close();
@@ -95,12 +96,12 @@ function rowOf(title: string, name: Figure, few: Rounds<Figure>, many: Rounds<Fi
   ];
 }
 
-function notesOf({ subscriptions, channels: count, connections }: SubscribedServer): string {
+function notesOf({ subscriptions, channels: count, connections }: SubscribedServer, rounds: number): string {
   return (
     `Each event or row is for the only subscriber of its channel (SSE), one after the other, ${PER_SECOND} a second; all else on the server is silent: ` +
     `${connections.toLocaleString("en-US")} WebSockets of \`paperdb.v1\` with ${subscriptions.toLocaleString("en-US")} subscriptions to ${count.toLocaleString("en-US")} channels ` +
     `(tenant × table, mode \`wal\`), half of the connections with one, half with nineteen. CPU of the server's process, all threads, the request to publish included, ` +
-    `what it takes at rest subtracted; heartbeats are every ten minutes here. Medians of ${ROUNDS} rounds of ${EVENTS.toLocaleString("en-US")}, two servers in turns.`
+    `what it takes at rest subtracted; heartbeats are every ten minutes here. Two servers in turns, ${EVENTS.toLocaleString("en-US")} of each at a time; ${mediansOf(rounds)}.`
   );
 }
 

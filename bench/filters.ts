@@ -1,6 +1,6 @@
 import type { Benchmark, BenchmarkContext, BenchmarkReport } from "./benchmark.ts";
 import type { FilterCalls } from "./support/filter-worker.ts";
-import { figure, ratioText } from "./support/markdown-table.ts";
+import { figure, mediansOf, ratioText } from "./support/markdown-table.ts";
 import { Rounds } from "./support/statistics.ts";
 import { WorkerProcess } from "./support/worker-process.ts";
 
@@ -8,6 +8,7 @@ const SUBSCRIPTIONS = [10, 100, 1000, 10_000, 100_000] as const;
 const BASE = 100;
 const CHANGES = 20_000;
 const ROUNDS = 7;
+const SHORT_ROUNDS = 3;
 
 type Hubs = ReadonlyMap<number, WorkerProcess<FilterCalls>>;
 
@@ -15,6 +16,7 @@ type Hubs = ReadonlyMap<number, WorkerProcess<FilterCalls>>;
 export const filters: Benchmark = { name: "filters", title: "Filters", run };
 
 async function run({ short, progress }: BenchmarkContext): Promise<BenchmarkReport> {
+  const rounds = short ? SHORT_ROUNDS : ROUNDS;
   const hubs: Hubs = new Map(
     SUBSCRIPTIONS.map((subscriptions) => [
       subscriptions,
@@ -27,8 +29,8 @@ async function run({ short, progress }: BenchmarkContext): Promise<BenchmarkRepo
       progress(`${subscriptions} subscriptions`);
       heapBytes.set(subscriptions, await hub.call("subscribe", { subscriptions }));
     }
-    const cpu = await measure(hubs, short ? 3 : ROUNDS);
-    return { table: { head: HEAD, rows: SUBSCRIPTIONS.map(rowOf) }, notes: NOTES };
+    const cpu = await measure(hubs, rounds);
+    return { table: { head: HEAD, rows: SUBSCRIPTIONS.map(rowOf) }, notes: notesOf(rounds) };
 
     function rowOf(subscriptions: number): string[] {
       return [
@@ -46,13 +48,15 @@ async function run({ short, progress }: BenchmarkContext): Promise<BenchmarkRepo
 
 const HEAD = ["subscriptions", "CPU per change", `of that with ${BASE}`, "heap per subscription"];
 
-const NOTES = [
-  "One collection, each subscription with another equality filter; every change is an update of a document that one of them sees, with its " +
-    "prior document. The log and the hub alone, in a process of their own, with targets that take what they are given for nothing: parsing the " +
-    "documents, finding who sees the change, encoding it for SSE, and one delivery. CPU time of the process, user and system, garbage " +
-    `collection included; sizes took turns; medians of ${ROUNDS} rounds of ${CHANGES.toLocaleString("en-US")} changes and of the rounds' ratios. ` +
-    "Heap by what is in use after a garbage collection, without the connection that a subscription belongs to.",
-];
+function notesOf(rounds: number): string[] {
+  return [
+    "One collection, each subscription with another equality filter; every change is an update of a document that one of them sees, with its " +
+      "prior document. The log and the hub alone, in a process of their own, with targets that take what they are given for nothing: parsing the " +
+      "documents, finding who sees the change, encoding it for SSE, and one delivery. CPU time of the process, user and system, garbage " +
+      `collection included; sizes took turns; ${CHANGES.toLocaleString("en-US")} changes each; ${mediansOf(rounds, { ratios: true })}. ` +
+      "Heap by what is in use after a garbage collection, without the connection that a subscription belongs to.",
+  ];
+}
 
 async function measure(hubs: Hubs, rounds: number): Promise<Rounds<string>> {
   const cpu = new Rounds<string>();

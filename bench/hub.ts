@@ -1,6 +1,6 @@
 import type { Benchmark, BenchmarkContext, BenchmarkReport } from "./benchmark.ts";
 import type { HubCalls } from "./support/hub-worker.ts";
-import { figure, ratioText } from "./support/markdown-table.ts";
+import { figure, mediansOf, ratioText } from "./support/markdown-table.ts";
 import { Rounds } from "./support/statistics.ts";
 import { WorkerProcess } from "./support/worker-process.ts";
 
@@ -15,11 +15,13 @@ const SHAPES = [
 ] as const;
 type Shape = (typeof SHAPES)[number];
 const ROUNDS = 7;
+const SHORT_ROUNDS = 3;
 
 /** What the hub itself adds to what the sockets cost, and what a subscription weighs in it. */
 export const hub: Benchmark = { name: "hub", title: "The hub alone", run };
 
 async function run({ short, progress }: BenchmarkContext): Promise<BenchmarkReport> {
+  const rounds = short ? SHORT_ROUNDS : ROUNDS;
   const url = new URL("support/hub-worker.ts", import.meta.url);
   const workers = new Map(SHAPES.map((shape) => [shape, new WorkerProcess<HubCalls>(url)]));
   try {
@@ -28,7 +30,7 @@ async function run({ short, progress }: BenchmarkContext): Promise<BenchmarkRepo
       progress(nameOf(shape));
       heapBytes.set(shape, await worker.call("subscribe", { ...shape, transport: "sse" }));
     }
-    const figures = await measure(workers, short ? 3 : ROUNDS);
+    const figures = await measure(workers, rounds);
     const one = nameOf(SHAPES[3]);
     const rows = SHAPES.map((shape) => {
       const name = nameOf(shape);
@@ -42,7 +44,7 @@ async function run({ short, progress }: BenchmarkContext): Promise<BenchmarkRepo
         shape.channels * shape.perChannel < 1000 ? "" : `${Math.round(heapBytes.get(shape) ?? 0)} B`,
       ];
     });
-    return { table: { head: HEAD, rows }, notes: NOTES };
+    return { table: { head: HEAD, rows }, notes: notesOf(rounds) };
   } finally {
     await Promise.all(Array.from(workers.values(), (worker) => worker.close()));
   }
@@ -58,13 +60,15 @@ const HEAD = [
   "heap per subscription",
 ];
 
-const NOTES = [
-  "The log and the hub alone, in a process of their own, with targets that take what they are given for nothing. Events of about 300 bytes, encoded for " +
-    "SSE. Steady: each event once all subscriptions of its channel have the one before, the channels taking turns; appending and encoding the event is in the " +
-    "figure, shared by the channel's subscriptions. Spread: a hundred events of as many channels in each turn of the event loop. Burst: four events of one channel in each turn of the event loop, as fast as it turns. CPU time of the " +
-    `process, user and system, garbage collection included; shapes took turns; medians of ${ROUNDS} rounds and of the rounds' ratios. Heap by what is in use ` +
-    "after a garbage collection, the channels and their histories included, without the connections.",
-];
+function notesOf(rounds: number): string[] {
+  return [
+    "The log and the hub alone, in a process of their own, with targets that take what they are given for nothing. Events of about 300 bytes, encoded for " +
+      "SSE. Steady: each event once all subscriptions of its channel have the one before, the channels taking turns; appending and encoding the event is in the " +
+      "figure, shared by the channel's subscriptions. Spread: a hundred events of as many channels in each turn of the event loop. Burst: four events of one channel in each turn of the event loop, as fast as it turns. CPU time of the " +
+      `process, user and system, garbage collection included; shapes took turns; ${mediansOf(rounds, { ratios: true })}. Heap by what is in use ` +
+      "after a garbage collection, the channels and their histories included, without the connections.",
+  ];
+}
 
 type Workers = ReadonlyMap<Shape, WorkerProcess<HubCalls>>;
 

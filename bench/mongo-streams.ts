@@ -29,7 +29,7 @@ async function run({ short, progress }: BenchmarkContext): Promise<BenchmarkRepo
   const events = short ? 1000 : 5000;
   const rows: string[][] = [];
   let naiveGoesOn = true;
-  for (const tenants of TENANTS) {
+  for (const tenants of short ? TENANTS.slice(0, -1) : TENANTS) {
     progress(`${String(tenants)} tenants, our one stream`);
     const ours = await measure("ours", tenants, events);
     if (ours === undefined) throw new Error(`Our stream did not deliver ${String(events)} events.`);

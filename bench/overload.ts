@@ -1,7 +1,7 @@
 import type { Benchmark, BenchmarkContext, BenchmarkReport } from "./benchmark.ts";
 import { closeAll, FanOutEntries } from "./support/fan-out-entries.ts";
 import { requireAll, type FanOutContestant, type FanOutSample } from "./support/fan-out-contestant.ts";
-import { figure, ratioText } from "./support/markdown-table.ts";
+import { figure, mediansOf, ratioText } from "./support/markdown-table.ts";
 import { Rounds } from "./support/statistics.ts";
 
 const TRANSPORTS = ["websocket", "sse"] as const;
@@ -62,10 +62,10 @@ const HEAD = ["", "delivered in time", "CPU per delivery", "p50", "p99", "p99, a
 function notesOf(connections: number, seconds: number, rounds: number): string[] {
   return [
     `${connections.toLocaleString("en-US")} connections and ${EVENTS_PER_SECOND} events per second for ${seconds} s, so ` +
-      `${(connections * EVENTS_PER_SECOND).toLocaleString("en-US")} deliveries per second are offered, on one core. *In time*: what was offered, over what was ` +
-      "delivered per second until the last one came. Who keeps up does so by sending several events in one write. Then the same again " +
-      "while a tenth of the connections does not read: the latency of the others. Each reading connection of ours and of the floor got every event, once, " +
-      `in order; the benchmark fails otherwise. Medians of ${rounds} rounds (others than ours and the floor: 1, and only with all reading) and of the rounds' own ratios. ` +
+      `${(connections * EVENTS_PER_SECOND).toLocaleString("en-US")} deliveries per second are offered, on one core. *Delivered in time*: the share of what was ` +
+      `offered that was delivered, times those ${seconds} s over the time until the last one came. Who keeps up does so by sending several events in one write. Then the same again ` +
+      "while a tenth of the connections does not read: the latency of the others, whose *ratio* is to the p99 before. Each reading connection of ours and of the floor got every event, once, " +
+      `in order; the benchmark fails otherwise. Ours and the floor: ${mediansOf(rounds, { ratios: true })}; the others: one round, and only with all reading. ` +
       "Latency for 1,000 connections at the same rate is in the table of fan-out.",
   ];
 }

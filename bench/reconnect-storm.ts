@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Client } from "pg";
 import type { Benchmark, BenchmarkContext, BenchmarkReport } from "./benchmark.ts";
 import { monotonicMs } from "./support/clock.ts";
-import { figure } from "./support/markdown-table.ts";
+import { figure, mediansOf } from "./support/markdown-table.ts";
 import { cpuSecondsOf } from "./support/process-usage.ts";
 import { fetchToken } from "./support/realtime-token.ts";
 import { ServerProcess } from "./support/server-process.ts";
@@ -32,6 +32,7 @@ interface Storm {
 }
 
 async function run({ short, machine, profileDir, progress }: BenchmarkContext): Promise<BenchmarkReport> {
+  const rounds = short ? 1 : ROUNDS;
   const clients = short ? CLIENTS / 5 : CLIENTS;
   if (machine.maxOpenFiles < clients + FILES_BESIDE_CONNECTIONS) {
     throw new Error(`The storm needs more open files: run "ulimit -n ${CLIENTS * 2}" first.`);
@@ -47,14 +48,14 @@ async function run({ short, machine, profileDir, progress }: BenchmarkContext): 
     for (const transport of ["WebSocket", "SSE"] as const) {
       const storms: Storm[] = [];
       const restPerSecond = await measureRest(database);
-      for (let round = 1; round <= (short ? 1 : ROUNDS); round += 1) {
+      for (let round = 1; round <= rounds; round += 1) {
         progress(`${clients} clients over ${transport}, round ${round}`);
         storms.push(await runStorm({ server, database, tenant, transport, clients, first: next }));
         next += MISSED;
       }
       rows.push(rowOf(transport, clients, storms, restPerSecond));
     }
-    return { table: { head: HEAD, rows }, notes: NOTES };
+    return { table: { head: HEAD, rows }, notes: notesOf(rounds) };
   } finally {
     await database.end();
     await server.stop();
@@ -72,12 +73,14 @@ const HEAD = [
   "at rest",
 ];
 
-const NOTES = [
-  `One tenant and collection. All connections are dropped at once by the clients' side, ${MISSED} rows are written, and all clients connect again, 1,000 at a time, ` +
-    "without the jitter that the SDK adds, each with its cursor. *Live*: authenticated, `ready` with `resumed: true`, and each missed row " +
-    `received, once; the run fails otherwise. Medians of ${ROUNDS} rounds; the clients are one process on the same machine. *Database transactions* are ` +
-    "counted by `pg_stat_database`, all of the server's and this benchmark's own looks at it.",
-];
+function notesOf(rounds: number): string[] {
+  return [
+    `One tenant and collection. All connections are dropped at once by the clients' side, ${MISSED} rows are written, and all clients connect again, 1,000 at a time, ` +
+      "without the jitter that the SDK adds, each with its cursor. *Live*: authenticated, `ready` with `resumed: true`, and each missed row " +
+      `received, once; the run fails otherwise. Figures are ${mediansOf(rounds)}; the clients are one process on the same machine. *Database transactions* are ` +
+      "counted by `pg_stat_database`, all of the server's and this benchmark's own looks at it.",
+  ];
+}
 
 interface StormSetUp {
   readonly server: ServerProcess;

@@ -1,54 +1,11 @@
 import { parseArgs } from "node:util";
 import type { Benchmark, BenchmarkContext, Chart } from "./benchmark.ts";
-import { changes } from "./changes.ts";
-import { channels } from "./channels.ts";
-import { compression } from "./compression.ts";
-import { connections } from "./connections.ts";
-import { fanOut } from "./fan-out.ts";
-import { filters } from "./filters.ts";
-import { grants } from "./grants.ts";
-import { hub } from "./hub.ts";
-import { idleMemory } from "./idle-memory.ts";
-import { latency } from "./latency.ts";
-import { mongoJoins } from "./mongo-joins.ts";
-import { mongoStreams } from "./mongo-streams.ts";
-import { overload } from "./overload.ts";
-import { reconnectStorm } from "./reconnect-storm.ts";
-import { snapshots } from "./snapshots.ts";
-import { soak } from "./soak.ts";
-import { stages } from "./stages.ts";
-import { startup } from "./startup.ts";
+import { BENCHMARKS } from "./benchmarks.ts";
 import { DOCUMENTS, writeChart, writeReport } from "./support/document.ts";
 import { PEER_NAMES } from "./support/fan-out-entries.ts";
 import { describeMachine } from "./support/machine.ts";
 import { renderTable } from "./support/markdown-table.ts";
-import { transactions } from "./transactions.ts";
-import { walDecode } from "./wal-decode.ts";
-import { writers } from "./writers.ts";
 
-const BENCHMARKS: readonly Benchmark[] = [
-  startup,
-  latency,
-  changes,
-  stages,
-  grants,
-  filters,
-  hub,
-  writers,
-  walDecode,
-  transactions,
-  snapshots,
-  idleMemory,
-  connections,
-  channels,
-  fanOut,
-  compression,
-  overload,
-  reconnectStorm,
-  soak,
-  mongoStreams,
-  mongoJoins,
-];
 const NAMES = BENCHMARKS.map(({ name }) => name).join(", ");
 
 const HELP = `Usage: npm run bench -- [options]
@@ -94,7 +51,7 @@ async function main(): Promise<void> {
     sections.push(section);
     process.stdout.write(`${section}\n\n`);
   };
-  print(`${machine.description}. ${new Date().toISOString().slice(0, 10)}.`);
+  print(`${machine.description}. ${today()}.`);
   for (const benchmark of chosen) {
     const { section, chart } = await reportOf(benchmark, {
       machine,
@@ -139,10 +96,31 @@ async function reportOf(
     );
     return benchmark.run(context);
   });
-  context.progress(`done in ${Math.round((Date.now() - startedAt) / 1000)} s`);
+  const seconds = Math.round((Date.now() - startedAt) / 1000);
+  context.progress(`done in ${seconds} s`);
   const image = chart === undefined ? [] : [`![${chart.alt}](${chart.name}.svg)`];
-  const section = [`## ${benchmark.title}`, ...image, renderTable(table), ...notes].join("\n\n");
+  const section = [
+    `## ${benchmark.title}`,
+    ...image,
+    renderTable(table),
+    ...notes,
+    provenance(benchmark, context, seconds),
+  ].join("\n\n");
   return { section, chart };
+}
+
+/** So that a table can be had again, wherever it is shown. */
+function provenance({ name }: Benchmark, context: BenchmarkContext, seconds: number): string {
+  const { short, peers, profileDir } = context;
+  const options = [short ? " --short" : "", peers === undefined ? "" : ` --peers ${peers.join(",")}`].join(
+    "",
+  );
+  const profiled = profileDir === undefined ? "" : ", with profiles being taken";
+  return `By \`npm run bench -- --only ${name}${options}\` on ${today()}, in ${seconds} s${profiled}.`;
+}
+
+function today(): string {
+  return new Date().toISOString().slice(0, 10);
 }
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Benchmark, BenchmarkContext, BenchmarkReport } from "./benchmark.ts";
-import { figure, ratioText } from "./support/markdown-table.ts";
+import { figure, mediansOf, ratioText } from "./support/markdown-table.ts";
 import { SnapshotPeers, type SnapshotCost } from "./support/snapshot-peers.ts";
 import { median, percentile, Rounds } from "./support/statistics.ts";
 
@@ -26,18 +26,18 @@ const NOT_SHARED_AFTER_MS = 1500;
 export const snapshots: Benchmark = { name: "snapshots", title: "Snapshots", run };
 
 async function run({ short, progress, profileDir }: BenchmarkContext): Promise<BenchmarkReport> {
+  const cases = short ? CASES.map((each) => ({ ...each, rows: each.rows / SHORT_SHARE, rounds: 1 })) : CASES;
   const peers = await SnapshotPeers.start(profileDir);
   try {
     const measured = new Map<Case, Measured>();
-    for (const given of CASES) {
-      const each = short ? { ...given, rows: given.rows / SHORT_SHARE, rounds: 1 } : given;
+    for (const each of cases) {
       progress(`${each.rows.toLocaleString("en-US")} documents, ${each.clients} clients`);
       await peers.createTable(each.table, each.rows);
       measured.set(each, await measure(peers, each));
     }
     const reads = await peers.fetchTableReads();
     const rows = Array.from(measured, ([each, figures]) => rowOf(each, figures, readsOf(each, reads)));
-    return { table: { head: HEAD, rows }, notes: NOTES };
+    return { table: { head: HEAD, rows }, notes: notesOf(cases) };
   } finally {
     await peers.close();
   }
@@ -58,12 +58,23 @@ const HEAD = [
   "begun again",
 ];
 
-const NOTES = [
-  "SSE, `snapshot=true`, all clients at once, of a collection of rows of 8 columns, about 250 bytes as JSON. Beside it, what Node cannot do without: *COPY alone* is `COPY (SELECT row_to_json …) TO STDOUT`, once, by a client that throws the " +
-    "rows away; *sending alone* is a bare `node:net` server that writes as many bytes, made before, to as many clients. *Ours / both* compares with their sum: time, and CPU (user and system) of the process. *Resident* is the server's memory before, and the most " +
-    "that was seen every 20 ms, of all rounds. *Reads of the table* are scans for each round, counted by PostgreSQL (`pg_stat_user_tables`): clients that ask together share them. *Begun again*: clients that were too slow for " +
-    "the others, and were reset. Ours and the peers took turns; medians of 2 or 3 rounds, of 10,000 after one to warm up, and of the rounds' ratios. Every client got every document once; clients are one process on the same machine.",
-];
+function notesOf(cases: readonly Case[]): string[] {
+  return [
+    "SSE, `snapshot=true`, all clients at once, of a collection of rows of 8 columns, about 250 bytes as JSON. Beside it, what Node cannot do without: *COPY alone* is `COPY (SELECT row_to_json …) TO STDOUT`, once, by a client that throws the " +
+      "rows away; *sending alone* is a bare `node:net` server that writes as many bytes, made before, to as many clients. *Ours / both* compares with their sum: time, and CPU (user and system) of the process. *Resident* is the server's memory before, and the most " +
+      "that was seen every 20 ms, of all rounds. *Reads of the table* are scans for each round, counted by PostgreSQL (`pg_stat_user_tables`): clients that ask together share them. *Begun again*: clients that were too slow for " +
+      "the others, and were reset. Ours and the peers took turns; " +
+      `${cases.map((each) => `${titleOf(each)}: ${roundsOf(each)}`).join("; ")}. Every client got every document once; clients are one process on the same machine.`,
+  ];
+}
+
+function titleOf({ rows, clients }: Case): string {
+  return `${rows.toLocaleString("en-US")} to ${clients.toLocaleString("en-US")}`;
+}
+
+function roundsOf({ rounds, warmUps }: Case): string {
+  return `${mediansOf(rounds, { ratios: true })}${warmUps > 0 ? ", after one to warm up" : ""}`;
+}
 
 interface Measured {
   readonly costs: readonly SnapshotCost[];
@@ -100,10 +111,10 @@ function readsOf({ table, rounds, warmUps }: Case, reads: ReadonlyMap<string, nu
   return (reads.get(table) ?? Number.NaN) / (rounds + warmUps) - 1;
 }
 
-function rowOf({ rows, clients }: Case, { costs, rounds }: Measured, reads: number): string[] {
-  const sent = rows * clients;
+function rowOf(each: Case, { costs, rounds }: Measured, reads: number): string[] {
+  const sent = each.rows * each.clients;
   return [
-    `${rows.toLocaleString("en-US")} to ${clients.toLocaleString("en-US")}`,
+    titleOf(each),
     `${figure(rounds.median("ours"))} s`,
     `${figure(median(costs.map(({ readyAfterMs }) => percentile(readyAfterMs, 0.5))) / 1000)} s`,
     `${figure(rounds.median("copy"))} s`,

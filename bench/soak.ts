@@ -83,8 +83,8 @@ const HEAD = [
 
 const NOTES = [
   `${CLIENTS} clients, half of them over WebSocket, half over SSE, events of 300 bytes as fast as all that read have them; after each 20 events three clients are replaced ` +
-    "by new ones, half with a FIN, half cut without goodbye. One of 20 is slow and stops reading for 200 or 10,000 events: it must go on without a gap, or have been closed; all others " +
-    "must get every event of their time, in order, and keep their connection: the run fails otherwise. Memory after garbage collection, *outside* are Buffers, handles are what Node's event loop holds. " +
+    "by new ones, half with a FIN, half cut without goodbye. One of 20 is slow and stops reading for 200 or 10,000 events: it must go on without a gap, or have been closed (*closed by the server*; *left* are those that were replaced); all others " +
+    "must get every event of their time, in order, and keep their connection: the run fails otherwise. Memory after garbage collection, *outside of it* are Buffers, *handles* are what Node's event loop holds. " +
     `The run fails if the heap is more than ${MAX_HEAP_GROWTH * 100} % larger in the end than after the second tenth.`,
 ];
 

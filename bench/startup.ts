@@ -1,6 +1,6 @@
 import { rm } from "node:fs/promises";
 import type { Benchmark, BenchmarkContext, BenchmarkReport } from "./benchmark.ts";
-import { figure } from "./support/markdown-table.ts";
+import { figure, mediansOf } from "./support/markdown-table.ts";
 import { createDataDir, ServerProcess } from "./support/server-process.ts";
 import { Rounds } from "./support/statistics.ts";
 
@@ -31,7 +31,7 @@ async function run({ short, progress }: BenchmarkContext): Promise<BenchmarkRepo
       rows: [row("`npm start`", "npm"), row("the same without npm", "node")],
     },
     notes: [
-      `From the start of the process until \`/readyz\` answers 200; medians of ${rounds}. A first start makes the database ` +
+      `From the start of the process until \`/readyz\` answers 200; ${mediansOf(rounds)}. A first start makes the database ` +
         "(`initdb`, synced to disk), migrations, the demo tenant and its table; a later one finds all that, after a clean stop.",
     ],
   };

@@ -1,5 +1,5 @@
 import type { Benchmark, BenchmarkContext, BenchmarkReport } from "./benchmark.ts";
-import { figure, ratioText } from "./support/markdown-table.ts";
+import { figure, mediansOf, ratioText } from "./support/markdown-table.ts";
 import { median, Rounds } from "./support/statistics.ts";
 import {
   HISTORY_BYTES,
@@ -14,10 +14,15 @@ const TITLES: Readonly<Record<Reader, string>> = {
   peer: "`pg-logical-replication` → SSE",
   bare: "read and thrown away",
 };
-const SIZES = [
+interface Size {
+  readonly rows: number;
+  readonly rounds: number;
+}
+
+const SIZES: readonly Size[] = [
   { rows: 100_000, rounds: 3 },
   { rows: 1_000_000, rounds: 1 },
-] as const;
+];
 const SHORT_SHARE = 5;
 const MEBIBYTE = 1024 ** 2;
 
@@ -25,26 +30,28 @@ const MEBIBYTE = 1024 ** 2;
 export const transactions: Benchmark = { name: "transactions", title: "Large transactions", run };
 
 async function run({ short, progress, profileDir }: BenchmarkContext): Promise<BenchmarkReport> {
+  const sizes: readonly Size[] = short
+    ? SIZES.map(({ rows }) => ({ rows: rows / SHORT_SHARE, rounds: 1 }))
+    : SIZES;
   const table: string[][] = [];
   const peers = await TransactionPeers.start(profileDir);
   try {
-    const [{ rows: warmUp }] = SIZES;
-    for (const reader of READERS) await peers.run(reader, short ? warmUp / SHORT_SHARE : warmUp);
-    for (const { rows, rounds } of SIZES) {
+    const warmUp = Math.min(...sizes.map(({ rows }) => rows));
+    for (const reader of READERS) await peers.run(reader, warmUp);
+    for (const { rows, rounds } of sizes) {
       const costs = new Map<Reader, TransactionCost[]>(READERS.map((reader) => [reader, []]));
-      const count = short ? rows / SHORT_SHARE : rows;
-      for (let round = 1; round <= (short ? 1 : rounds); round += 1) {
+      for (let round = 1; round <= rounds; round += 1) {
         for (const reader of READERS) {
-          progress(`${count.toLocaleString("en-US")} rows, round ${round}, ${TITLES[reader]}`);
-          costs.get(reader)?.push(await peers.run(reader, count));
+          progress(`${rows.toLocaleString("en-US")} rows, round ${round}, ${TITLES[reader]}`);
+          costs.get(reader)?.push(await peers.run(reader, rows));
         }
       }
-      table.push(...rowsOf(count, costs));
+      table.push(...rowsOf(rows, costs));
     }
   } finally {
     await peers.close();
   }
-  return { table: { head: HEAD, rows: table }, notes: NOTES };
+  return { table: { head: HEAD, rows: table }, notes: notesOf(sizes) };
 }
 
 const HEAD = [
@@ -58,14 +65,16 @@ const HEAD = [
   "peak",
 ];
 
-const NOTES = [
-  "One INSERT of rows of 8 columns, about 250 bytes as JSON, in mode `wal`, delivered to one SSE client: from the moment at which the writer has PostgreSQL's answer until the client has the last event. " +
-    "*CPU per row* is that of the process that reads, user and system, from before the transaction; resident memory of the same, looked at every 20 ms. Our server " +
-    `was set to keep ${HISTORY_BYTES / MEBIBYTE} MiB of history and as much for clients that come back after a restart (\`history.*\`), and had seen a transaction before. Beside it, on a database of its own: a plain ` +
-    "server, `pg-logical-replication` 2.5.0 and `response.write()` of `JSON.stringify`, without history, filters, tenants or hub, and without a bound for what a slow client has not read; and a bare replication " +
-    "connection that throws away what comes, which is what PostgreSQL takes to decode and send. Medians where there were several rounds " +
-    `(${SIZES.map(({ rows, rounds }) => `${rows.toLocaleString("en-US")} rows: ${rounds}`).join(", ")}), the readers in turn. Every row came, once and in order.`,
-];
+function notesOf(sizes: readonly Size[]): string[] {
+  return [
+    "One INSERT of rows of 8 columns, about 250 bytes as JSON, in mode `wal`, delivered to one SSE client: from the moment at which the writer has PostgreSQL's answer until the client has the last event. " +
+      "*CPU per row* is that of the process that reads, user and system, from before the transaction; resident memory of the same, looked at every 20 ms. Our server " +
+      `was set to keep ${HISTORY_BYTES / MEBIBYTE} MiB of history and as much for clients that come back after a restart (\`history.*\`), and had seen a transaction before. Beside it, on a database of its own: a plain ` +
+      "server, `pg-logical-replication` 2.5.0 and `response.write()` of `JSON.stringify`, without history, filters, tenants or hub, and without a bound for what a slow client has not read; and a bare replication " +
+      "connection that throws away what comes, which is what PostgreSQL takes to decode and send. " +
+      `The readers took turns (${sizes.map(({ rows, rounds }) => `${rows.toLocaleString("en-US")} rows: ${mediansOf(rounds, { ratios: true })}`).join("; ")}). Every row came, once and in order.`,
+  ];
+}
 
 function rowsOf(count: number, costs: ReadonlyMap<Reader, readonly TransactionCost[]>): string[][] {
   const rounds = new Rounds<`${Reader} ${"rate" | "cpu"}`>();

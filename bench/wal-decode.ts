@@ -4,7 +4,7 @@ import { startBenchPostgres } from "./support/bench-postgres.ts";
 import { DECODE_SHAPES, withChanges, type DecodeShape } from "./support/decode-shapes.ts";
 import type { Decoded, DecodeCalls } from "./support/decode-worker.ts";
 import type { DecoderKind } from "./support/decoders.ts";
-import { figure, ratioText } from "./support/markdown-table.ts";
+import { figure, mediansOf, ratioText } from "./support/markdown-table.ts";
 import { Rounds } from "./support/statistics.ts";
 import { WorkerProcess } from "./support/worker-process.ts";
 
@@ -51,7 +51,7 @@ const HEAD = [
 function notesOf(changes: number, rounds: number): string[] {
   return [
     `Changes per second of CPU time (user and system, garbage collection included) of the process that decodes, so per core: ${changes.toLocaleString("en-US")} changes of ` +
-      `one transaction, medians of ${rounds} rounds after one to warm up and of the rounds' ratios; each way in a process of its own, in turns. The *peer* is \`pg-logical-replication\` 2.5.0 ` +
+      `one transaction, ${mediansOf(rounds, { ratios: true })}, after one to warm up; each way in a process of its own, in turns. The *peer* is \`pg-logical-replication\` 2.5.0 ` +
       "on the same slot, its own parser and service; *to JSON text* is `JSON.stringify` of its rows, which is what a server would have to send (its values have other forms than ours; " +
       "of updates the row before as well, which ours makes too, since filters need it). *From memory*: from the bytes of pgoutput to tenant, document id and JSON text. *From the database*: the same from a " +
       "replication connection, with all that the connection costs. *Kept for a restart*: ours, and into the journal, which holds 16 MB: what a " +

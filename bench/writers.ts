@@ -1,5 +1,5 @@
 import type { Benchmark, BenchmarkContext, BenchmarkReport } from "./benchmark.ts";
-import { figure, ratioText } from "./support/markdown-table.ts";
+import { figure, mediansOf, ratioText } from "./support/markdown-table.ts";
 import { runSql } from "./support/run-sql.ts";
 import { ServerProcess, sourceConfig, type SourceMode } from "./support/server-process.ts";
 import { Rounds } from "./support/statistics.ts";
@@ -74,7 +74,7 @@ const HEAD = [
 function notesOf(rounds: number, durationMs: number): string[] {
   return [
     `Single-row INSERT transactions of about 200 bytes, synced to disk, each writer's next after its last, for ${durationMs / 1000} s; ` +
-      `variants in turn, medians of ${rounds} rounds and of the rounds' ratios to no source. All writes are to one table and one tenant; each mode has a server and a database ` +
+      `variants in turn, ${mediansOf(rounds, { ratios: true })}. Ratios are to *no source*. All writes are to one table and one tenant; each mode has a server and a database ` +
       "of its own, of which the other ones are at rest meanwhile; *no source* is a table without a tenant column in the database without a replication slot. Writers (one process), " +
       "server, client and database share the machine. The subscriber got every row that was committed.",
   ];

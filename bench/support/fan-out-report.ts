@@ -2,7 +2,7 @@ import type { BenchmarkReport, Chart } from "../benchmark.ts";
 import { renderBarChart, type Bar, type Panel } from "./chart.ts";
 import { EVENT_DATA_BYTES } from "./fan-out-event.ts";
 import type { FanOutCell, FanOutFigures, FanOutLoad } from "./fan-out-figures.ts";
-import { figure, ratioText, renderTable, type Table } from "./markdown-table.ts";
+import { figure, mediansOf, ratioText, renderTable, type Table } from "./markdown-table.ts";
 
 /** What was measured. */
 export interface FanOutScope {
@@ -157,7 +157,7 @@ function howMeasured({ rounds, otherRounds }: FanOutScope): string {
     "and event ids, as it does in production; the others are at their recommended settings, without authentication. The *floor* is an epoll loop on bare " +
     "sockets, without HTTP, that writes as many bytes per event as ours does, by the same rule: whatever lies between a socket's place and the head, in " +
     "one write. Servers are bound to one core, clients to another; all take turns under the same load, and are warm. " +
-    `Medians of ${rounds} rounds (others than ours and the floor: ${otherRounds}) and of the rounds' own ratios. Every connection of ours and of the floor ` +
+    `Ours and the floor: ${mediansOf(rounds, { ratios: true })}; the others: ${mediansOf(otherRounds, { ratios: true })}. Every connection of ours and of the floor ` +
     "got every event, once, in order; the benchmark fails otherwise."
   );
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { format } from "prettier";
-import { figure, renderTable } from "./markdown-table.ts";
+import { figure, mediansOf, renderTable } from "./markdown-table.ts";
 
 describe("figure", () => {
   it.each([
@@ -28,4 +28,12 @@ describe("renderTable", () => {
     });
     expect(await format(text, { parser: "markdown" })).toBe(`${text}\n`);
   });
+});
+
+it("tells how the figures of rounds came about", () => {
+  expect([mediansOf(1, { ratios: true }), mediansOf(3), mediansOf(5, { ratios: true })]).toEqual([
+    "one round",
+    "medians of 3 rounds",
+    "medians of 5 rounds and of the rounds' ratios",
+  ]);
 });

@@ -30,6 +30,12 @@ export function ratioText(value: number): string {
   return `${value.toFixed(2)}×`;
 }
 
+/** How figures of rounds are told: `medians of 3 rounds and of the rounds' ratios`, or `one round`. */
+export function mediansOf(rounds: number, { ratios = false }: { readonly ratios?: boolean } = {}): string {
+  if (rounds === 1) return "one round";
+  return `medians of ${rounds} rounds${ratios ? " and of the rounds' ratios" : ""}`;
+}
+
 function pad(cell: string, width: number, toTheRight: boolean): string {
   return toTheRight ? cell.padStart(width) : cell.padEnd(width);
 }
