@@ -5,7 +5,7 @@ import { messageTableSql } from "./message-table.ts";
 import { runSql } from "./run-sql.ts";
 import type { BenchMongo } from "./mongo-server.ts";
 import type { PeerServerCalls } from "./peer-server-worker.ts";
-import { fetchFamilyCpuSeconds, fetchParent } from "./process-cpu.ts";
+import { fetchFamilyCpuSeconds, fetchParent } from "./process-family.ts";
 import type { ServerProcess } from "./server-process.ts";
 import { WorkerProcess } from "./worker-process.ts";
 
