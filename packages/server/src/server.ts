@@ -5,6 +5,7 @@ import { EVENT_BUS, EventBus } from "./bus/event-bus.ts";
 import { IdempotencyKeys } from "./bus/idempotency.ts";
 import { PublishRate } from "./bus/publish-rate.ts";
 import type { Config, PlanConfig } from "./config/load-config.ts";
+import { TokenExpiries } from "./auth/token-expiries.ts";
 import { readOrCreateSecret } from "./data-dir/secrets.ts";
 import { openDatabases } from "./databases.ts";
 import { adminRoutes } from "./http/admin/admin-routes.ts";
@@ -64,9 +65,6 @@ export async function startServer(
   }
 }
 
-/** About ten milliseconds of work. */
-const MAX_OPENINGS_PER_TURN = 64;
-
 /** What has to be closed, last opened first. */
 class Closers {
   readonly #closers: (() => void | Promise<void>)[] = [];
@@ -87,6 +85,8 @@ class Composition {
   readonly #closers: Closers;
   readonly #changeLog: MemoryLog;
   readonly #connections: ConnectionRegistry;
+  readonly #openings = new OpeningTurns();
+  readonly #expiries: TokenExpiries;
   readonly #metrics: Metrics;
   readonly #snapshots: SnapshotReads;
   readonly #hub: Hub;
@@ -102,6 +102,9 @@ class Composition {
     this.#closers = closers;
     this.#changeLog = new MemoryLog(config.history);
     this.#connections = new ConnectionRegistry(config.connections.maxTotal);
+    this.#expiries = new TokenExpiries((error) =>
+      log.error({ err: error }, "a connection did not end with its token"),
+    );
     this.#metrics = this.#createMetrics();
     this.#snapshots = new SnapshotReads({ ...config.snapshots, timeoutMs: config.snapshotTimeoutMs });
     this.#hub = new Hub(
@@ -120,6 +123,7 @@ class Composition {
     closers.add(() => {
       this.#hub.close();
       this.#changeLog.stop();
+      this.#expiries.close();
     });
   }
 
@@ -180,24 +184,25 @@ class Composition {
       return access.authorize(request, allowQuery);
     };
     const rate = new PublishRate();
-    const openings = new OpeningTurns(MAX_OPENINGS_PER_TURN);
     subscribeRoute(app, {
       hub: this.#hub,
       directory,
       bus: this.#bus,
       filterLimits,
       connections: this.#connections,
+      openings: this.#openings,
+      expiries: this.#expiries,
       gzip: this.#compressor && gzipSse(this.#compressor),
       open: {
         hub: this.#hub,
         closeTimeoutMs: this.#config.connections.drainTimeoutMs,
-        onClosed: (connection) => this.#connections.delete(connection),
+        onClosed: (client) => {
+          this.#expiries.delete(client);
+          this.#connections.delete(client);
+        },
       },
       writeTimeoutMs: this.#config.connections.writeTimeoutMs,
-      authorize: async (request) => {
-        await openings.take();
-        return authorize(request, true);
-      },
+      authorize: (request) => authorize(request, true),
       onOpened: () => this.#metrics.connectionOpened(),
       maxConnections: ({ plan }) => planOf(plans, plan)?.maxConnections ?? 0,
     });
@@ -239,6 +244,8 @@ class Composition {
       channels: { hub: this.#hub, directory: this.#directory(), bus: this.#bus },
       filterLimits: this.#config.filters,
       connections: this.#connections,
+      openings: this.#openings,
+      expiries: this.#expiries,
       settings: { ...connections, ...websocket },
       compressor: this.#compressor,
       origins: cors.origins,

@@ -9,7 +9,7 @@ let log: string[];
 
 beforeEach(() => {
   vi.useFakeTimers({ now: 1_700_000_000_000 });
-  expiries = new TokenExpiries();
+  expiries = new TokenExpiries((error) => log.push(String(error)));
   log = [];
 });
 
@@ -17,6 +17,10 @@ afterEach(() => {
   expiries.close();
   vi.useRealTimers();
 });
+
+function fail(error: unknown): never {
+  throw error;
+}
 
 /** Notes its end, by its name. */
 function grant(name: string, lifetimeMs: number | undefined): ExpiringGrant {
@@ -84,6 +88,16 @@ describe("tokens", () => {
     expect(log).toEqual(["renewed"]);
   });
 
+  it("end for all, also when one of them fails to", () => {
+    const failing = grant("failing", 1000);
+    failing.expired = () => fail(new Error("cannot end"));
+    for (const each of [grant("a", 1000), failing, grant("b", 1000), grant("c", 2000)]) expiries.add(each);
+    vi.advanceTimersByTime(1000);
+    expect(log.toSorted()).toEqual(["Error: cannot end", "a", "b"]);
+    vi.advanceTimersByTime(1000);
+    expect([log.at(-1), expiries.size, vi.getTimerCount()]).toEqual(["c", 0, 0]);
+  });
+
   it("very many of one moment leave room for other work, and all expire", () => {
     const meanwhile: number[] = [];
     for (let index = 0; index < 1000; index += 1) expiries.add(grant(String(index), 1000));
@@ -107,7 +121,7 @@ describe("tokens", () => {
     const step = fc.record({ what: fc.constantFrom("add", "delete", "wait"), number: fc.nat(50) });
     fc.assert(
       fc.property(fc.array(step, { maxLength: 100, size: "max" }), (steps) => {
-        const own = new TokenExpiries();
+        const own = new TokenExpiries(fail);
         const alive = new Map<string, ExpiringGrant>();
         const ended: string[] = [];
         for (const [index, { what, number }] of steps.entries()) {

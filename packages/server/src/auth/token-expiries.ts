@@ -15,10 +15,16 @@ const MAX_PER_TURN = 256;
 
 /** Tells of each token's end in time, with one timer for all: a heap, the earliest first. */
 export class TokenExpiries {
+  readonly #onError: (error: unknown) => void;
   readonly #heap: ExpiringGrant[] = [];
   #timer: NodeJS.Timeout | undefined;
   /** When the timer runs out. Later than the earliest end never, earlier after a {@link delete}. */
   #wakesAtMs = Infinity;
+
+  /** @param onError - an `expired` has failed, which is nothing to the others. */
+  constructor(onError: (error: unknown) => void) {
+    this.#onError = onError;
+  }
 
   get size(): number {
     return this.#heap.length;
@@ -58,10 +64,18 @@ export class TokenExpiries {
     let [first] = this.#heap;
     for (let left = MAX_PER_TURN; left > 0 && first !== undefined && endOf(first) <= nowMs; left -= 1) {
       this.delete(first);
-      first.expired();
+      this.#end(first);
       [first] = this.#heap;
     }
     if (first !== undefined) this.#wakeAt(endOf(first));
+  }
+
+  #end(grant: ExpiringGrant): void {
+    try {
+      grant.expired();
+    } catch (error) {
+      this.#onError(error);
+    }
   }
 
   /** Moves it up from this place as far as it is earlier than what is there. */

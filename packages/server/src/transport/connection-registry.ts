@@ -90,11 +90,6 @@ export class ConnectionRegistry {
     if (this.#connections.size === 0) this.#onEmpty?.();
   }
 
-  /** One that was added goes on as another one, of the same tenant. */
-  replace(connection: RegisteredConnection, successor: RegisteredConnection): void {
-    if (this.#connections.delete(connection)) this.#connections.add(successor);
-  }
-
   /** Resolves once there is no connection, after {@link drain}. */
   async untilEmpty(): Promise<void> {
     if (this.#connections.size === 0) return;

@@ -1,41 +1,61 @@
+import type { Socket } from "node:net";
+
+/** What opening a connection costs, in about 50 µs: measured, to its answer. */
+export type OpeningCost = 1 | 2;
+
+interface WaitingOpening {
+  readonly cost: OpeningCost;
+  readonly begin: () => void;
+}
+
+/** A few milliseconds' worth: what else there is to do waits no longer. */
+const MAX_COST_PER_TURN = 64;
+
 /**
- * Lets so many connections be opened between two looks at the event loop. The
- * others wait for the next ones, in order: a storm of them does not hold up
- * what goes to those that are there.
+ * Lets so many connections of all transports be opened between two looks at the event loop. The others
+ * wait for the next ones, in order: each costs as much as many deliveries, and a storm of them
+ * does not hold up what goes to those that are there.
+ *
+ * Of each TCP connection one at most waits, so the limits on those limit what waits here.
  */
 export class OpeningTurns {
-  readonly #maxPerTurn: number;
-  readonly #waiting: (() => void)[] = [];
-  #left: number;
+  /** In order of arrival. */
+  readonly #waiting = new Map<Socket, WaitingOpening>();
+  #left = MAX_COST_PER_TURN;
   #isTurnAhead = false;
 
-  /** @param maxPerTurn - connections; each takes a fraction of a millisecond. */
-  constructor(maxPerTurn: number) {
-    this.#maxPerTurn = maxPerTurn;
-    this.#left = maxPerTurn;
+  /**
+   * Begins at once, or when its turn has come; never when the socket is destroyed before.
+   *
+   * @returns false when an opening waits for its turn on this socket already: nothing is begun then.
+   */
+  add(socket: Socket, cost: OpeningCost, begin: () => void): boolean {
+    if (this.#waiting.has(socket)) return false;
+    this.#planTurn();
+    if (this.#waiting.size === 0 && this.#left > 0) {
+      this.#left -= cost;
+      begin();
+    } else this.#waiting.set(socket, { cost, begin });
+    return true;
   }
 
-  /** @returns undefined where it may be opened at once, else what resolves when its turn has come. */
-  take(): Promise<void> | undefined {
-    this.#plan();
-    if (this.#left > 0) {
-      this.#left -= 1;
-      return undefined;
-    }
-    return new Promise((resolve) => this.#waiting.push(resolve));
-  }
-
-  #plan(): void {
+  #planTurn(): void {
     if (this.#isTurnAhead) return;
     this.#isTurnAhead = true;
-    setImmediate(() => this.#begin());
+    setImmediate(() => this.#runTurn());
   }
 
-  #begin(): void {
+  #runTurn(): void {
     this.#isTurnAhead = false;
-    const admitted = this.#waiting.splice(0, this.#maxPerTurn);
-    this.#left = this.#maxPerTurn - admitted.length;
-    if (admitted.length > 0) this.#plan();
-    for (const admit of admitted) admit();
+    this.#left = MAX_COST_PER_TURN;
+    for (const [socket, { cost, begin }] of this.#waiting) {
+      if (this.#left <= 0) break;
+      this.#waiting.delete(socket);
+      if (socket.destroyed) continue;
+      this.#planTurn();
+      this.#left -= cost;
+      begin();
+    }
+    if (this.#waiting.size > 0) this.#planTurn();
   }
 }

@@ -3,12 +3,15 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { expect, it, onTestFinished } from "vitest";
 import type { Subscription } from "../../hub/subscription.ts";
-import { SseClient } from "./sse-client.ts";
+import { SseClient, type SseClientStream } from "./sse-client.ts";
 import { SseConnection } from "./sse-connection.ts";
 import { PLAIN_SSE } from "./sse-encoding.ts";
 import { takeSocket } from "./taken-socket.ts";
 
 const HEAD = "HTTP/1.1 200 OK\r\n\r\n";
+
+/** What the connection takes over from. */
+const REQUEST: SseClientStream = { remoteAddress: "", end: () => undefined };
 
 interface Opened {
   readonly connection: SseConnection;
@@ -40,7 +43,7 @@ async function open(closeTimeoutMs = 20_000): Promise<Opened> {
   };
   const grant = { tenant: "acme", plan: "pro", keyId: "key", role: "anon" } as const;
   const connection = new SseConnection(dependencies, socket, {
-    client: new SseClient({ ...grant, collections: undefined, topics: undefined }, { topic: "x" }),
+    client: new SseClient({ ...grant, collections: undefined, topics: undefined }, { topic: "x" }, REQUEST),
     encoding: PLAIN_SSE,
     head: HEAD,
   });

@@ -1,16 +1,9 @@
 import type { Socket } from "node:net";
-import { onTokenExpiry } from "../../auth/token-expiry.ts";
 import type { DeliveryTarget, EndReason, Greeting, SnapshotTarget } from "../../hub/delivery.ts";
 import type { Hub } from "../../hub/hub.ts";
 import type { Subscription } from "../../hub/subscription.ts";
-import type {
-  ConnectionAccess,
-  ConnectionInfo,
-  DisconnectReason,
-  RegisteredConnection,
-} from "../connection-registry.ts";
 import { SocketWriter, type SocketWriterEvents } from "../socket-writer.ts";
-import type { SseClient } from "./sse-client.ts";
+import type { SseClient, SseClientEnd, SseClientStream } from "./sse-client.ts";
 import type { SseEncoding } from "./sse-encoding.ts";
 import { readyFrame, resetFrame, retryFrame } from "./sse-frames.ts";
 
@@ -19,8 +12,8 @@ export interface SseConnectionDependencies {
   readonly hub: Pick<Hub, "resume" | "progressed" | "unsubscribe">;
   /** How long a peer may take to take the last bytes, in ms. */
   readonly closeTimeoutMs: number;
-  /** Its TCP connection is gone. */
-  onClosed(connection: SseConnection): void;
+  /** Its TCP connection is gone, or it never got one of its own. */
+  onClosed(client: SseClient): void;
 }
 
 /** What one connection is about. */
@@ -39,13 +32,12 @@ const RETRY_MAX_MS = 5000;
  * One SSE response, from its head to its end, on a socket that belongs to
  * nobody else: frames of the hub go to it as they are, for all the same.
  */
-export class SseConnection implements DeliveryTarget, RegisteredConnection, SocketWriterEvents {
+export class SseConnection implements DeliveryTarget, SseClientStream, SocketWriterEvents {
   readonly #dependencies: SseConnectionDependencies;
   readonly #client: SseClient;
   readonly #encoding: SseEncoding;
   readonly #socket: Socket;
   readonly writer: SocketWriter;
-  readonly #cancelExpiry: (() => void) | undefined;
   #head: string | undefined;
   #subscription: Subscription | undefined;
 
@@ -60,33 +52,15 @@ export class SseConnection implements DeliveryTarget, RegisteredConnection, Sock
     this.#head = head;
     this.#socket = socket;
     this.writer = new SocketWriter(socket, this);
-    // The client comes back by itself, and learns why from the answer.
-    if (client.grant.token !== undefined)
-      this.#cancelExpiry = onTokenExpiry(client.grant, () => this.close());
+    client.stream = this;
     socket.on("data", cut);
     socket.on("end", endSoon);
     socket.on("error", awaitClose);
     socket.once("close", () => this.#closed());
   }
 
-  get tenant(): string {
-    return this.#client.grant.tenant;
-  }
-
-  get keyId(): string {
-    return this.#client.grant.keyId;
-  }
-
-  get id(): string {
-    return this.#client.id;
-  }
-
-  get access(): ConnectionAccess {
-    return this.#client.access;
-  }
-
-  get info(): ConnectionInfo {
-    return this.#client.infoAt(this.#socket.remoteAddress ?? "");
+  get remoteAddress(): string {
+    return this.#socket.remoteAddress ?? "";
   }
 
   get snapshots(): SnapshotTarget {
@@ -115,8 +89,10 @@ export class SseConnection implements DeliveryTarget, RegisteredConnection, Sock
     if (this.#subscription !== undefined) this.#dependencies.hub.progressed(this.#subscription);
   }
 
-  end(reason: EndReason | DisconnectReason): void {
+  end(reason: EndReason | SseClientEnd): void {
     if (reason === "draining") this.close(retryFrame(jitteredRetryMs()));
+    // The client comes back by itself, and learns why from the answer.
+    else if (reason === "expired") this.close();
     else if (typeof reason === "string" || reason.kind === "slow_consumer") this.#socket.destroy();
     // The client comes back, and is answered then.
     else if (reason.kind === "failed") this.close();
@@ -145,8 +121,7 @@ export class SseConnection implements DeliveryTarget, RegisteredConnection, Sock
   }
 
   #closed(): void {
-    this.#cancelExpiry?.();
-    this.#dependencies.onClosed(this);
+    this.#dependencies.onClosed(this.#client);
     if (this.#subscription !== undefined) this.#dependencies.hub.unsubscribe(this.#subscription);
   }
 }

@@ -3,11 +3,13 @@ import { connect, type AddressInfo } from "node:net";
 import Fastify from "fastify";
 import { expect, it, onTestFinished } from "vitest";
 import type { Grant } from "../../auth/grant.ts";
+import { TokenExpiries } from "../../auth/token-expiries.ts";
 import { EVENT_BUS, EventBus } from "../../bus/event-bus.ts";
 import { Hub } from "../../hub/hub.ts";
 import { MemoryLog } from "../../log/memory/memory-log.ts";
 import { SourceDirectory } from "../../source/source-directory.ts";
 import { ConnectionRegistry } from "../connection-registry.ts";
+import type { SseClient } from "./sse-client.ts";
 import { PLAIN_SSE } from "./sse-encoding.ts";
 import { SseSession } from "./sse-session.ts";
 
@@ -42,15 +44,20 @@ async function start(onRequest: () => void): Promise<{ port: number; connections
   const hub = new Hub(log, settings, observer);
   const bus = new EventBus(log.sinkFor(EVENT_BUS));
   const connections = new ConnectionRegistry(100);
+  const expiries = new TokenExpiries(() => undefined);
   const open = {
     hub,
     closeTimeoutMs: 1_000,
-    onClosed: (connection: Parameters<ConnectionRegistry["delete"]>[0]) => connections.delete(connection),
+    onClosed: (client: SseClient) => {
+      expiries.delete(client);
+      connections.delete(client);
+    },
   };
   const dependencies = {
     hub,
     bus,
     connections,
+    expiries,
     open,
     directory: new SourceDirectory([]),
     writeTimeoutMs: 60_000,

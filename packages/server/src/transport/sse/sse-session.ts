@@ -3,22 +3,16 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { RealtimeError } from "@paperdb/protocol";
 import { requireCollection, requireTopic, type Grant } from "../../auth/grant.ts";
 import { tokenExpired } from "../../auth/realtime-token.ts";
-import { onTokenExpiry } from "../../auth/token-expiry.ts";
+import type { TokenExpiries } from "../../auth/token-expiries.ts";
 import type { Hub } from "../../hub/hub.ts";
 import type { ChangeSource } from "../../source/change-source.ts";
 import type { SourceDirectory } from "../../source/source-directory.ts";
-import type {
-  ConnectionAccess,
-  ConnectionInfo,
-  ConnectionRegistry,
-  DisconnectReason,
-  RegisteredConnection,
-} from "../connection-registry.ts";
+import type { ConnectionRegistry } from "../connection-registry.ts";
 import { documentScope } from "../document-scope.ts";
 import { openCollection, type OpenCollection } from "../open-collection.ts";
 import { openTopic } from "../open-topic.ts";
 import { responseHead } from "./response-head.ts";
-import { SseClient } from "./sse-client.ts";
+import { SseClient, type SseClientEnd, type SseClientStream } from "./sse-client.ts";
 import { SseConnection, type SseConnectionDependencies } from "./sse-connection.ts";
 import type { SseEncoding } from "./sse-encoding.ts";
 import type { SubscribeSubject } from "./subscribe-query.ts";
@@ -31,6 +25,7 @@ export interface SseSessionDependencies {
   /** The event bus, which topics come from. */
   readonly bus: ChangeSource;
   readonly connections: ConnectionRegistry;
+  readonly expiries: TokenExpiries;
   /** For the connections that come of it. */
   readonly open: SseConnectionDependencies;
   /** How long a client may leave an earlier answer on its connection unread, in ms. */
@@ -41,8 +36,8 @@ export interface SseSessionDependencies {
   maxConnections(grant: Grant): number;
 }
 
-/** Why a connection ends; `expired`: its token's time is over; `gone`: the client is. */
-type SessionEnd = DisconnectReason | "expired" | "gone";
+/** Why a connection ends; `gone`: the client is. */
+type SessionEnd = SseClientEnd | "gone";
 
 /** What a client asks for. */
 export interface Wish {
@@ -53,7 +48,7 @@ export interface Wish {
 }
 
 /** A request to subscribe, until there is an answer: then an {@link SseConnection} goes on, and this is forgotten. */
-export class SseSession implements RegisteredConnection {
+export class SseSession implements SseClientStream {
   readonly #dependencies: SseSessionDependencies;
   readonly #request: FastifyRequest;
   readonly #reply: FastifyReply;
@@ -73,28 +68,12 @@ export class SseSession implements RegisteredConnection {
     this.#dependencies = dependencies;
     this.#request = request;
     this.#reply = reply;
-    this.#client = new SseClient(grant, wish.subject);
+    this.#client = new SseClient(grant, wish.subject, this);
     this.#wish = wish;
   }
 
-  get tenant(): string {
-    return this.#client.grant.tenant;
-  }
-
-  get keyId(): string {
-    return this.#client.grant.keyId;
-  }
-
-  get id(): string {
-    return this.#client.id;
-  }
-
-  get access(): ConnectionAccess {
-    return this.#client.access;
-  }
-
-  get info(): ConnectionInfo {
-    return this.#client.infoAt(this.#request.ip);
+  get remoteAddress(): string {
+    return this.#request.ip;
   }
 
   end(reason: SessionEnd): void {
@@ -104,12 +83,12 @@ export class SseSession implements RegisteredConnection {
 
   /** Begins the answer once it is live. @throws {RealtimeError} why there is none. */
   async open(): Promise<void> {
-    const { connections } = this.#dependencies;
+    const { connections, expiries } = this.#dependencies;
     const { grant } = this.#client;
     requireSubject(grant, this.#wish.subject);
     // Registered before the first wait: a revocation meanwhile is not missed.
-    connections.add(this, this.#dependencies.maxConnections(grant));
-    const cancelExpiry = onTokenExpiry(grant, () => this.end("expired"));
+    connections.add(this.#client, this.#dependencies.maxConnections(grant));
+    expiries.add(this.#client);
     const { socket } = this.#request.raw;
     const leave = (): void => this.end("gone");
     socket.once("close", leave);
@@ -119,11 +98,10 @@ export class SseSession implements RegisteredConnection {
       await this.#untilItsTurn();
       this.#answerOn(this.#takeSocket(open), open);
     } catch (error) {
-      connections.delete(this);
+      this.#dependencies.open.onClosed(this.#client);
       throw error;
     } finally {
       socket.off("close", leave);
-      cancelExpiry();
     }
   }
 
@@ -189,12 +167,11 @@ export class SseSession implements RegisteredConnection {
   }
 
   #answer(socket: Socket, { channel, filter, opened }: OpenCollection): void {
-    const { hub, connections, open } = this.#dependencies;
+    const { hub, open } = this.#dependencies;
     const { cursor, snapshot, encoding } = this.#wish;
     const head = responseHead({ ...this.#reply.getHeaders(), ...encoding.headers });
     this.#reply.hijack();
     const target = new SseConnection(open, socket, { client: this.#client, encoding, head });
-    connections.replace(this, target);
     this.#dependencies.onOpened();
     const { format } = encoding;
     target.follow(hub.subscribe(channel, { target, format, filter, cursor, snapshot, opened }));

@@ -5,13 +5,16 @@ import { z } from "zod";
 import type { Grant } from "../../auth/grant.ts";
 import type { FilterLimits } from "../../filter/filter-limits.ts";
 import { problemSchema } from "../../http/problem.ts";
+import type { OpeningCost, OpeningTurns } from "../opening-turns.ts";
 import { acceptsGzip } from "./accept-encoding.ts";
 import { PLAIN_SSE, type SseEncoding } from "./sse-encoding.ts";
 import { SseSession, type SseSessionDependencies } from "./sse-session.ts";
 import { subjectOf, subscribeQuerySchema } from "./subscribe-query.ts";
+import { cutConnection } from "./taken-socket.ts";
 
 /** What the route needs of the rest of the server. */
 export interface SubscribeRouteDependencies extends SseSessionDependencies {
+  readonly openings: OpeningTurns;
   /** Of a client's filter. */
   readonly filterLimits: FilterLimits;
   /** For clients that read it; undefined: for none. */
@@ -19,6 +22,8 @@ export interface SubscribeRouteDependencies extends SseSessionDependencies {
   /** Finds out who asks, and that the plan has realtime. */
   authorize(request: FastifyRequest): Promise<Grant>;
 }
+
+const OPENING_COST: OpeningCost = 2;
 
 /** `GET /v1/events/subscribe`: one subscription, as Server-Sent Events. */
 export function subscribeRoute(app: FastifyInstance, dependencies: SubscribeRouteDependencies): void {
@@ -45,6 +50,7 @@ export function subscribeRoute(app: FastifyInstance, dependencies: SubscribeRout
       },
     },
     onRequest: async (request) => {
+      await untilItsTurn(dependencies.openings, request);
       grants.set(request, await dependencies.authorize(request));
     },
     handler: async (request, reply) => {
@@ -58,6 +64,14 @@ export function subscribeRoute(app: FastifyInstance, dependencies: SubscribeRout
       const wish = { subject, cursor, snapshot, encoding };
       await new SseSession(dependencies, { request, reply }, grant, wish).open();
     },
+  });
+}
+
+/** Nobody waits any more for a request whose client goes away before: its turn never comes. */
+function untilItsTurn(openings: OpeningTurns, { raw }: FastifyRequest): Promise<void> {
+  return new Promise((resolve) => {
+    // Of pipelined requests the first one has the connection for itself; a client cannot fill the queue with them.
+    if (!openings.add(raw.socket, OPENING_COST, resolve)) cutConnection(raw);
   });
 }
 

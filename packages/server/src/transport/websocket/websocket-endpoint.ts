@@ -3,10 +3,11 @@ import type { Socket } from "node:net";
 import { RealtimeError, SUBPROTOCOL, type CloseReason } from "@paperdb/protocol";
 import type { FastifyInstance } from "fastify";
 import type { Grant } from "../../auth/grant.ts";
-import { TokenExpiries } from "../../auth/token-expiries.ts";
+import type { TokenExpiries } from "../../auth/token-expiries.ts";
 import type { FilterLimits } from "../../filter/filter-limits.ts";
 import type { BlockCompressor } from "../compression/block-compressor.ts";
 import type { ConnectionRegistry } from "../connection-registry.ts";
+import type { OpeningCost, OpeningTurns } from "../opening-turns.ts";
 import { renderAsyncApi } from "./asyncapi.ts";
 import type { Channels } from "./channel-subscription.ts";
 import type { WebSocketConnection } from "./connection.ts";
@@ -20,7 +21,6 @@ import { Peer, type PeerLimits } from "./peer.ts";
 import { PendingRequests } from "./pending-requests.ts";
 import { RawConnection } from "./raw-connection.ts";
 import { upgradeAnswer } from "./upgrade-answer.ts";
-import { UpgradeQueue } from "./upgrade-queue.ts";
 import { readUpgradeRequest, upgradeRequired } from "./upgrade-request.ts";
 import { V1Connection, type V1Dependencies } from "./v1-connection.ts";
 import { peerLimits, type WebSocketSettings } from "./websocket-settings.ts";
@@ -29,6 +29,8 @@ import { peerLimits, type WebSocketSettings } from "./websocket-settings.ts";
 export interface WebSocketDependencies {
   readonly channels: Channels;
   readonly connections: ConnectionRegistry;
+  readonly openings: OpeningTurns;
+  readonly expiries: TokenExpiries;
   /** Of a client's filter. */
   readonly filterLimits: FilterLimits;
   readonly settings: WebSocketSettings;
@@ -46,6 +48,8 @@ export interface WebSocketDependencies {
   maxConnections(grant: Grant): number;
 }
 
+const OPENING_COST: OpeningCost = 1;
+
 /** What all connections share whose messages are of one kind. */
 interface Shared {
   readonly dependencies: V1Dependencies;
@@ -57,7 +61,6 @@ export class WebSocketEndpoint {
   readonly #dependencies: WebSocketDependencies;
   readonly #log: FastifyInstance["log"];
   readonly #liveness: Liveness;
-  readonly #expiries = new TokenExpiries();
   readonly #plain: Shared;
   /** For those whose messages are compressed; undefined: there are none. */
   readonly #compressed: Shared | undefined;
@@ -79,7 +82,6 @@ export class WebSocketEndpoint {
       },
     };
     const pending = new PendingRequests(app);
-    const queue = new UpgradeQueue((request, handshake) => void this.#upgrade(request, handshake));
     const options: HandshakeOptions = {
       timeoutMs: dependencies.settings.handshakeTimeoutMs,
       onOver: (handshake) => this.#waiting.delete(handshake),
@@ -95,7 +97,7 @@ export class WebSocketEndpoint {
       }
       const handshake = new Handshake(socket, head, options);
       this.#waiting.add(handshake);
-      queue.add(request, handshake);
+      dependencies.openings.add(socket, OPENING_COST, () => void this.#upgrade(request, handshake));
     });
     const description = renderAsyncApi();
     app.get("/asyncapi.json", { schema: { hide: true } }, (_request, reply) => reply.send(description));
@@ -108,12 +110,13 @@ export class WebSocketEndpoint {
   /** Cuts what is left. */
   close(): void {
     this.#liveness.close();
-    this.#expiries.close();
     for (const { socket } of this.#waiting) socket.destroy();
     for (const peer of this.#liveness.peers()) peer.cut();
   }
 
   async #upgrade(request: IncomingMessage, handshake: Handshake): Promise<void> {
+    // It has waited for its turn for too long.
+    if (handshake.isOver) return;
     try {
       const { speaksV1, token, key } = readUpgradeRequest(request, this.#dependencies.origins);
       const extension = this.#compressed && answerDeflateOffer(request.headers["sec-websocket-extensions"]);
@@ -157,13 +160,13 @@ export class WebSocketEndpoint {
   }
 
   #connectionDependencies(encoding: EventEncoding): V1Dependencies {
-    const { channels, filterLimits, settings, connections } = this.#dependencies;
+    const { channels, filterLimits, settings, connections, expiries } = this.#dependencies;
     return {
       channels,
       filterLimits,
       limits: settings,
       encoding,
-      expiries: this.#expiries,
+      expiries,
       authenticateToken: (token) => this.#dependencies.authenticateToken(token),
       onInternalError: (error) => this.#logFailure(error),
       onClosing: (reason) => this.#dependencies.onClosing(reason),
