@@ -4,7 +4,7 @@ import { preparePeers } from "./peers/prepare.ts";
 import { ConnectionStorm, type StormFigures } from "./support/connection-storm.ts";
 import { CORES } from "./support/cpu-core.ts";
 import type { FanOutPeer, FanOutTransport } from "./support/fan-out-server.ts";
-import { figure } from "./support/markdown-table.ts";
+import { figure, mediansOf } from "./support/markdown-table.ts";
 import { StormedServer, type Admission } from "./support/stormed-server.ts";
 import { median } from "./support/statistics.ts";
 
@@ -36,15 +36,15 @@ async function run(context: BenchmarkContext): Promise<BenchmarkReport> {
     }
   }
   const head = ["server", "connections/s", "server's CPU for each", "an event's way meanwhile, p50", "worst"];
-  return { table: { head, rows }, notes: [noteOf(count), ...absent] };
+  return { table: { head, rows }, notes: [noteOf(count, rounds), ...absent] };
 }
 
-function noteOf(count: number): string {
+function noteOf(count: number, rounds: number): string {
   return (
     `${count.toLocaleString("en-US")} clients of one process connect as fast as the server lets them, 256 at a time, until each is live: with ours, authenticated, ` +
     "subscribed and told `ready`, *a token each*: none of them seen before; the others ask for no authentication. The floor shows what the clients' side can do at most. " +
     "*Meanwhile*: from publishing until a subscriber of another tenant has it, who was there before, 20 events a second; that subscriber's process shares its core with the storm's. " +
-    `Medians of ${ROUNDS} rounds, all connections cut between them; the worst of all rounds.`
+    `Figures are ${mediansOf(rounds)}, with all connections cut between two; *worst* is that of all rounds.`
   );
 }
 
