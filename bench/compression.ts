@@ -88,7 +88,7 @@ function casesOf(short: boolean): readonly Case[] {
     { events: BURST_EVENTS, perSecond: undefined },
   ];
   return transports.flatMap((transport) =>
-    (short ? [1000] : [10, 100, 1000]).flatMap((connections) =>
+    (short ? [100] : [10, 100, 1000]).flatMap((connections) =>
       [300, 2000].flatMap((dataBytes) =>
         loads.map((load) => ({ transport, connections, dataBytes, ...load })),
       ),
