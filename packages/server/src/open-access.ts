@@ -30,11 +30,11 @@ export interface AccessContext {
 export interface Access {
   readonly tokens: RealtimeTokens;
   /**
-   * Finds out who asks, by key or token, and that the plan has realtime.
+   * Finds out who asks, by key or token, and that the plan has realtime. At once for a key that is remembered.
    *
    * @param allowQuery - whether an anon key or a token may be in the query.
    */
-  authorize(request: FastifyRequest, allowQuery: boolean): Promise<Grant>;
+  authorize(request: FastifyRequest, allowQuery: boolean): Grant | Promise<Grant>;
   /** The same for a token alone; see {@link TokenAuthenticator.authenticateToken}. */
   authenticateToken(token: string): Promise<Grant>;
 }
@@ -51,18 +51,21 @@ export async function openAccess(context: AccessContext): Promise<Access> {
   onClose(() => watcher.close());
   await watcher.open();
 
+  const admit = (grant: Grant): Grant => {
+    requireRealtime(grant, plans);
+    return grant;
+  };
   const authenticateToken = (token: string): Promise<Grant> => tokenAuthenticator.authenticateToken(token);
   return {
     tokens,
     authenticateToken,
-    async authorize({ headers, query }, allowQuery) {
+    authorize({ headers, query }, allowQuery) {
       const queryKey = parameterOf(query, "apikey");
       const queryToken = parameterOf(query, "token");
       const { kind, text } = extractCredential({ headers, queryKey, queryToken, allowQuery });
       if (kind === "token") return authenticateToken(text);
-      const grant = await keys.authenticate(text);
-      requireRealtime(grant, plans);
-      return grant;
+      const grant = keys.getGrant(text);
+      return grant === undefined ? keys.authenticate(text).then(admit) : admit(grant);
     },
   };
 }

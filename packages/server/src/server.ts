@@ -179,7 +179,7 @@ class Composition {
       done();
     });
     const directory = this.#directory();
-    const authorize = async (request: FastifyRequest, allowQuery: boolean): Promise<Grant> => {
+    const authorize = (request: FastifyRequest, allowQuery: boolean): Grant | Promise<Grant> => {
       this.#refuseWhileDraining();
       return access.authorize(request, allowQuery);
     };
@@ -202,7 +202,7 @@ class Composition {
         },
       },
       writeTimeoutMs: this.#config.connections.writeTimeoutMs,
-      authorize: (request) => authorize(request, true),
+      authorize: async (request) => authorize(request, true),
       onOpened: () => this.#metrics.connectionOpened(),
       maxConnections: ({ plan }) => planOf(plans, plan)?.maxConnections ?? 0,
     });

@@ -139,6 +139,26 @@ describe("the cache", () => {
     expect(store.queries).toBe(2);
   });
 
+  test("is to be had at once only where the store need not be asked", async () => {
+    const key = store.add("a");
+    expect(authenticator.getGrant("flc_anon_short")).toBeUndefined();
+    expect(authenticator.getGrant(key)).toBeUndefined();
+    const grant = await authenticator.authenticate(key);
+    nowMs += KEY_CACHE_MS - 1;
+    expect(authenticator.getGrant(key)).toBe(grant);
+    expect(authenticator.getGrant(createKeyText("anon"))).toBeUndefined();
+    authenticator.setAnnounced(false);
+    expect(authenticator.getGrant(key)).toBeUndefined();
+    authenticator.setAnnounced(true);
+    nowMs += 1;
+    expect(authenticator.getGrant(key)).toBeUndefined();
+    await authenticator.authenticate(key);
+    expect(authenticator.getGrant(key)).toEqual(grant);
+    authenticator.forget({ kind: "key", keyId: grant.keyId });
+    expect(authenticator.getGrant(key)).toBeUndefined();
+    expect(store.queries).toBe(2);
+  });
+
   test("is bounded, and forgets what was not used for longest", async () => {
     authenticator = make({ maxCachedKeys: 2 });
     const [first, second, third] = [store.add("a"), store.add("b"), store.add("c")];

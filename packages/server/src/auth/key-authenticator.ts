@@ -1,5 +1,5 @@
 import { RealtimeError } from "@paperdb/protocol";
-import { hashKey, isKeyText } from "./key-text.ts";
+import { hashKeyText, isKeyText } from "./key-text.ts";
 import { BoundedCache } from "./bounded-cache.ts";
 import type { Grant } from "./grant.ts";
 import { readGrantFilters } from "./grant-filters.ts";
@@ -84,7 +84,14 @@ export class KeyAuthenticator {
       );
     }
     // Each time: what is remembered of a key is its hash, in memory as in the database.
-    return this.#find(byHash(hashKey(keyText)));
+    return this.#find(byHash(hashKeyText(keyText)));
+  }
+
+  /** What {@link authenticate} would resolve with, where nobody has to be asked; undefined elsewhere. */
+  getGrant(keyText: string): Grant | undefined {
+    if (!isKeyText(keyText)) return undefined;
+    const cached = this.#cached(byHash(hashKeyText(keyText)));
+    return cached !== undefined && this.#announced && this.#isFresh(cached) ? cached.grant : undefined;
   }
 
   /**
@@ -109,7 +116,7 @@ export class KeyAuthenticator {
 
   async #find(wanted: WantedKey): Promise<Grant> {
     const cached = this.#cached(wanted);
-    const usable = cached !== undefined && this.#now() - cached.checkedAtMs < this.#options.keyCacheMs;
+    const usable = cached !== undefined && this.#isFresh(cached);
     if (usable && this.#announced) return cached.grant;
     if (this.#now() - (this.#unknown.get(wanted.name) ?? -Infinity) < UNKNOWN_KEY_CACHE_MS) {
       throw wanted.revoked();
@@ -122,6 +129,10 @@ export class KeyAuthenticator {
       if (usable && isOutage && this.#keys.get(cached.grant.keyId) === cached) return cached.grant;
       throw error;
     }
+  }
+
+  #isFresh({ checkedAtMs }: CachedKey): boolean {
+    return this.#now() - checkedAtMs < this.#options.keyCacheMs;
   }
 
   #cached(wanted: WantedKey): CachedKey | undefined {
@@ -155,8 +166,9 @@ export class KeyAuthenticator {
       const named = { keyId: key.id, tenant: key.tenant };
       if (changes.some((change) => matchesChange(named, change))) continue;
       const grant = toGrant(key);
-      this.#keys.set(key.id, { grant, hash: key.hash, checkedAtMs: this.#now() });
-      this.#ids.set(key.hash.toString("base64"), key.id);
+      const hash = key.hash.toString("base64");
+      this.#keys.set(key.id, { grant, hash, checkedAtMs: this.#now() });
+      this.#ids.set(hash, key.id);
       return grant;
     }
     throw unavailable("This key keeps changing while it is checked: try again.");

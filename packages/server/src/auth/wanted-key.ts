@@ -5,7 +5,8 @@ import type { KeyStore, StoredKey } from "./key-store.ts";
 
 /** What has to be remembered of a key to know it again. */
 export interface RememberedKey {
-  readonly hash: Buffer;
+  /** Its text's, as base64. */
+  readonly hash: string;
 }
 
 /** A key to look up: by its text's hash, or by its id. */
@@ -21,16 +22,16 @@ export interface WantedKey {
   revoked(): RealtimeError;
 }
 
-/** The key of a text. */
-export function byHash(hash: Buffer): WantedKey {
-  const text = hash.toString("base64");
+/** The key of a text. @param hash - the text's, as base64. */
+export function byHash(hash: string): WantedKey {
   return {
-    name: `hash ${text}`,
-    keyId: (ids) => ids.get(text),
-    isSame: (remembered) => remembered.hash.equals(hash),
+    name: `hash ${hash}`,
+    keyId: (ids) => ids.get(hash),
+    isSame: (remembered) => remembered.hash === hash,
     async find(store) {
-      const key = await store.findByHash(hash);
-      return key !== undefined && timingSafeEqual(key.hash, hash) ? key : undefined;
+      const wanted = Buffer.from(hash, "base64");
+      const key = await store.findByHash(wanted);
+      return key !== undefined && timingSafeEqual(key.hash, wanted) ? key : undefined;
     },
     revoked: () =>
       new RealtimeError(

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { requirePublish, type Grant } from "../auth/grant.ts";
@@ -13,11 +13,12 @@ export interface PublishRouteDependencies {
   readonly bus: EventBus;
   readonly idempotency: IdempotencyKeys;
   readonly maxBodyBytes: number;
-  authorize(request: FastifyRequest): Promise<Grant>;
+  authorize(request: FastifyRequest): Grant | Promise<Grant>;
   /** Takes one from the plan's allowance of publish requests. */
   takePublish(grant: Grant): void;
 }
 
+const GRANT = "publishGrant";
 const MAX_IDEMPOTENCY_KEY_CHARACTERS = 255;
 
 const headersSchema = z.looseObject({
@@ -35,7 +36,7 @@ const headersSchema = z.looseObject({
  */
 export function publishRoute(app: FastifyInstance, dependencies: PublishRouteDependencies): void {
   const { bus, idempotency, maxBodyBytes } = dependencies;
-  const grants = new WeakMap<FastifyRequest, Grant>();
+  app.decorateRequest(GRANT, null);
   app.withTypeProvider<ZodTypeProvider>().route({
     method: "POST",
     url: "/v1/events/publish",
@@ -54,14 +55,22 @@ export function publishRoute(app: FastifyInstance, dependencies: PublishRouteDep
       },
     },
     validatorCompiler: () => () => true,
-    onRequest: async (request) => {
-      const grant = await dependencies.authorize(request);
-      requirePublish(grant);
-      grants.set(request, grant);
+    onRequest: (request, _reply, proceed) => {
+      const admit = (grant: Grant): void => {
+        requirePublish(grant);
+        request.setDecorator(GRANT, grant);
+      };
+      const grant = dependencies.authorize(request);
+      if (grant instanceof Promise) {
+        grant.then(admit).then(() => proceed(), proceed);
+        return;
+      }
+      admit(grant);
+      proceed();
     },
-    handler: async (request, reply) => {
-      const grant = grants.get(request);
-      if (grant === undefined) throw new Error("the request was not authorised");
+    handler: (request, reply) => {
+      const grant = request.getDecorator<Grant | null>(GRANT);
+      if (grant === null) throw new Error("the request was not authorised");
       const { topic, data } = readPublishBody(request.body);
       const key = readIdempotencyKey(request.headers["idempotency-key"]);
       const body = key === undefined ? "" : JSON.stringify(request.body);
@@ -71,12 +80,21 @@ export function publishRoute(app: FastifyInstance, dependencies: PublishRouteDep
         dependencies.takePublish(grant);
         id = randomUUID();
         if (key !== undefined) idempotency.remember(grant.tenant, key, body, id);
-        await bus.publish(grant.tenant, { topic, data: JSON.stringify(data) });
+        const waiting = bus.publish(grant.tenant, { topic, data: JSON.stringify(data) });
+        if (waiting !== undefined) {
+          const answered = id;
+          return waiting.then(() => answer(reply, answered));
+        }
       }
-      // Of so little the schema would take longer than all the rest.
-      return reply.code(202).serializer(JSON.stringify).send({ id });
+      answer(reply, id);
+      return undefined;
     },
   });
+}
+
+/** Of so little the schema would take longer than all the rest. */
+function answer(reply: FastifyReply, id: string): void {
+  void reply.code(202).type("application/json; charset=utf-8").send(`{"id":"${id}"}`);
 }
 
 /** @throws {RealtimeError} `invalid_request`. */

@@ -19,7 +19,7 @@ export interface TokenRouteDependencies {
   /** Of each filter. */
   readonly filterLimits: FilterLimits;
   /** Finds out who asks, and that the plan has realtime. */
-  authorize(request: FastifyRequest): Promise<Grant>;
+  authorize(request: FastifyRequest): Grant | Promise<Grant>;
   /** The longest life of a token that the grant's plan allows. */
   maxTokenSeconds(grant: Grant): number;
 }
