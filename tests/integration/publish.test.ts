@@ -108,7 +108,8 @@ describe("the event bus", () => {
   });
 
   it("answers requests that are sent without waiting for answers, and publishes them in their order", async () => {
-    const count = 100;
+    // More than the log takes of one channel in a turn: some of the answers have to wait.
+    const count = 600;
     const client = await listen("pipelined");
     const requests = Array.from({ length: count }, (_, n) => {
       const body = JSON.stringify({ topic: "pipelined", data: n });
@@ -167,6 +168,22 @@ describe("bad publish requests", () => {
       body: '{"topic":"a","data":1}',
     });
     expect(response.status).toBe(401);
+  });
+
+  it("is for keys that are known, of those who may publish, remembered or not", async () => {
+    const erin = await server.createTenant("erin");
+    const codes: unknown[] = [];
+    for (const key of [erin.anonKey, erin.anonKey, `flc_secret_${"x".repeat(40)}`, erin.secretKey]) {
+      const response = await server.publish(key, { topic: "a", data: 1 });
+      const answer = (await response.json()) as { readonly code?: string };
+      codes.push([response.status, answer.code]);
+    }
+    expect(codes).toEqual([
+      [403, "forbidden"],
+      [403, "forbidden"],
+      [401, "key_revoked"],
+      [202, undefined],
+    ]);
   });
 
   it("keeps numbers that a double cannot hold, as strings", async () => {
