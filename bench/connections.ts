@@ -42,7 +42,7 @@ async function run(context: BenchmarkContext): Promise<BenchmarkReport> {
 function noteOf(count: number, rounds: number): string {
   return (
     `${count.toLocaleString("en-US")} clients of one process connect as fast as the server lets them, 256 at a time, until each is live: with ours, authenticated, ` +
-    "subscribed and told `ready`, *a token each*: none of them seen before; the others ask for no authentication. The floor shows what the clients' side can do at most. " +
+    "subscribed and told `ready`, *a token each*: minted by another process, none of them seen before; the others ask for no authentication. The floor shows what the clients' side can do at most. " +
     "*Meanwhile*: from publishing until a subscriber of another tenant has it, who was there before, 20 events a second; that subscriber's process shares its core with the storm's. " +
     `Figures are ${mediansOf(rounds)}, with all connections cut between two; *worst* is that of all rounds.`
   );

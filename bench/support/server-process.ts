@@ -49,6 +49,8 @@ export class ServerProcess {
   readonly url: string;
   readonly databaseUrl: string;
   readonly adminKey: string;
+  /** What tokens are signed with. */
+  readonly tokenSecret: string;
   /** From the start of the process until `/readyz` answered 200. */
   readyAfterMs = Number.NaN;
   readonly #child: ChildProcess;
@@ -61,6 +63,7 @@ export class ServerProcess {
     this.url = `http://127.0.0.1:${ports.http}`;
     this.databaseUrl = `postgres://paperdb:${secrets.pgPassword}@127.0.0.1:${ports.postgres}/paperdb`;
     this.adminKey = secrets.adminKey;
+    this.tokenSecret = secrets.tokenSecret;
     child.stdout?.resume();
     child.stderr?.on("data", (text: Buffer) => {
       this.#output = (this.#output + text.toString()).slice(-MAX_KEPT_OUTPUT);
@@ -78,7 +81,11 @@ export class ServerProcess {
     config = {},
   }: ServerProcessOptions = {}): Promise<ServerProcess> {
     const ports = { http: await freePort(), postgres: await freePort() };
-    const secrets = { adminKey: randomSecret(), pgPassword: randomSecret() };
+    const secrets = {
+      adminKey: randomSecret(),
+      tokenSecret: randomSecret(),
+      pgPassword: randomSecret(),
+    };
     const folder = dataDir ?? (await createDataDir());
     const configFile = join(folder, "bench.config.json");
     await writeFile(configFile, JSON.stringify({ logLevel: "warn", ...config }));
@@ -159,6 +166,7 @@ interface Ports {
 
 interface Secrets {
   readonly adminKey: string;
+  readonly tokenSecret: string;
   readonly pgPassword: string;
 }
 
@@ -185,6 +193,7 @@ function environment(
     PAPERDB_PG_PORT: String(ports.postgres),
     PAPERDB_PG_PASSWORD: secrets.pgPassword,
     PAPERDB_ADMIN_KEY: secrets.adminKey,
+    PAPERDB_TOKEN_SECRET: secrets.tokenSecret,
     PAPERDB_DATA_DIR: dataDir,
     PAPERDB_CONFIG: configFile,
     npm_config_update_notifier: "false",

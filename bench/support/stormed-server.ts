@@ -1,8 +1,11 @@
+import { randomUUID } from "node:crypto";
+import { decodeProtectedHeader } from "jose";
+import { signLike } from "../../tests/support/realtime-token.ts";
 import { ConnectionStorm, type StormFigures } from "./connection-storm.ts";
 import { bindToCore } from "./cpu-core.ts";
 import { asFanOutServer, FAN_OUT_GRANT, webSocketGreeting } from "./fan-out-ours.ts";
 import type { Exchange, FanOutServer } from "./fan-out-server.ts";
-import { fetchTokens } from "./realtime-token.ts";
+import { fetchToken } from "./realtime-token.ts";
 import { ServerProcess, type ServerProcessOptions } from "./server-process.ts";
 import { untilConnections } from "./server-usage.ts";
 import { createTenant, type BenchTenant } from "./tenant.ts";
@@ -60,8 +63,13 @@ export class StormedServer {
     await this.#server.stop();
   }
 
+  /** By another process than the server, which would have the garbage of it during the storm. */
   async #mint(count: number): Promise<readonly (readonly Exchange[])[]> {
-    const grants = Array.from({ length: count }, () => FAN_OUT_GRANT);
-    return (await fetchTokens(this.#server, this.#crowd, grants)).map(webSocketGreeting);
+    const one = await fetchToken(this.#server, this.#crowd, FAN_OUT_GRANT);
+    const header = decodeProtectedHeader(one);
+    const tokens = Array.from({ length: count }, () =>
+      signLike(one, this.#server.tokenSecret, { header, claims: { jti: randomUUID() } }),
+    );
+    return (await Promise.all(tokens)).map(webSocketGreeting);
   }
 }
