@@ -42,10 +42,12 @@ export class Dispatcher {
   #isRunning = false;
   /** Events that were written since the last {@link tellDelivered}. */
   #written = 0;
-  readonly #round = new Round();
+  readonly #round: Round;
 
-  constructor(observer: DispatchObserver) {
+  /** @param maxSharedBytes - kept for those that have the same to do, until nothing is left to do. */
+  constructor(observer: DispatchObserver, maxSharedBytes?: number) {
     this.#observer = observer;
+    this.#round = new Round(maxSharedBytes);
   }
 
   /** Whether the last turn has left something to do. */

@@ -27,6 +27,8 @@ export interface HubSettings extends LingerLimits {
   readonly heartbeatIntervalMs: number;
   /** Comparisons that one change of a channel may take for filters that cannot be looked up. Default: no bound. */
   readonly maxTriedComparisons?: number;
+  /** Encoded events kept for others that stand near, besides parsed ones of about the same weight. Default: 16 MiB. */
+  readonly maxSharedBytes?: number;
 }
 
 /** What a transport asks for. */
@@ -79,14 +81,17 @@ export class Hub implements LogListener {
         observer.delivered(source.name, key.collection, count),
       blocked: (subscription: Subscription) => this.#block(subscription),
     };
-    this.#dispatcher = new Dispatcher({
-      ...shared,
-      offered: (event) => observer.offered(event),
-      fellBehind: (subscription) => this.#endSlow(subscription),
-      wantsSnapshot: (subscription) =>
-        this.#snapshots.begin(subscription, subscription.channel.history.resetReason),
-      reset: (_subscription, reason) => observer.reset(reason),
-    });
+    this.#dispatcher = new Dispatcher(
+      {
+        ...shared,
+        offered: (event) => observer.offered(event),
+        fellBehind: (subscription) => this.#endSlow(subscription),
+        wantsSnapshot: (subscription) =>
+          this.#snapshots.begin(subscription, subscription.channel.history.resetReason),
+        reset: (_subscription, reason) => observer.reset(reason),
+      },
+      settings.maxSharedBytes,
+    );
     this.#snapshots = new SnapshotFeeds(snapshots, settings.maxSliceBytes, {
       ...shared,
       reset: (reason) => observer.reset(reason),

@@ -4,10 +4,10 @@ import { ParsedDocuments } from "./event-documents.ts";
 import { EventKeys } from "./event-keys.ts";
 import type { HistoryEntry } from "../log/change-log.ts";
 
+/** Encoded frames. What is beyond it is encoded again, by those that come later. */
+const DEFAULT_MAX_SHARED_BYTES = 16 * 1024 * 1024;
 /** Parsed documents weigh several times their text. */
-const MAX_KEPT_CHARACTERS = 4 * 1024 * 1024;
-/** What is encoded is encoded again beyond it, by those that come later. */
-const MAX_KEPT_BYTES = 16 * 1024 * 1024;
+const WEIGHT_OF_PARSED = 4;
 
 /** What has frames that others may need. */
 export interface FrameKeeper {
@@ -16,6 +16,7 @@ export interface FrameKeeper {
 
 /** What is kept for all that have the same to do, most of it until the dispatcher has nothing left to do. */
 export class Round {
+  readonly #maxBytes: number;
   readonly #slices = new Set<FrameKeeper>();
   #entries: HistoryEntry[] = [];
   #keptBytes = 0;
@@ -23,6 +24,10 @@ export class Round {
   #keptCharacters = 0;
   readonly #keys = new EventKeys();
   #parsed = 0;
+
+  constructor(maxSharedBytes = DEFAULT_MAX_SHARED_BYTES) {
+    this.#maxBytes = maxSharedBytes;
+  }
 
   /** Among these are slices that are to be forgotten, so many bytes more. */
   keepSlicesOf(slices: FrameKeeper, bytes: number): void {
@@ -56,7 +61,7 @@ export class Round {
     if (kept !== undefined) return kept;
     this.#parsed += 1;
     const documents = new ParsedDocuments(event);
-    if (this.#keptCharacters < MAX_KEPT_CHARACTERS) {
+    if (this.#keptCharacters * WEIGHT_OF_PARSED < this.#maxBytes) {
       this.#documents.set(event, documents);
       this.#keptCharacters += lengthOf(event);
     }
@@ -71,7 +76,7 @@ export class Round {
 
   #keep(bytes: number): void {
     this.#keptBytes += bytes;
-    if (this.#keptBytes > MAX_KEPT_BYTES) this.#forgetFrames();
+    if (this.#keptBytes > this.#maxBytes) this.#forgetFrames();
   }
 
   #forgetFrames(): void {
