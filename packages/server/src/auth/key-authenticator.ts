@@ -1,6 +1,6 @@
 import { RealtimeError } from "@paperdb/protocol";
 import { hashKeyText, isKeyText } from "./key-text.ts";
-import { BoundedCache } from "./bounded-cache.ts";
+import { BoundedCache } from "../cache/bounded-cache.ts";
 import type { Grant } from "./grant.ts";
 import { readGrantFilters } from "./grant-filters.ts";
 import { matchesChange } from "./grant-change.ts";

@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 import { RealtimeError } from "@paperdb/protocol";
-import { BoundedCache } from "./bounded-cache.ts";
+import { BoundedCache } from "../cache/bounded-cache.ts";
 import type { Grant } from "./grant.ts";
 import { intersectFilters, NO_FILTERS } from "./grant-filters.ts";
 import type { GrantFilters } from "./grant-filters.ts";

@@ -1,6 +1,6 @@
 import { timingSafeEqual } from "node:crypto";
 import { RealtimeError } from "@paperdb/protocol";
-import type { BoundedCache } from "./bounded-cache.ts";
+import type { BoundedCache } from "../cache/bounded-cache.ts";
 import type { KeyStore, StoredKey } from "./key-store.ts";
 
 /** What has to be remembered of a key to know it again. */

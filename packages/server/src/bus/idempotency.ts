@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { RealtimeError } from "@paperdb/protocol";
+import { BoundedCache } from "../cache/bounded-cache.ts";
 
 /** How long, and how many, idempotency keys are remembered. */
 export interface IdempotencySettings {
@@ -15,12 +16,12 @@ interface Remembered {
 
 /** Remembers which publish requests were carried out, so that a retry does not publish twice. */
 export class IdempotencyKeys {
-  readonly #settings: IdempotencySettings;
-  /** Oldest first. */
-  readonly #remembered = new Map<string, Remembered>();
+  readonly #windowMs: number;
+  readonly #remembered: BoundedCache<Remembered>;
 
-  constructor(settings: IdempotencySettings) {
-    this.#settings = settings;
+  constructor({ idempotencyWindowMs, maxIdempotencyKeys }: IdempotencySettings) {
+    this.#windowMs = idempotencyWindowMs;
+    this.#remembered = new BoundedCache(maxIdempotencyKeys);
   }
 
   /**
@@ -30,8 +31,7 @@ export class IdempotencyKeys {
    */
   find(tenant: string, key: string, body: string): string | undefined {
     const known = this.#remembered.get(entryKey(tenant, key));
-    if (known === undefined || known.atMs <= Date.now() - this.#settings.idempotencyWindowMs)
-      return undefined;
+    if (known === undefined || known.atMs <= Date.now() - this.#windowMs) return undefined;
     if (known.bodyHash === hash(body)) return known.eventId;
     throw new RealtimeError(
       "idempotency_conflict",
@@ -40,14 +40,9 @@ export class IdempotencyKeys {
   }
 
   remember(tenant: string, key: string, body: string, eventId: string): void {
-    const entry = entryKey(tenant, key);
-    this.#remembered.delete(entry);
-    this.#remembered.set(entry, { bodyHash: hash(body), eventId, atMs: Date.now() });
-    const keepFromMs = Date.now() - this.#settings.idempotencyWindowMs;
-    for (const [oldest, { atMs }] of this.#remembered) {
-      if (this.#remembered.size <= this.#settings.maxIdempotencyKeys && atMs > keepFromMs) return;
-      this.#remembered.delete(oldest);
-    }
+    const atMs = Date.now();
+    this.#remembered.set(entryKey(tenant, key), { bodyHash: hash(body), eventId, atMs });
+    while ((this.#remembered.oldest?.atMs ?? atMs) <= atMs - this.#windowMs) this.#remembered.deleteOldest();
   }
 }
 

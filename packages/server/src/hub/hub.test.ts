@@ -479,6 +479,25 @@ describe("Hub", () => {
     expect(log.stats().events).toBe(200);
   });
 
+  it("keeps no more for others than the bound, and delivers all the same", async () => {
+    const { append, connect, hub } = setUp({}, { maxSliceBytes: 1000, maxSharedBytes: 1 });
+    const peers = [await connect(), await connect()];
+    for (const peer of peers) peer.reads = false;
+    for (let n = 1; n <= 20; n += 1) append(String(n));
+    await settle();
+    for (const peer of peers) {
+      peer.reads = true;
+      if (peer.subscription !== undefined) hub.resume(peer.subscription);
+    }
+    await settle();
+    const [one, other] = peers;
+    expect(one?.documents).toEqual(Array.from({ length: 20 }, (_, index) => String(index + 1)));
+    expect(other?.documents).toEqual(one?.documents);
+    const [ofOne, ofOther] = peers.map(({ writes }) => writes.at(-1));
+    expect(ofOther?.equals(ofOne ?? Buffer.alloc(0))).toBe(true);
+    expect(ofOther).not.toBe(ofOne);
+  });
+
   it("stops watching the longest idle channels beyond the bound", async () => {
     const { hub, source } = setUp({}, { maxLingeringChannels: 1 });
     for (const tenant of ["a", "b", "c"])

@@ -65,14 +65,17 @@ export class Slices implements FrameKeeper {
   at(from: number, round: Round): Slice {
     const last = this.#last;
     if (last?.from === from && this.#isCurrent(last)) return last;
-    let slice = this.#kept?.get(from);
-    if (slice === undefined || !this.#isCurrent(slice)) {
-      slice = this.#cutForAll(from, round);
-      if (this.#kept === undefined || this.#kept.size >= MAX_KEPT_SLICES) this.#kept = new Map();
-      this.#kept.set(from, slice);
-      round.keepSlicesOf(this, slice.frames?.length ?? 0);
+    const kept = this.#kept?.get(from);
+    if (kept !== undefined && this.#isCurrent(kept)) {
+      this.#last = kept;
+      return kept;
     }
+    const slice = this.#cutForAll(from, round);
+    if (this.#kept === undefined || this.#kept.size >= MAX_KEPT_SLICES) this.#kept = new Map();
+    this.#kept.set(from, slice);
     this.#last = slice;
+    // Last, since it may make this forget them all.
+    round.keepSlicesOf(this, slice.frames?.length ?? 0);
     return slice;
   }
 

@@ -23,6 +23,11 @@ export class BoundedCache<Value> {
     return this.#entries.size;
   }
 
+  /** What was not used for longest. */
+  get oldest(): Value | undefined {
+    return this.#oldest?.value;
+  }
+
   /** Counts as a use. */
   get(key: string): Value | undefined {
     const entry = this.#entries.get(key);
@@ -39,7 +44,11 @@ export class BoundedCache<Value> {
     const entry: Entry<Value> = { key, value, older: undefined, newer: undefined };
     this.#entries.set(key, entry);
     this.#append(entry);
-    if (this.#entries.size > this.#maxEntries && this.#oldest !== undefined) this.delete(this.#oldest.key);
+    if (this.#entries.size > this.#maxEntries) this.deleteOldest();
+  }
+
+  deleteOldest(): void {
+    if (this.#oldest !== undefined) this.delete(this.#oldest.key);
   }
 
   delete(key: string): void {
