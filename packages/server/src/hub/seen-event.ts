@@ -14,16 +14,22 @@ export function seenEvent(event: SourceEvent, variant: Variant): SourceEvent {
   return { ...event, body: { type: variant, documentId, document } };
 }
 
-type FrameKeys = Readonly<Record<Variant, object>>;
+/** What an event's frames are kept by, for those that have the same. */
+export type FrameKeys = Readonly<Record<Variant, object>>;
 
 const FRAME_KEYS = new WeakMap<FrameFormat, FrameKeys>();
 
-/** What an event's frame in a format is kept by. */
-export function frameKey(format: FrameFormat, variant: Variant): object {
+/** Of all frames of a format. */
+export function frameKeysOf(format: FrameFormat): FrameKeys {
   let keys = FRAME_KEYS.get(format);
   if (keys === undefined) {
-    keys = { as_is: format, insert: {}, delete: {} };
+    keys = newFrameKeys();
     FRAME_KEYS.set(format, keys);
   }
-  return keys[variant];
+  return keys;
+}
+
+/** Of frames that are like no others. */
+export function newFrameKeys(): FrameKeys {
+  return { as_is: {}, insert: {}, delete: {} };
 }

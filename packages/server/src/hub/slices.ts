@@ -57,8 +57,8 @@ export class Slices implements FrameKeeper {
    * behind a filter, as much as it may be asked of at a time. For one subscription: it is not kept.
    */
   cut(from: number, round: Round): Slice {
-    if (this.#sightings !== undefined) return this.#cutSeen(from, this.#sightings, round);
-    return this.#sliceOf(this.#runFrom(from, undefined, round), from);
+    if (this.#sightings === undefined) return this.#sliceOf(this.#runFrom(from, undefined, round), from);
+    return this.#cutSeen(from, this.#sightings, round, this.#frames.areShared ? round : undefined);
   }
 
   /** The same for all that ask, until {@link forget}. */
@@ -91,7 +91,7 @@ export class Slices implements FrameKeeper {
   }
 
   #cutForAll(from: number, round: Round): Slice {
-    if (this.#sightings !== undefined) return this.#cutSeen(from, this.#sightings, round);
+    if (this.#sightings !== undefined) return this.#cutSeen(from, this.#sightings, round, round);
     this.#run = this.#runFrom(from, this.#run, round);
     return this.#sliceOf(this.#run, from);
   }
@@ -124,7 +124,8 @@ export class Slices implements FrameKeeper {
     return this.#format.pack === undefined ? frames : this.#format.pack(frames);
   }
 
-  #cutSeen(from: number, sightings: Sightings, round: Round): Slice {
+  /** @param keeper - of its frames; undefined: they are for nobody else. */
+  #cutSeen(from: number, sightings: Sightings, round: Round, keeper: Round | undefined): Slice {
     const { headIndex } = this.#history;
     const frames: Buffer[] = [];
     let bytes = 0;
@@ -134,7 +135,7 @@ export class Slices implements FrameKeeper {
       if (!sightings.knows(index)) asked += 1;
       const variant = sightings.at(index, round);
       if (variant !== undefined) {
-        const frame = this.#frames.at(index, variant, round);
+        const frame = this.#frames.at(index, variant, keeper);
         if (bytes > 0 && bytes + frame.length > this.#maxSliceBytes) break;
         frames.push(frame);
         bytes += frame.length;

@@ -4,7 +4,7 @@ import type { ChannelHistory } from "../log/change-log.ts";
 import type { SnapshotBatch } from "../snapshot/snapshot-reading.ts";
 import type { EventFilter, FrameFormat, SnapshotFrames } from "./delivery.ts";
 import type { Round } from "./round.ts";
-import { frameKey, seenEvent, type Variant } from "./seen-event.ts";
+import { frameKeysOf, newFrameKeys, seenEvent, type FrameKeys, type Variant } from "./seen-event.ts";
 
 /** Some documents, as one write. */
 export interface SnapshotFrame {
@@ -33,6 +33,7 @@ export class ViewFrames {
   readonly #grantPart: string;
   /** Whether its frames are no other view's. */
   readonly #areOwn: boolean;
+  #keys: FrameKeys | undefined;
   #snapshotFrames: WeakMap<SnapshotBatch, SnapshotFrame> | undefined;
 
   constructor({ history, channel, name, format, filter }: ViewFramesOptions) {
@@ -50,11 +51,16 @@ export class ViewFrames {
     return this.#cursorOf(this.#history.positionAt(index));
   }
 
-  /** The event at a place. @param round - keeps it for other views, where they have the same; left out: it is for no other. */
+  /** Whether others may have the same frames as a view of one subscription. */
+  get areShared(): boolean {
+    return !this.#areOwn;
+  }
+
+  /** The event at a place. @param round - keeps it for others that have the same; left out: it is for nobody else. */
   at(index: number, variant: Variant, round?: Round): Buffer {
     const entry = this.#history.entryAt(index);
-    if (this.#areOwn) return this.#encode(index, variant);
-    const key = frameKey(this.#format, variant);
+    this.#keys ??= this.#areOwn ? newFrameKeys() : frameKeysOf(this.#format);
+    const key = this.#keys[variant];
     let frame = entry.frames?.get(key);
     if (frame !== undefined) return frame;
     frame = this.#encode(index, variant);
