@@ -38,12 +38,12 @@ const LOADS: Readonly<Record<FanOutCell["load"], RunOptions>> = {
 
 /**
  * CPU per delivery as a multiple of the floor's, beyond which something has
- * become dearer. It is 1.6 to 2.0, one by one and in bursts (C), and about 1.2
- * and 1.6 (Node): the limits are near twice that, above what a busy machine
+ * become dearer. It is 1.1 to 1.4 one by one and 1.5 to 1.9 in bursts (C), and less
+ * of a floor in Node: the limits are near twice that, above what a busy machine
  * makes of it. A write for each event and subscriber is at 50 in bursts.
  */
 const LIMITS: Readonly<Record<FloorPeer["language"], Readonly<Record<FanOutCell["load"], number>>>> = {
-  C: { steady: 3.4, burst: 4 },
+  C: { steady: 2.6, burst: 3.6 },
   Node: { steady: 2.2, burst: 3.6 },
 };
 
