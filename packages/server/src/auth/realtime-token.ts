@@ -99,18 +99,12 @@ export class RealtimeTokens {
 
   /** @throws {RealtimeError} `token_invalid`, `token_expired`. */
   async verify(token: string): Promise<TokenClaims> {
-    return this.verifyOwn(token) ?? this.#readClaims(await this.#verifyWithJose(token));
-  }
-
-  /**
-   * The same at once, for a token that is plainly one of ours; undefined: {@link verify} has to find out.
-   *
-   * @throws {RealtimeError} `token_invalid`, `token_expired`.
-   */
-  verifyOwn(token: string): TokenClaims | undefined {
     this.requireLength(token);
-    const payload = readOwnClaims(token, this.#secrets);
-    return this.#isPlainlyGood(payload) ? this.#readClaims(payload) : undefined;
+    const own = readOwnClaims(token, this.#secrets);
+    const claims = readTokenClaims(this.#isPlainlyGood(own) ? own : await this.#verifyWithJose(token));
+    if (claims === undefined) throw invalid("its claims are not those of a realtime token");
+    this.requireTimely(claims);
+    return claims;
   }
 
   /** @throws {RealtimeError} `token_invalid`, when it is longer than any of ours. */
@@ -129,13 +123,6 @@ export class RealtimeTokens {
       throw invalid("it was issued in the future; if your servers made it, set their clocks");
     }
     if (expiresAtMs <= nowMs) throw tokenExpired();
-  }
-
-  #readClaims(payload: unknown): TokenClaims {
-    const claims = readTokenClaims(payload);
-    if (claims === undefined) throw invalid("its claims are not those of a realtime token");
-    this.requireTimely(claims);
-    return claims;
   }
 
   /** Whether registered claims are as we make them: of others, `jose` says what is wrong with them. */

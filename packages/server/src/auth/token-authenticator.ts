@@ -56,7 +56,7 @@ export class TokenAuthenticator {
   async authenticateToken(token: string): Promise<Grant> {
     this.#options.tokens.requireLength(token);
     const name = hash("sha256", token, "base64");
-    const checked = this.#known(name) ?? this.#checkOwn(name, token) ?? (await this.#check(name, token));
+    const checked = this.#known(name) ?? (await this.#check(name, token));
     const key = await this.#options.keys.findMintingKey(checked.claims.keyId);
     if (checked.grant === undefined || checked.key !== key) {
       checked.grant = this.#grantOf(checked.claims, key);
@@ -71,16 +71,8 @@ export class TokenAuthenticator {
     return known;
   }
 
-  #checkOwn(name: string, token: string): CheckedToken | undefined {
-    const claims = this.#options.tokens.verifyOwn(token);
-    return claims && this.#remember(name, claims);
-  }
-
   async #check(name: string, token: string): Promise<CheckedToken> {
-    return this.#remember(name, await this.#options.tokens.verify(token));
-  }
-
-  #remember(name: string, claims: TokenClaims): CheckedToken {
+    const claims = await this.#options.tokens.verify(token);
     const checked: CheckedToken = { claims, key: undefined, grant: undefined };
     this.#checked.set(name, checked);
     return checked;
