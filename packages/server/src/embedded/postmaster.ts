@@ -46,13 +46,14 @@ export async function startPostmaster(options: PostmasterOptions): Promise<Postm
   const output = await log.open();
   const logOffset = await log.fetchSize();
   const child = spawnPostgres(options, output.fd);
-  await output.close();
+  // Listened for before anything is awaited: it may end at once, and says so only once.
   const exited = new Promise<string>((resolve) => {
     child.once("error", (error) => resolve(error.message));
     child.once("exit", (code, signal) => resolve(signal ? `signal ${signal}` : `exit code ${code}`));
   });
   let reason: string | undefined;
   void exited.then((why) => (reason = why));
+  await output.close();
   const deadline = Date.now() + options.startTimeoutMs;
   for (;;) {
     if (reason !== undefined) return classifyFailure(await log.fetchAfter(logOffset), reason);
