@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import { RealtimeError } from "@paperdb/protocol";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
@@ -28,6 +29,7 @@ const OPENING_COST: OpeningCost = 2;
 /** `GET /v1/events/subscribe`: one subscription, as Server-Sent Events. */
 export function subscribeRoute(app: FastifyInstance, dependencies: SubscribeRouteDependencies): void {
   const grants = new WeakMap<FastifyRequest, Grant>();
+  const opening = new WeakSet<Socket>();
   app.withTypeProvider<ZodTypeProvider>().route({
     method: "GET",
     url: "/v1/events/subscribe",
@@ -62,7 +64,15 @@ export function subscribeRoute(app: FastifyInstance, dependencies: SubscribeRout
       const snapshot = request.query.snapshot === "true";
       const encoding = chooseEncoding(dependencies.gzip, request, reply);
       const wish = { subject, cursor, snapshot, encoding };
-      await new SseSession(dependencies, { request, reply }, grant, wish).open();
+      const { socket } = request.raw;
+      // Its stream would have the connection for itself, and so would the one before.
+      if (opening.has(socket)) throw cutPipelined(request);
+      opening.add(socket);
+      try {
+        await new SseSession(dependencies, { request, reply }, grant, wish).open();
+      } finally {
+        opening.delete(socket);
+      }
     },
   });
 }
@@ -73,6 +83,12 @@ function untilItsTurn(openings: OpeningTurns, { raw }: FastifyRequest): Promise<
     // Of pipelined requests the first one has the connection for itself; a client cannot fill the queue with them.
     if (!openings.add(raw.socket, OPENING_COST, resolve)) cutConnection(raw);
   });
+}
+
+/** Nobody gets to read the error: the connection is gone, with the stream before. */
+function cutPipelined({ raw }: FastifyRequest): RealtimeError {
+  cutConnection(raw);
+  return new RealtimeError("invalid_request", "A connection carries one stream: open another one for each.");
 }
 
 function chooseEncoding(
