@@ -6,6 +6,7 @@ import { RawSocket } from "../support/raw-socket.ts";
 import { SnapshotSubscription } from "../support/snapshot-subscription.ts";
 import { PatientState } from "../support/snapshots.ts";
 import { until } from "../support/until.ts";
+import { upgradeRequest } from "../support/upgrade-request.ts";
 import type { WebSocketClient } from "../support/websocket-client.ts";
 import { digestOf, readWithPython } from "../support/websocket-reader.ts";
 
@@ -35,16 +36,8 @@ function bodiesOf(client: WebSocketClient): unknown[] {
 
 /** Offers the extension by these words, and sends nothing more. */
 async function offer(extensions: string): Promise<RawSocket> {
-  const lines = [
-    `GET /?token=${await messages.mint()} HTTP/1.1`,
-    "host: test",
-    "connection: upgrade",
-    "upgrade: websocket",
-    "sec-websocket-version: 13",
-    "sec-websocket-key: AQIDBAUGBwgJCgsMDQ4PEA==",
-    `sec-websocket-extensions: ${extensions}`,
-  ];
-  const socket = await RawSocket.open(messages.url, `${lines.join("\r\n")}\r\n\r\n`);
+  const request = upgradeRequest(await messages.mint(), [`sec-websocket-extensions: ${extensions}`]);
+  const socket = await RawSocket.open(messages.url, request);
   await socket.waitFor("\r\n\r\n");
   expect(socket.received).toMatch(/^HTTP\/1.1 101 /);
   return socket;

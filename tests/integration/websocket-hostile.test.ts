@@ -6,6 +6,7 @@ import { MessagesServer } from "../support/messages-server.ts";
 import { RawSocket } from "../support/raw-socket.ts";
 import { countResources, untilResourcesAreBack } from "../support/resources.ts";
 import { until } from "../support/until.ts";
+import { upgradeRequest } from "../support/upgrade-request.ts";
 import type { WebSocketClient } from "../support/websocket-client.ts";
 
 const MEBIBYTE = 1024 * 1024;
@@ -31,13 +32,9 @@ afterEach(() => {
 
 afterAll(() => messages.close());
 
-function handshake(protocol = "\r\nsec-websocket-protocol: paperdb.v1"): string {
-  return `GET /?token=${token} HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AQIDBAUGBwgJCgsMDQ4PEA==${protocol}\r\n\r\n`;
-}
-
 /** A `paperdb.v1` connection on which anything can be sent. */
 async function openByHand(): Promise<RawSocket> {
-  const socket = await RawSocket.open(messages.url, handshake());
+  const socket = await RawSocket.open(messages.url, upgradeRequest(token));
   sockets.push(socket);
   await socket.waitFor("\r\n\r\n");
   expect(socket.received).toMatch(/^HTTP\/1\.1 101 /);
@@ -88,7 +85,7 @@ describe("frames that no client may send", () => {
 
   it.each<[string, number, () => string]>([
     ["random bytes", 1002, () => `\xff${randomBytes(4096).toString("latin1")}`],
-    ["an HTTP request", 1002, () => handshake()],
+    ["an HTTP request", 1002, () => upgradeRequest(token)],
     ["frames without a mask", 1002, () => text("{}", { masked: false })],
     ["a reserved bit", 1002, () => text("{}", { reserved: 0x40 })],
     ["an unknown kind of frame", 1002, () => clientFrame(3, "")],
@@ -149,7 +146,7 @@ describe("frames that no client may send", () => {
   });
 
   it("frames that are sent before the handshake is answered are read once it is", async () => {
-    const socket = await RawSocket.open(messages.url, handshake() + subscribeFrame("early"));
+    const socket = await RawSocket.open(messages.url, upgradeRequest(token) + subscribeFrame("early"));
     sockets.push(socket);
     socket.send(subscribeFrame("later", { topic: "later" }));
     await socket.waitFor('"id":"early"');
@@ -161,21 +158,21 @@ describe("frames that no client may send", () => {
 
   it("a handshake behind a request that is still being answered ends the connection", async () => {
     const stream = `GET /v1/events/subscribe?collection=messages&token=${token} HTTP/1.1\r\nhost: test\r\n\r\n`;
-    const socket = await RawSocket.open(messages.url, stream + handshake());
+    const socket = await RawSocket.open(messages.url, stream + upgradeRequest(token));
     await socket.waitForEnd();
     expect(socket.received).not.toContain(" 101 ");
     const afterwards = await RawSocket.open(messages.url, "GET /healthz HTTP/1.1\r\nhost: test\r\n\r\n");
     sockets.push(afterwards);
     await afterwards.waitFor('{"status":"ok"}');
-    afterwards.send(handshake());
+    afterwards.send(upgradeRequest(token));
     await afterwards.waitFor(" 101 ");
     afterwards.close();
     await expectHealth();
   });
 
   it("a flood of pings and pongs is read as slowly as messages, and answered at last, in both forms", async () => {
-    for (const protocol of [undefined, ""]) {
-      const socket = await RawSocket.open(messages.url, handshake(protocol));
+    for (const headers of [undefined, []]) {
+      const socket = await RawSocket.open(messages.url, upgradeRequest(token, headers));
       sockets.push(socket);
       await socket.waitFor("\r\n\r\n");
       socket.send((clientFrame(OPCODES.ping, "flood") + clientFrame(OPCODES.pong, "")).repeat(10_000));
@@ -310,7 +307,7 @@ describe("a client that never reads", () => {
       const subscribed = await eager.open();
       await subscribed.subscribe("b", { topic: "order.*" });
       subscribed.socket.pause();
-      const request = handshake().replace(token, await eager.mint({ topics: [">"] }));
+      const request = upgradeRequest(await eager.mint({ topics: [">"] }));
       for (let index = 0; index < 4; index += 1) {
         const socket = await RawSocket.open(eager.url, request);
         silent.push(socket);
@@ -399,7 +396,7 @@ describe("a client that reads slowly", () => {
 describe("connections that are opened and dropped", () => {
   /** Each drops at another moment, in another way. */
   async function openAndDrop(index: number): Promise<void> {
-    const request = handshake(index % 2 === 0 ? "" : undefined);
+    const request = upgradeRequest(token, index % 2 === 0 ? [] : undefined);
     const socket = await RawSocket.open(messages.url, index % 6 === 0 ? request.slice(0, -2) : request);
     if (index % 6 > 1) {
       await socket.waitFor(" 101 ");
@@ -450,7 +447,7 @@ describe("connections that are opened and dropped", () => {
     const own: RawSocket[] = [];
     try {
       const collections = ["messages"];
-      const request = handshake().replace(token, await slow.mint({ collections }));
+      const request = upgradeRequest(await slow.mint({ collections }));
       await blocker.query("begin");
       await blocker.query("lock table paperdb.keys in access exclusive mode");
       for (const drop of ["end", "destroy", "wait"]) {

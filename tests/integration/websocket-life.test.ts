@@ -4,6 +4,7 @@ import { MessagesServer } from "../support/messages-server.ts";
 import { openDatabase, startPostgres } from "../support/postgres.ts";
 import { RawSocket } from "../support/raw-socket.ts";
 import { until } from "../support/until.ts";
+import { upgradeRequest } from "../support/upgrade-request.ts";
 import { WebSocketClient } from "../support/websocket-client.ts";
 
 const closers: (() => unknown)[] = [];
@@ -26,10 +27,10 @@ async function openByHand(
   protocol = "paperdb.v1",
   token?: string,
 ): Promise<RawSocket> {
-  const headers = `sec-websocket-version: 13\r\nsec-websocket-key: AQIDBAUGBwgJCgsMDQ4PEA==\r\nsec-websocket-protocol: ${protocol}`;
+  const headers = [`sec-websocket-protocol: ${protocol}`];
   const socket = await RawSocket.open(
     messages.url,
-    `GET /?token=${token ?? (await messages.mint())} HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: websocket\r\n${headers}\r\n\r\n`,
+    upgradeRequest(token ?? (await messages.mint()), headers),
   );
   closers.push(() => socket.close());
   await socket.waitFor("\r\n\r\n");
@@ -156,10 +157,9 @@ describe("ending", () => {
     const messages = await MessagesServer.start({ keyCacheMs: 0 });
     const blocker = await messages.server.database.pool.connect();
     const token = await messages.mint();
-    const upgrade = `host: test\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AQIDBAUGBwgJCgsMDQ4PEA==`;
     const requests = [
-      `GET /?token=${token} HTTP/1.1\r\n${upgrade}\r\n\r\n`,
-      `GET /?token=${token} HTTP/1.1\r\n${upgrade}\r\nsec-websocket-protocol: paperdb.v1\r\n\r\n`,
+      upgradeRequest(token, []),
+      upgradeRequest(token),
       `GET /v1/events/subscribe?collection=messages HTTP/1.1\r\nhost: test\r\napikey: ${messages.acme.anonKey}\r\n\r\n`,
     ];
     const sockets: RawSocket[] = [];
