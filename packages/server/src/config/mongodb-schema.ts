@@ -35,6 +35,9 @@ export const mongoSettingsSchema = z
     maxConcurrentReplays: count(8).describe(
       "Streams by which events are read again, at a time; clients that come back together share one.",
     ),
+    maxRememberedDocuments: count(200_000).describe(
+      "Documents of one snapshot that are remembered, in about 200 bytes each, where the server cannot read as of one moment. A larger snapshot is followed by all changes since it was begun, also by those that it has.",
+    ),
   })
   .prefault({})
   .describe("Sources of kind `mongodb`. What a client may resume from is in `history`.");

@@ -224,6 +224,7 @@ export class MongoSource implements ChangeSource {
       replay: (since, until) => this.replay(key, since, until),
       settings: { ...SNAPSHOT_DEFAULTS, ...this.#options.snapshots },
       maxDocumentBytes: this.#settings.maxDocumentBytes,
+      maxRememberedDocuments: this.#settings.maxRememberedDocuments,
       log: this.#log,
       signal,
     });

@@ -55,7 +55,7 @@ describe("ReadDocuments", () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 30 }), fc.array(fc.nat(), { minLength: 3 }), (steps, reads) => {
         const { events, states } = play(steps);
-        const read = new ReadDocuments(undefined);
+        const read = new ReadDocuments(undefined, 10);
         const held = new Map<string, string>();
         const readAt = new Map<string, number>();
         for (const [index, id] of ["1", "2", "3"].entries()) {
@@ -88,7 +88,7 @@ describe("ReadDocuments", () => {
   it("know that a document was left out that a filter does not want", () => {
     const wanted = parseFilter({ room: 1 }, "where");
     const granted = parseFilter({ owner: "ann" }, "filters");
-    const read = new ReadDocuments({ id: "1", wanted, granted });
+    const read = new ReadDocuments({ id: "1", wanted, granted }, 10);
     read.add({ documentId: "1", document: '{"room":1}', hidden: '{"owner":"ann"}' });
     const update = (index: number, documentId: string, room: number, owner: string): SourceEvent => {
       const [document, hidden] = [JSON.stringify({ room }), JSON.stringify({ owner })];
@@ -107,10 +107,21 @@ describe("ReadDocuments", () => {
   });
 
   it("hold those events back that are read again without their documents", () => {
-    const read = new ReadDocuments(undefined);
+    const read = new ReadDocuments(undefined, 10);
     const insert = eventAt(1, { type: "insert", documentId: "1", document: '{"n":1}' });
     const gone = eventAt(2, { type: "delete", documentId: "1", document: '{"n":1}' });
     expect(read.seenOf([gone])(insert)).toBe(true);
     expect(read.seenOf([insert])(insert)).toBe(false);
+  });
+
+  it.each([
+    [2, true],
+    [3, false],
+  ])("of %i documents, where 2 are remembered, are all remembered: %s", (count, isWhole) => {
+    const read = new ReadDocuments(undefined, 2);
+    for (let id = 1; id <= count; id += 1) read.add({ documentId: String(id), document: "{}" });
+    expect(read.isWhole).toBe(isWhole);
+    const insert = eventAt(1, { type: "insert", documentId: "1", document: "{}" });
+    expect(placesSeen(read, [insert])).toEqual(isWhole ? [1] : []);
   });
 });

@@ -3,9 +3,6 @@ import type { DocumentChange, Position } from "@paperdb/protocol";
 import type { JsonValue } from "../../filter/json-value.ts";
 import type { SnapshotDocument, SnapshotNarrowing, SourceEvent } from "../change-source.ts";
 
-/** Documents beyond it are not remembered: each takes about 200 bytes. */
-const MAX_REMEMBERED = 200_000;
-
 /** What a document was when it was read. */
 interface Read {
   readonly document: string;
@@ -18,11 +15,14 @@ interface Read {
  */
 export class ReadDocuments {
   readonly #narrowing: SnapshotNarrowing | undefined;
+  readonly #maxDocuments: number;
   readonly #reads = new Map<string, Read>();
   #isWhole = true;
 
-  constructor(narrowing: SnapshotNarrowing | undefined) {
+  /** @param maxDocuments - beyond it none is remembered; each takes about 200 bytes. */
+  constructor(narrowing: SnapshotNarrowing | undefined, maxDocuments: number) {
     this.#narrowing = narrowing;
+    this.#maxDocuments = maxDocuments;
   }
 
   /** Whether all were remembered. */
@@ -31,7 +31,7 @@ export class ReadDocuments {
   }
 
   add({ documentId, document, hidden }: SnapshotDocument): void {
-    if (this.#reads.size >= MAX_REMEMBERED) {
+    if (this.#reads.size >= this.#maxDocuments) {
       this.#isWhole = false;
       this.#reads.clear();
     }

@@ -35,6 +35,8 @@ export interface MongoSettings {
   readonly replayTimeoutMs: number;
   /** Streams by which events are re-read at a time; those who come together share one. */
   readonly maxConcurrentReplays: number;
+  /** Documents of a snapshot that are remembered where the server does not read as of one moment. */
+  readonly maxRememberedDocuments: number;
 }
 
 /** Defaults of {@link MongoSettings}. */
@@ -58,4 +60,5 @@ export const MONGO_DEFAULTS: MongoSettings = Object.freeze({
   maxReplayAgeMs: 300_000,
   replayTimeoutMs: 10_000,
   maxConcurrentReplays: 8,
+  maxRememberedDocuments: 200_000,
 });

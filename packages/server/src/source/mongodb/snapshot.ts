@@ -41,6 +41,8 @@ export interface SnapshotRequest {
   readonly settings: SnapshotSettings;
   /** See {@link DocumentsRequest}. */
   readonly maxDocumentBytes: number;
+  /** See {@link UnpinnedRequest}. */
+  readonly maxRememberedDocuments: number;
   readonly log: Logger;
   readonly signal: AbortSignal;
 }

@@ -13,7 +13,9 @@ import { ReadDocuments } from "./seen-events.ts";
 /** What an {@link unpinnedSnapshot} is made of. */
 export interface UnpinnedRequest {
   readonly narrowing: SnapshotNarrowing | undefined;
-  readonly clock: ServerClock;
+  /** Of a snapshot with more, all changes since it was begun follow. */
+  readonly maxRememberedDocuments: number;
+  readonly clock: Pick<ServerClock, "fetchNow">;
   /** The tenant's events between two positions; undefined when they cannot be had. */
   readonly replay: (since: Position, until: Position) => Promise<readonly SourceEvent[] | undefined>;
   /** Resolves once the log has the tenant's events up to this one. */
@@ -31,7 +33,7 @@ export function unpinnedSnapshot(
   batches: AsyncIterable<readonly SnapshotDocument[]>,
   request: UnpinnedRequest,
 ): Snapshot {
-  const read = new ReadDocuments(request.narrowing);
+  const read = new ReadDocuments(request.narrowing, request.maxRememberedDocuments);
   return {
     since,
     batches: remembered(batches, read),
