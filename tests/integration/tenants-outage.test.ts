@@ -33,6 +33,7 @@ beforeEach(async () => {
     store,
     keyCacheMs: KEY_CACHE_MS,
     maxCachedKeys: 10,
+    maxLookups: 10,
     now: () => nowMs,
   });
   watcher = new GrantWatcher({

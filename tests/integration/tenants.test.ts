@@ -115,7 +115,12 @@ describe("the store", () => {
 
   test("hostile tenant ids stay apart", async () => {
     const { store } = tenants;
-    const authenticator = new KeyAuthenticator({ store, keyCacheMs: 1000, maxCachedKeys: 100 });
+    const authenticator = new KeyAuthenticator({
+      store,
+      keyCacheMs: 1000,
+      maxCachedKeys: 100,
+      maxLookups: 100,
+    });
     const keys = new Map<string, string>();
     for (const id of HOSTILE_IDS) {
       await store.createTenant(id, "pro");
@@ -162,7 +167,12 @@ describe("the store", () => {
 describe("the demo", () => {
   test("is made once, whole, and not again after it was deleted", async () => {
     const demo = await createDemo(tenants.pool);
-    const authenticator = new KeyAuthenticator({ store: tenants.store, keyCacheMs: 1000, maxCachedKeys: 9 });
+    const authenticator = new KeyAuthenticator({
+      store: tenants.store,
+      keyCacheMs: 1000,
+      maxCachedKeys: 9,
+      maxLookups: 9,
+    });
     expect(await authenticator.authenticate(demo?.anonKey ?? "")).toMatchObject({
       tenant: "demo",
       plan: "pro",
@@ -203,7 +213,12 @@ describe("changes made elsewhere", () => {
   beforeEach(async () => {
     revoked.length = 0;
     live = [];
-    authenticator = new KeyAuthenticator({ store: tenants.store, keyCacheMs: 3_600_000, maxCachedKeys: 100 });
+    authenticator = new KeyAuthenticator({
+      store: tenants.store,
+      keyCacheMs: 3_600_000,
+      maxCachedKeys: 100,
+      maxLookups: 100,
+    });
     watcher = new GrantWatcher({
       url: database.url,
       log,

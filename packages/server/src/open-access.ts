@@ -42,8 +42,8 @@ export interface Access {
 /** Starts to check keys and tokens, and to watch for their end. */
 export async function openAccess(context: AccessContext): Promise<Access> {
   const { config, log, store, onClose, ...watched } = context;
-  const { keyCacheMs, maxCachedKeys, plans } = config;
-  const keys = new KeyAuthenticator({ store, keyCacheMs, maxCachedKeys });
+  const { keyCacheMs, maxCachedKeys, maxKeyLookups, plans } = config;
+  const keys = new KeyAuthenticator({ store, keyCacheMs, maxCachedKeys, maxLookups: maxKeyLookups });
   const tokens = await openTokens(config, log);
   const maxCachedTokens = config.tokens.maxCached;
   const tokenAuthenticator = new TokenAuthenticator({ tokens, keys, plans, maxCachedTokens });

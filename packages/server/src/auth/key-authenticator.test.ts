@@ -59,6 +59,7 @@ function make(options: { readonly maxCachedKeys?: number; readonly maxLookups?: 
     store,
     keyCacheMs: KEY_CACHE_MS,
     maxCachedKeys: 100,
+    maxLookups: 1_000,
     now: () => nowMs,
     ...options,
   });

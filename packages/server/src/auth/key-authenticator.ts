@@ -16,8 +16,8 @@ export interface KeyAuthenticatorOptions {
   readonly keyCacheMs: number;
   /** Bound of the checked keys, and of the unknown ones, that are remembered. */
   readonly maxCachedKeys: number;
-  /** Bound of the look-ups under way; further ones are refused. Default 1,000. */
-  readonly maxLookups?: number;
+  /** Bound of the look-ups under way; further ones are refused. */
+  readonly maxLookups: number;
   readonly now?: () => number;
 }
 
@@ -34,7 +34,6 @@ interface Lookup {
 
 /** So that a client that retries a revoked key in a loop costs few queries. */
 const UNKNOWN_KEY_CACHE_MS = 1000;
-const DEFAULT_MAX_LOOKUPS = 1000;
 const MAX_LOOKUP_ATTEMPTS = 5;
 
 /**
@@ -144,8 +143,8 @@ export class KeyAuthenticator {
   #lookUp(wanted: WantedKey): Promise<Grant> {
     const underWay = this.#lookups.get(wanted.name);
     if (underWay !== undefined) return underWay.answer;
-    if (this.#lookups.size >= (this.#options.maxLookups ?? DEFAULT_MAX_LOOKUPS)) {
-      throw unavailable("Too many keys are being checked at once: try again.");
+    if (this.#lookups.size >= this.#options.maxLookups) {
+      throw unavailable("Too many keys are being checked at once: try again, or raise maxKeyLookups.");
     }
     const changes: GrantChange[] = [];
     const answer = this.#fetchGrant(wanted, changes).finally(() => this.#lookups.delete(wanted.name));

@@ -36,7 +36,7 @@ beforeEach(() => {
       return Promise.resolve(key !== undefined && ids.includes(key.id) ? [key] : []);
     },
   };
-  keys = new KeyAuthenticator({ store, keyCacheMs: 30_000, maxCachedKeys: 10 });
+  keys = new KeyAuthenticator({ store, keyCacheMs: 30_000, maxCachedKeys: 10, maxLookups: 10 });
   keys.setAnnounced(true);
   authenticator = new TokenAuthenticator({ tokens, keys, plans: PLANS, maxCachedTokens: 3 });
 });

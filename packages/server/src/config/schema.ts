@@ -234,6 +234,9 @@ export const configSchema = z.strictObject({
     .prefault({})
     .describe("Snapshots: the documents that a client asks for before their changes."),
   maxCachedKeys: count(10_000).describe("Checked keys kept in memory; those not used for longest go first."),
+  maxKeyLookups: count(1_000).describe(
+    "Keys that the database is asked for at a time; clients with further ones are told to try again.",
+  ),
   notify: z
     .strictObject({
       lockTimeoutMs: milliseconds(150).describe(
