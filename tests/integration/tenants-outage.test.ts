@@ -1,4 +1,5 @@
 import { RealtimeError } from "@paperdb/protocol";
+import { Client } from "pg";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Grant } from "../../packages/server/src/auth/grant.ts";
@@ -12,6 +13,8 @@ import type { TestPostgres } from "../support/postgres.ts";
 import { until } from "../support/until.ts";
 
 const KEY_CACHE_MS = 30_000;
+/** What servers that start together take turns by. */
+const MIGRATION_LOCK = "31632332757820514";
 const log = pino({ level: "silent" });
 
 let postgres: TestPostgres;
@@ -108,4 +111,23 @@ test("a database killed: known keys work for keyCacheMs, then 503, and all is we
   await tenants.store.deleteKey("a", known.id);
   await until(() => revoked.some(({ keyId }) => keyId === known.id));
   expect(await ask(known.key)).toBe("key_revoked");
+});
+
+test("a connection that is lost in the middle of a start fails that start only", async () => {
+  const holder = new Client({ connectionString: postgres.url });
+  await holder.connect();
+  await holder.query("select pg_advisory_lock($1)", [MIGRATION_LOCK]);
+  const failure = openTenantDatabase({ url: postgres.url, log }).catch((error: unknown) => error);
+  await until(
+    async () => {
+      const { rowCount } = await holder.query(
+        "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and not granted",
+      );
+      return rowCount !== 0;
+    },
+    { describe: "a start that waits for another one" },
+  );
+  expect(await failure).toMatchObject({ code: "key_store_unavailable" });
+  await holder.end();
+  await (await openTenantDatabase({ url: postgres.url, log })).close();
 });

@@ -50,6 +50,7 @@ export async function openTenantDatabase(options: TenantDatabaseOptions): Promis
   pool.on("error", (error) => {
     options.log.warn({ err: error }, "an idle connection to the database with tenants and keys was lost");
   });
+  surviveLosses(pool);
   try {
     await prepareTables(options.url);
   } catch (error) {
@@ -65,6 +66,7 @@ export async function openTenantDatabase(options: TenantDatabaseOptions): Promis
 /** On a connection of its own: a migration may wait for another server's longer than a query may take. */
 async function prepareTables(url: string): Promise<void> {
   const pool = new Pool({ connectionString: url, max: 1, connectionTimeoutMillis: DEFAULT_TIMEOUT_MS });
+  surviveLosses(pool);
   try {
     const client = await pool.connect();
     try {
@@ -76,4 +78,9 @@ async function prepareTables(url: string): Promise<void> {
   } finally {
     await pool.end();
   }
+}
+
+/** A lost connection that somebody works with tells all its queries; without a listener it would end the process. */
+function surviveLosses(pool: Pool): void {
+  pool.on("connect", (client) => client.on("error", () => undefined));
 }

@@ -37,6 +37,8 @@ const SERVER_END_MS = 2_000;
 export async function uninstall(url: string, options: UninstallOptions = {}): Promise<UninstallReport> {
   const { lockTimeoutMs = 150, timeoutMs = 30_000 } = options;
   const client = new Client({ connectionString: url, application_name: "paperdb-realtime uninstall" });
+  // A lost connection also fails the query that is under way; without a listener it would end the process.
+  client.on("error", () => undefined);
   await client.connect();
   try {
     await refuseBesideServer(client);
