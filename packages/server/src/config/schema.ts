@@ -1,27 +1,13 @@
 import { z } from "zod";
 import { compressionSchema } from "./compression-schema.ts";
+import { connectionsSchema, websocketSchema } from "./connection-schema.ts";
 import { filterLimitsSchema } from "./filter-schema.ts";
 import { mongoSettingsSchema } from "./mongodb-schema.ts";
-import { bytes, count, MAX_COUNT, MEBIBYTE, milliseconds } from "./ranges.ts";
+import { plansSchema } from "./plan-schema.ts";
+import { notifySettingsSchema, walSettingsSchema } from "./postgres-schema.ts";
+import { bytes, count, MEBIBYTE, milliseconds } from "./ranges.ts";
+import { snapshotsSchema } from "./snapshot-schema.ts";
 import { mongoUrl, postgresUrl, sourceSchema } from "./source-schema.ts";
-
-const planSchema = (realtime: boolean, maxConnections: number) =>
-  z
-    .strictObject({
-      realtime: z
-        .boolean()
-        .default(realtime)
-        .describe("Whether its tenants may subscribe, publish and mint tokens."),
-      maxConnections: count(maxConnections, 0).describe("Connections of one tenant at a time, per server."),
-      publishesPerSecond: z
-        .int()
-        .min(1)
-        .max(MAX_COUNT)
-        .optional()
-        .describe("Events that one tenant may publish each second. Default: no limit."),
-      maxTokenSeconds: count(86_400).describe("The longest life of a realtime token, in seconds."),
-    })
-    .prefault({});
 
 /** Every setting, with its range, default and description; `env` names the environment variable that sets it. */
 export const configSchema = z.strictObject({
@@ -96,14 +82,7 @@ export const configSchema = z.strictObject({
     .describe(
       "The databases that changes come from. Tenants and keys live in the first of kind `postgres`; where there is none, in the embedded database.",
     ),
-  plans: z
-    .strictObject({
-      free: planSchema(false, 100),
-      pro: planSchema(true, 10_000),
-      team: planSchema(true, 100_000),
-    })
-    .prefault({})
-    .describe("What each plan allows."),
+  plans: plansSchema,
   cors: z
     .strictObject({
       origins: z
@@ -131,52 +110,8 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe("The recent events that a client can resume from, in memory."),
-  connections: z
-    .strictObject({
-      maxTotal: count(200_000).describe("Connections of all tenants at a time."),
-      heartbeatIntervalMs: milliseconds(15_000, 100).describe(
-        "Between two heartbeats on a quiet connection, in ms.",
-      ),
-      maxBufferedBytes: bytes(8 * MEBIBYTE).describe("Unsent bytes at which a slow connection is closed."),
-      maxSliceBytes: bytes(65_536).describe(
-        "Bytes written to one connection at a time, unless one event is larger.",
-      ),
-      writeTimeoutMs: milliseconds(30_000, 100).describe(
-        "A connection that takes nothing for so long is closed, in ms.",
-      ),
-      drainTimeoutMs: milliseconds(5_000, 0).describe(
-        "How long a stopping server waits for connections, in ms.",
-      ),
-    })
-    .prefault({})
-    .describe("Connections of clients."),
-  websocket: z
-    .strictObject({
-      handshakeTimeoutMs: milliseconds(20_000, 100).describe(
-        "How long a client waits at most until its WebSocket is open, in ms.",
-      ),
-      maxMessageBytes: z
-        .int()
-        .min(1024)
-        .max(16 * MEBIBYTE)
-        .default(65_536)
-        .describe("The largest message of a client, in bytes."),
-      maxMessagesPerSecond: count(100).describe(
-        "Messages of one client that are handled each second; the next ones wait, unread.",
-      ),
-      maxSubscriptions: count(100).describe("Subscriptions of one connection at a time."),
-      maxUnreadAnswerBytes: bytes(262_144).describe(
-        "Bytes of answers that a client has not read at which its connection is closed; at least 2 KiB for each of `websocket.maxSubscriptions`.",
-      ),
-      closeTimeoutMs: milliseconds(5_000, 100).describe(
-        "How long a client may take to answer a close frame before its connection is cut, in ms.",
-      ),
-      peerTimeoutMs: milliseconds(45_000, 100).describe(
-        "A client of which nothing is heard for so long is cut, in ms; at least two and a half `connections.heartbeatIntervalMs`.",
-      ),
-    })
-    .prefault({})
-    .describe("WebSockets, besides what `connections` says."),
+  connections: connectionsSchema,
+  websocket: websocketSchema,
   compression: compressionSchema,
   publish: z
     .strictObject({
@@ -212,94 +147,13 @@ export const configSchema = z.strictObject({
   snapshotTimeoutMs: milliseconds(60_000, 100).describe(
     "How long a snapshot may take to be read and sent, in ms. A client that is slower is disconnected, so that the database can clean up.",
   ),
-  snapshots: z
-    .strictObject({
-      batchRows: count(500).describe("Documents read and sent at a time."),
-      batchBytes: bytes(262_144).describe(
-        "Bytes of documents read and sent at a time, unless one is larger.",
-      ),
-      maxConcurrent: count(4).describe(
-        "Snapshots read at a time from each source, of one tenant half of them. Each holds a connection.",
-      ),
-      maxBufferedBytes: bytes(64 * MEBIBYTE).describe(
-        "Bytes read for clients that have not taken them yet, of one tenant half of them; no further snapshot is begun that could exceed it.",
-      ),
-      maxWaiting: count(10_000).describe(
-        "Snapshots of one tenant that wait for their turn; a client that asks for another one is refused.",
-      ),
-      stallMs: milliseconds(5_000, 100).describe(
-        "How long others wait for a client that takes nothing of its snapshot, in ms. It gets another one once it reads again.",
-      ),
-    })
-    .prefault({})
-    .describe("Snapshots: the documents that a client asks for before their changes."),
+  snapshots: snapshotsSchema,
   maxCachedKeys: count(10_000).describe("Checked keys kept in memory; those not used for longest go first."),
   maxKeyLookups: count(1_000).describe(
     "Keys that the database is asked for at a time; clients with further ones are told to try again.",
   ),
-  notify: z
-    .strictObject({
-      lockTimeoutMs: milliseconds(150).describe(
-        "The longest wait for a table's lock when installing triggers, in ms.",
-      ),
-      installTimeoutMs: milliseconds(10_000).describe("How long installing triggers is retried, in ms."),
-      catalogPollIntervalMs: milliseconds(500, 50).describe(
-        "Between two looks for new and changed tables, in ms.",
-      ),
-      maxNotifyBytesPerTransaction: bytes(64 * MEBIBYTE).describe(
-        "A transaction whose changes take more resets its subscribers instead.",
-      ),
-      maxDocumentBytes: bytes(16 * MEBIBYTE).describe(
-        "A larger document is not delivered; its channel is reset, in bytes of JSON.",
-      ),
-      maxListenedChannels: count(100_000).describe("Channels listened to at a time."),
-      maxPendingBytes: bytes(128 * MEBIBYTE).describe(
-        "Changes that wait in the server for a large one before them.",
-      ),
-      outboxRetentionMs: milliseconds(300_000, 1000).describe(
-        "How long rows too large for a notification stay in `paperdb.outbox`, in ms.",
-      ),
-    })
-    .prefault({})
-    .describe("Sources of mode `notify`."),
-  wal: z
-    .strictObject({
-      allowUnboundedSlot: z
-        .boolean()
-        .default(false)
-        .describe(
-          "Whether to use a database whose slots may fill its disk while the server is away (`max_slot_wal_keep_size = -1`).",
-        ),
-      maxSlotLagBytes: bytes(512 * MEBIBYTE).describe(
-        "A slot that is further behind is told of, in `/readyz`, by `doctor` and in the log.",
-      ),
-      slotTimeoutMs: milliseconds(10_000, 100).describe(
-        "How long the first attempt to make the slot waits for open transactions, in ms; each further one twice as long.",
-      ),
-      lockTimeoutMs: milliseconds(150).describe(
-        "The longest wait for a table's lock when publishing it, in ms.",
-      ),
-      enrollTimeoutMs: milliseconds(10_000).describe("How long publishing a table is retried, in ms."),
-      catalogPollIntervalMs: milliseconds(500, 50).describe(
-        "Between two looks for new and changed tables, in ms.",
-      ),
-      maxDocumentBytes: bytes(16 * MEBIBYTE).describe(
-        "A larger document is not delivered; its channel is reset, in bytes of JSON.",
-      ),
-      maxHistoryBytes: z
-        .int()
-        .min(1)
-        .optional()
-        .describe(
-          "Bytes kept in memory for clients that come back after a restart, of all channels, watched or not; `history.maxBytesTotal` unless set.",
-        ),
-      maxHistoryLogBytes: bytes(128 * MEBIBYTE).describe(
-        "How much of its log the database keeps for them, `history.maxAgeMs` long: a quarter of `max_slot_wal_keep_size` and half of `maxSlotLagBytes` at most.",
-      ),
-      maxWatchedChannels: count(1_000_000).describe("Channels watched at a time."),
-    })
-    .prefault({})
-    .describe("Sources of mode `wal`. How long events are kept is in `history`."),
+  notify: notifySettingsSchema,
+  wal: walSettingsSchema,
   mongodb: mongoSettingsSchema,
 });
 
