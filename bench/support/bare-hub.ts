@@ -23,6 +23,7 @@ export const hub: Hub = new Hub(
     maxSliceBytes: 64 * 1024,
     writeTimeoutMs: 30_000,
     heartbeatIntervalMs: 3_600_000,
+    maxSharedBytes: 16 * 1024 ** 2,
   },
   { delivered() {}, offered() {}, reset() {}, slowConsumer() {} },
 );

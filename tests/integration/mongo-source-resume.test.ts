@@ -22,6 +22,7 @@ const HUB = {
   maxSliceBytes: 65_536,
   writeTimeoutMs: 60_000,
   heartbeatIntervalMs: 300,
+  maxSharedBytes: 1e9,
 };
 const HISTORY = { maxEventsPerChannel: 1e6, maxBytesPerChannel: 1e9, maxBytesTotal: 1e9, maxAgeMs: 1_000 };
 const observer = { delivered() {}, offered() {}, reset() {}, slowConsumer() {} };

@@ -59,6 +59,7 @@ function setUp() {
     maxSliceBytes: 65_536,
     writeTimeoutMs: 60_000,
     heartbeatIntervalMs: 60_000,
+    maxSharedBytes: 1e9,
   };
   const hub = new Hub(log, settings, { delivered() {}, offered() {}, reset() {}, slowConsumer() {} });
   const source: ChangeSource = {

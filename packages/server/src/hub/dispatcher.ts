@@ -45,7 +45,7 @@ export class Dispatcher {
   readonly #round: Round;
 
   /** @param maxSharedBytes - kept for those that have the same to do, until nothing is left to do. */
-  constructor(observer: DispatchObserver, maxSharedBytes?: number) {
+  constructor(observer: DispatchObserver, maxSharedBytes: number) {
     this.#observer = observer;
     this.#round = new Round(maxSharedBytes);
   }

@@ -25,6 +25,7 @@ const SETTINGS: HubSettings = {
   maxSliceBytes: 40,
   writeTimeoutMs: 60_000,
   heartbeatIntervalMs: 60_000,
+  maxSharedBytes: 1e9,
 };
 const LIMITS: HistoryLimits = {
   maxEventsPerChannel: 1000,
@@ -468,7 +469,7 @@ describe("Hub", () => {
     await settle();
     const view = peer.subscription?.view;
     if (view === undefined) throw new Error("not subscribed");
-    const round = new Round();
+    const round = new Round(SETTINGS.maxSharedBytes);
     const first = view.sliceAt(0, round);
     expect(view.sliceAt(0, round)).toBe(first);
     for (let place = 1; place < 200; place += 1) view.sliceAt(place, round);

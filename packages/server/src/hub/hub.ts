@@ -27,8 +27,8 @@ export interface HubSettings extends LingerLimits {
   readonly heartbeatIntervalMs: number;
   /** Comparisons that one change of a channel may take for filters that cannot be looked up. Default: no bound. */
   readonly maxTriedComparisons?: number;
-  /** Encoded events kept for others that stand near, besides parsed ones of about the same weight. Default: 16 MiB. */
-  readonly maxSharedBytes?: number;
+  /** Encoded events kept for others that stand near, besides parsed ones of about the same weight. */
+  readonly maxSharedBytes: number;
 }
 
 /** What a transport asks for. */
@@ -92,7 +92,7 @@ export class Hub implements LogListener {
       },
       settings.maxSharedBytes,
     );
-    this.#snapshots = new SnapshotFeeds(snapshots, settings.maxSliceBytes, {
+    this.#snapshots = new SnapshotFeeds(snapshots, settings, {
       ...shared,
       reset: (reason) => observer.reset(reason),
       live: (subscription, keepsUp) => this.#follow(subscription, keepsUp),

@@ -4,8 +4,6 @@ import { ParsedDocuments } from "./event-documents.ts";
 import { EventKeys } from "./event-keys.ts";
 import type { HistoryEntry } from "../log/change-log.ts";
 
-/** Encoded frames. What is beyond it is encoded again, by those that come later. */
-const DEFAULT_MAX_SHARED_BYTES = 16 * 1024 * 1024;
 /** Parsed documents weigh several times their text. */
 const WEIGHT_OF_PARSED = 4;
 
@@ -25,8 +23,9 @@ export class Round {
   readonly #keys = new EventKeys();
   #parsed = 0;
 
-  constructor(maxSharedBytes = DEFAULT_MAX_SHARED_BYTES) {
-    this.#maxBytes = maxSharedBytes;
+  /** @param maxBytes - of encoded frames, and of parsed documents. What is beyond it is made again, by those that come later. */
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
   }
 
   /** Among these are slices that are to be forgotten, so many bytes more. */

@@ -287,6 +287,7 @@ function setUp(
     maxSliceBytes: 100,
     writeTimeoutMs: 60_000,
     heartbeatIntervalMs,
+    maxSharedBytes: 1e9,
   };
   const reads = new SnapshotReads(readsSettings);
   const hub = new Hub(log, settings, observer, reads);

@@ -28,6 +28,8 @@ export interface SnapshotFeedOptions {
   /** Of the subscription's target. */
   readonly output: SnapshotTarget;
   readonly maxSliceBytes: number;
+  /** Of a {@link Round}. */
+  readonly maxSharedBytes: number;
   /** @param alone - the one before held up others. */
   readonly open: (alone: boolean, signal: AbortSignal) => Promise<OpenSnapshot>;
   readonly observer: SnapshotFeedObserver;
@@ -175,10 +177,10 @@ export class SnapshotFeed {
     from: number,
     seam: SnapshotSeam,
   ): { written: Buffer | undefined; count: number; nextIndex: number; isAll: boolean } {
-    const { subscription, frames, maxSliceBytes } = this.#options;
+    const { subscription, frames, maxSliceBytes, maxSharedBytes } = this.#options;
     const { view, channel } = subscription;
     const { history } = channel;
-    const round = new Round();
+    const round = new Round(maxSharedBytes);
     const events: Buffer[] = [];
     let bytes = 0;
     let index = from;

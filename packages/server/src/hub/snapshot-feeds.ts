@@ -4,7 +4,7 @@ import type { Channel } from "./channel.ts";
 import type { EventFilter } from "./delivery.ts";
 import { unchangedSince } from "./seam-place.ts";
 import { SnapshotFeed } from "./snapshot-feed.ts";
-import type { OpenSnapshot } from "./snapshot-feed.ts";
+import type { OpenSnapshot, SnapshotFeedOptions } from "./snapshot-feed.ts";
 import type { Subscription } from "./subscription.ts";
 
 /** What {@link SnapshotFeeds} tell about their work. */
@@ -22,15 +22,18 @@ export interface SnapshotFeedsObserver {
   failed(subscription: Subscription, error: RealtimeError): void;
 }
 
+/** What is written, and kept, at a time. */
+type SnapshotFeedLimits = Pick<SnapshotFeedOptions, "maxSliceBytes" | "maxSharedBytes">;
+
 /** Snapshots for the subscriptions of a hub. */
 export class SnapshotFeeds {
   readonly #reads: SnapshotReads;
-  readonly #maxSliceBytes: number;
+  readonly #limits: SnapshotFeedLimits;
   readonly #observer: SnapshotFeedsObserver;
 
-  constructor(reads: SnapshotReads, maxSliceBytes: number, observer: SnapshotFeedsObserver) {
+  constructor(reads: SnapshotReads, limits: SnapshotFeedLimits, observer: SnapshotFeedsObserver) {
     this.#reads = reads;
-    this.#maxSliceBytes = maxSliceBytes;
+    this.#limits = limits;
     this.#observer = observer;
   }
 
@@ -72,11 +75,13 @@ export class SnapshotFeeds {
     const { snapshots: output } = target;
     if (frames === undefined || output === undefined) throw new Error("This transport has no snapshots.");
     const observer = this.#observer;
+    const { maxSliceBytes, maxSharedBytes } = this.#limits;
     const feed = new SnapshotFeed({
       subscription,
       frames,
       output,
-      maxSliceBytes: this.#maxSliceBytes,
+      maxSliceBytes,
+      maxSharedBytes,
       open: (alone, signal) => this.open(channel, view.filter, alone, signal),
       observer: {
         delivered: (count) => observer.delivered(channel, count),

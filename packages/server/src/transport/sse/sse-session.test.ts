@@ -40,6 +40,7 @@ async function start(onRequest: () => void): Promise<{ port: number; connections
     maxSliceBytes: 1_000,
     writeTimeoutMs: 60_000,
     heartbeatIntervalMs: 60_000,
+    maxSharedBytes: 10_000,
   };
   const hub = new Hub(log, settings, observer);
   const bus = new EventBus(log.sinkFor(EVENT_BUS));

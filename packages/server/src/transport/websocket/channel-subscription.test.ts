@@ -111,6 +111,7 @@ async function setUp() {
     maxSliceBytes: 1e6,
     writeTimeoutMs: 60_000,
     heartbeatIntervalMs: 60_000,
+    maxSharedBytes: 10_000,
   };
   const hub = new Hub(log, settings, { delivered() {}, offered() {}, reset() {}, slowConsumer() {} });
   const bus = new GatedBus();
