@@ -5,8 +5,10 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { parseAccounts } from "../../packages/server/src/embedded/account.ts";
 import { locateBinaries } from "../../packages/server/src/embedded/binaries.ts";
 import { startEmbeddedPostgres } from "../../packages/server/src/embedded/embedded-postgres.ts";
+import { isAlive } from "../../packages/server/src/embedded/postmaster-file.ts";
 import { newEmbeddedOptions, queryOnce } from "../support/embedded-folder.ts";
 import { startInProcess } from "../support/embedded-process.ts";
+import { until } from "../support/until.ts";
 
 const isRoot = process.getuid?.() === 0;
 
@@ -55,6 +57,7 @@ describe.runIf(isRoot)("as root", () => {
     const killed = await startInProcess(closedOptions);
     process.kill(killed.report.pid, "SIGQUIT");
     await killed.kill();
+    await until(async () => !(await isAlive(killed.report.pid)), { describe: "the end of PostgreSQL" });
     const memo = join(options.dataDir, "postgres-binaries");
     const copy = await readFile(memo, "utf8");
     await writeFile(join(copy, "bin", "initdb"), "");

@@ -208,6 +208,7 @@ test("server and PostgreSQL killed together recover", async () => {
   await queryOnce(killed.report.url, "create table kept as select 42 as answer");
   await killed.kill();
   process.kill(killed.report.pid, "SIGKILL");
+  await until(async () => !(await isAlive(killed.report.pid)), { describe: "the end of PostgreSQL" });
   const database = await start(options);
   expect(database.pid).not.toBe(killed.report.pid);
   expect(await queryOnce(database.url, "select answer from kept")).toEqual([{ answer: 42 }]);

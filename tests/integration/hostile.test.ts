@@ -76,6 +76,7 @@ describe("a subscriber that stops reading", () => {
     const rowsPerBatch = 4;
     const slowBefore = await metric("paperdb_slow_consumers_total");
     const reader = await open(request());
+    await reader.waitFor("event: ready");
     let rows = 0;
     // A packet may end in the middle of a word.
     let rest = "";

@@ -52,7 +52,9 @@ describe.runIf(canStartMongo)("the database is killed", () => {
     await mongod.kill();
     const { sources } = await until(async () => {
       const response = await fetch(`${server.url}/readyz`);
-      return response.status === 503 && readinessOf(response);
+      const answer = await readinessOf(response);
+      const isMongoAway = answer.sources.some(({ name, live }) => name === "mongodb" && !live);
+      return response.status === 503 && isMongoAway && answer;
     });
     expect(sources.map(({ name, live }) => [name, live])).toEqual([
       ["postgres", true],

@@ -132,8 +132,8 @@ describe("rights", () => {
 });
 
 describe("diagnose", () => {
-  const titles = async (url: string, level: string) =>
-    (await diagnose({ name: "postgres", url, log, timeoutMs: 1_000 }))
+  const titles = async (url: string, level: string, timeoutMs = 60_000) =>
+    (await diagnose({ name: "postgres", url, log, timeoutMs }))
       .filter((finding) => finding.level === level)
       .map(({ title }) => title)
       .join("\n");
@@ -189,7 +189,7 @@ describe("diagnose", () => {
     const proxy = await startMisbehavingProxy(database.url);
     proxy.swallowNotifications();
     try {
-      expect(await titles(proxy.url, "error")).toMatch(/pooler/);
+      expect(await titles(proxy.url, "error", 1_000)).toMatch(/pooler/);
     } finally {
       await proxy.close();
     }

@@ -23,6 +23,8 @@ export interface CommandResult {
 export class RunningCommand {
   stdout = "";
   stderr = "";
+  /** Whether it has ended, and all that it said was read. */
+  hasEnded = false;
   readonly child: ChildProcess;
   readonly #ended: Promise<unknown>;
 
@@ -33,6 +35,9 @@ export class RunningCommand {
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.#ended = once(this.child, "close");
+    this.child.once("close", () => {
+      this.hasEnded = true;
+    });
     this.child.stdout?.setEncoding("utf8").on("data", (text: string) => {
       this.stdout += text;
     });
@@ -43,7 +48,7 @@ export class RunningCommand {
 
   /** Waits for a text on stdout. */
   async waitFor(text: string, timeoutMs = 60_000): Promise<void> {
-    await until(() => this.stdout.includes(text) || this.child.exitCode !== null, {
+    await until(() => this.stdout.includes(text) || this.hasEnded, {
       timeoutMs,
       describe: () => `"${text}" in ${this.stdout}${this.stderr}`,
     });

@@ -40,7 +40,8 @@ export async function startInProcess(
   const ended = once(launcher, "exit");
   const [line] = await Promise.race([
     once(createInterface({ input: launcher.stdout }), "line"),
-    ended.then(() => ['{"error":"the launcher ended without a word"}']),
+    // Its last word may still be on its way when it has ended.
+    once(launcher, "close").then(() => ['{"error":"the launcher ended without a word"}']),
   ]);
   return {
     report: JSON.parse(String(line)),

@@ -28,7 +28,7 @@ export interface TestMongoDatabase {
 export async function createMongoDatabase(serverUrl?: string): Promise<TestMongoDatabase> {
   const name = `test_${randomBytes(6).toString("hex")}`;
   const url = withDatabase(serverUrl ?? inject("mongoUrl"), name);
-  const client = new MongoClient(url, { serverSelectionTimeoutMS: 10_000, socketTimeoutMS: 10_000 });
+  const client = new MongoClient(url, { serverSelectionTimeoutMS: 60_000, socketTimeoutMS: 60_000 });
   await client.connect();
   const db = client.db(name);
   const createCollection: TestMongoDatabase["createCollection"] = async (collection, preImages) => {

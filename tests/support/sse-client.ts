@@ -39,10 +39,18 @@ export class SseClient {
       },
     });
     const decoder = new TextDecoder();
+    let line = "";
+    let id: string | undefined;
     const read = (bytes: Buffer): void => {
       const text = decoder.decode(bytes, { stream: true });
       this.body += this.status === 200 ? "" : text;
-      for (const [, id] of text.matchAll(/^id: (.*)$/gm)) this.lastEventId = id ?? "";
+      const lines = (line + text).split("\n");
+      // A packet may end in the middle of one.
+      line = lines.pop() ?? "";
+      for (const each of lines) {
+        if (each.startsWith("id: ")) id = each.slice("id: ".length);
+        else if (each === "") this.lastEventId = id ?? this.lastEventId;
+      }
       parser.feed(text);
     };
     const end = (): void => {
