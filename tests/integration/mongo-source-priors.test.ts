@@ -1,3 +1,4 @@
+import { MongoClient } from "mongodb";
 import { afterEach, expect, it } from "vitest";
 import type { DocumentChange } from "@paperdb/protocol";
 import { createMongoDatabase, type TestMongoDatabase } from "../support/mongo.ts";
@@ -166,6 +167,31 @@ it("no update comes without its prior document while somebody disables pre-image
   const updates = bodies(test).filter(({ type }) => type === "update");
   expect(updates.at(-1)?.prior).toBe('{"_id":1,"tenantId":"a","n":1}');
   expect(updates.filter(({ prior }) => prior === undefined)).toEqual([]);
+});
+
+it("hidden fields that are asked for while the stream is being opened again come with it", async () => {
+  let asked: Promise<void> | undefined;
+  let isArmed = false;
+  const test = await setUp({
+    collections: HIDING,
+    settings: { catalogPollIntervalMs: 200 },
+    createClient: (url, options) => {
+      const client = new MongoClient(url, { ...options, monitorCommands: true });
+      client.on("commandStarted", ({ commandName, command }) => {
+        if (!isArmed || commandName !== "aggregate" || command["aggregate"] !== "masked") return;
+        asked ??= test.source.needPrior("masked", new Set(["secret"]));
+      });
+      return client;
+    },
+  });
+  await test.watch("a", "masked");
+  isArmed = true;
+  await test.database.db.command({ collMod: "masked", changeStreamPreAndPostImages: { enabled: false } });
+  await until(() => asked !== undefined, { describe: "a stream that is opened again" });
+  await asked;
+  await test.database.insert("masked", { _id: 1, tenantId: "a", secret: 1 });
+  await test.sink.next("a", "masked", 1);
+  expect(bodies(test)[0]?.hidden).toBe('{"secret":1}');
 });
 
 it("cannot be needed of what is no collection", async () => {

@@ -1,45 +1,27 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Position } from "@paperdb/protocol";
-import type { Db } from "mongodb";
-import type { Logger } from "pino";
 import type { ChannelKey } from "../change-source.ts";
-import { Arrivals } from "./arrivals.ts";
 import type { RawChange } from "./change.ts";
+import { CollectionReader, type CollectionReaderOptions } from "./collection-reader.ts";
 import type { MongoCollection } from "./collections.ts";
 import { classify, reasonOf } from "./errors.ts";
-import type { EventBuffer } from "./event-buffer.ts";
 import { Failures } from "./failures.ts";
-import type { FilterNeeds } from "./filter-needs.ts";
 import { Joins, type Join } from "./join.ts";
 import { Members, type Reading } from "./members.ts";
 import { within } from "../../timing/within.ts";
-import { ENDING_EVENTS, type ServerFeatures } from "./pipeline.ts";
+import { ENDING_EVENTS } from "./pipeline.ts";
 import { barrierPosition, clusterTimeMs, type ClusterTime } from "./position.ts";
-import type { ServerClock } from "./replica-set.ts";
-import type { MongoSettings } from "./settings.ts";
-import type { MongoStats } from "./stats.ts";
-import { readOn } from "./read-on.ts";
-import { StreamReader } from "./stream-reader.ts";
 import { Turns } from "./turns.ts";
 
 /** A stream has events within a moment. */
 const DELIVERY_POLL_MS = 5;
 
 /** What a {@link CollectionStream} works with. */
-export interface CollectionStreamOptions {
-  readonly db: Db;
-  readonly clock: ServerClock;
-  readonly features: ServerFeatures;
+export interface CollectionStreamOptions extends CollectionReaderOptions {
   /** How long changes keep their images. */
   readonly imageExpiryMs: number;
   /** Enables images as far as possible; whether changes carry them. */
   readonly ensureImages: () => Promise<boolean>;
-  readonly buffer: EventBuffer;
-  /** Shared with those who need it. */
-  readonly needs: FilterNeeds;
-  readonly settings: MongoSettings;
-  readonly stats: MongoStats;
-  readonly log: Logger;
   /** The collection was dropped or renamed. */
   readonly onEnded: () => void;
   /** Nobody is left. */
@@ -59,22 +41,21 @@ export class CollectionStream {
   readonly #failures: Failures;
   readonly #members: Members;
   readonly #joins = new Joins();
-  readonly #arrivals = new Arrivals();
   readonly #turns: Turns;
-  #reader: StreamReader | undefined;
-  /** Where the next stream begins when there is none. */
-  #readTo: ClusterTime | undefined;
-  /** Up to which all was read, by then. */
-  #completeTo: ClusterTime | undefined;
+  readonly #reader: CollectionReader;
   #lostReason: string | undefined;
+  /** Counts what {@link restart} was asked for. */
+  #restarts = 0;
   #hasImages: boolean | undefined;
-  #closed = false;
+  /** Why; undefined while it is not closed. */
+  #closeReason: Error | undefined;
 
   constructor(collection: MongoCollection, options: CollectionStreamOptions) {
     const { buffer, needs, settings, stats, log } = options;
     this.collection = collection;
     this.#options = options;
     this.#failures = new Failures(settings);
+    this.#reader = new CollectionReader(collection, options);
     this.#turns = new Turns(
       () => this.#turn(),
       () => this.#planNext(),
@@ -105,20 +86,21 @@ export class CollectionStream {
   }
 
   get isOpen(): boolean {
-    return this.#reader !== undefined;
+    return this.#reader.isOpen;
   }
 
   /** Why changes do not arrive at the moment, although there are subscribers. */
   get problem(): string | undefined {
-    return this.#reader === undefined ? this.#failures.reason : undefined;
+    return this.#reader.isOpen ? undefined : this.#failures.reason;
   }
 
   /** Resolves once the stream with this tenant is open, with the position since which nothing is missed. */
   async join(key: ChannelKey): Promise<Position> {
+    if (this.#closeReason !== undefined) throw this.#closeReason;
     const member = this.#members.get(key.tenant);
     if (member !== undefined) {
       member.leftAtMs = undefined;
-      if (this.#reader !== undefined) {
+      if (this.#reader.isOpen) {
         // Nothing up to the position may reach the log after the caller has it.
         await this.#options.buffer.drain();
         return member.lastPosition;
@@ -131,7 +113,7 @@ export class CollectionStream {
 
   /** Resolves once the log has all events up to this time. */
   async reached(time: ClusterTime, signal: AbortSignal): Promise<void> {
-    if (this.#reader?.hasRead(time) !== true) await this.#arrivals.reached(time, signal);
+    await this.#reader.reached(time, signal);
     await this.#options.buffer.drain();
   }
 
@@ -150,8 +132,9 @@ export class CollectionStream {
   /** See {@link ChangeSource.position}. */
   position(tenant: string): Position | undefined {
     const isKnown = this.#lostReason === undefined && this.#options.buffer.isEmpty;
-    if (this.#reader === undefined || !isKnown) return undefined;
-    return this.#members.reach(tenant, this.#reader.completeTo);
+    const { isOpen, completeTo } = this.#reader;
+    if (!isOpen || completeTo === undefined || !isKnown) return undefined;
+    return this.#members.reach(tenant, completeTo);
   }
 
   /** The tenant has no subscribers any more. */
@@ -172,7 +155,7 @@ export class CollectionStream {
     const isHiddenNews = hidden && !needs.hidden;
     needs.prior = true;
     needs.hidden ||= hidden;
-    const isUsed = this.#reader !== undefined || this.#turns.isRunning || this.#members.size > 0;
+    const isUsed = this.#reader.isOpen || this.#turns.isRunning || this.#members.size > 0;
     const isUnknown = this.#members.hasUnknownPrior || this.#hasImages === false;
     if (isUsed && (isUnknown || isHiddenNews)) this.restart("prior_unknown");
     // Also when it is being restarted already, for whoever needed it first.
@@ -183,17 +166,16 @@ export class CollectionStream {
   /** Changes may be missing for a reason outside the stream: it is opened again from now. */
   restart(reason: string): void {
     this.#lostReason ??= reason;
+    this.#restarts += 1;
     this.#turns.plan(0);
   }
 
   async close(reason: Error): Promise<void> {
-    this.#closed = true;
+    this.#closeReason = reason;
     this.#turns.close();
     this.#joins.reject(reason);
     this.#members.clear();
-    const reader = this.#reader;
-    this.#reader = undefined;
-    await reader?.close();
+    await this.#reader.close();
   }
 
   /** Makes the stream what it should be. */
@@ -205,12 +187,12 @@ export class CollectionStream {
 
   #planNext(): void {
     if (this.#joins.size > 0) this.#turns.plan(this.#options.settings.joinWindowMs);
-    else if (this.#reader !== undefined && !this.#isCurrent) this.#turns.plan(0);
+    else if (this.#reader.isOpen && !this.#isCurrent) this.#turns.plan(0);
     else this.#planForLeft();
   }
 
   get #isCurrent(): boolean {
-    return this.#reader !== undefined && this.#lostReason === undefined && this.#joins.size === 0;
+    return this.#reader.isOpen && this.#lostReason === undefined && this.#joins.size === 0;
   }
 
   async #reopen(): Promise<void> {
@@ -225,12 +207,16 @@ export class CollectionStream {
       const now = await this.#options.clock.fetchNow();
       if (images && this.#haveImagesExpired(now)) this.#lostReason ??= "history_lost";
       const lostReason = this.#lostReason;
+      const restartsBefore = this.#restarts;
       restarts = this.#joins.takeRestarts();
-      const readTo = lostReason === undefined ? (this.#reader?.readTo ?? this.#readTo) : undefined;
+      const readTo = lostReason === undefined ? this.#reader.readTo : undefined;
       const from = readTo === undefined || readTo > now ? now : readTo;
-      this.#switchTo(await this.#open(tenants, from, images));
+      await this.#reader.switchTo(tenants, from, images);
+      this.#members.startReading();
+      this.#failures.opened();
       if (lostReason !== undefined) {
-        this.#lostReason = undefined;
+        // Who asked for another restart meanwhile may need more than this stream was opened with.
+        if (this.#restarts === restartsBefore) this.#lostReason = undefined;
         this.#members.lost(now, lostReason);
       }
       await this.#admit(joins, restarts, now);
@@ -242,53 +228,26 @@ export class CollectionStream {
 
   /** The stream is open with them. */
   async #admit(joins: readonly Join[], restarts: readonly Join[], now: ClusterTime): Promise<void> {
-    const reader = this.#reader;
     const admitted = joins.map(({ key, resolve }) => ({ member: this.#members.admit(key, now), resolve }));
     await this.#options.buffer.drain();
     for (const { resolve } of restarts) resolve(barrierPosition(now));
     for (const { member, resolve } of admitted) resolve(member.lastPosition);
-    if (reader !== undefined) void this.#read(reader);
+    void this.#read();
   }
 
   /** A delete that has lost its image is left out without a word. */
   #haveImagesExpired(now: ClusterTime): boolean {
-    const completeTo = this.#reader?.completeTo ?? this.#completeTo;
+    const { completeTo } = this.#reader;
     if (completeTo === undefined) return false;
     return clusterTimeMs(now) - clusterTimeMs(completeTo) > this.#options.imageExpiryMs;
   }
 
-  async #open(tenants: ReadonlySet<string>, from: ClusterTime, images: boolean): Promise<StreamReader> {
-    const { db, clock, features, needs, settings, stats } = this.#options;
-    const { collection } = this;
-    stats.opens += 1;
-    const { maxAwaitTimeMs } = settings;
-    const withHidden = needs.hidden;
-    const request = { db, clock, collection, tenants, features, images, withHidden, from };
-    const reader = await StreamReader.open({ ...request, maxAwaitTimeMs, settings });
-    if (!this.#closed) return reader;
-    await reader.close();
-    throw new Error("The stream was closed.");
-  }
-
-  #switchTo(reader: StreamReader): void {
-    const before = this.#reader;
-    this.#reader = reader;
-    this.#members.startReading();
-    this.#failures.opened();
-    if (before !== undefined) this.#closeReader(before);
-  }
-
-  async #read(reader: StreamReader): Promise<void> {
+  async #read(): Promise<void> {
     const settledAtMs = Date.now() + 2 * this.#options.settings.maxRetryMs;
     try {
-      await readOn(reader, {
-        buffer: this.#options.buffer,
-        arrivals: this.#arrivals,
-        isCurrent: () => reader === this.#reader,
-        take: (read) => {
-          if (read !== "idle") this.#take(read.change, read.time, reader);
-          if (Date.now() >= settledAtMs) this.#failures.settled();
-        },
+      await this.#reader.read((read, reading) => {
+        if (read !== "idle") this.#take(read.change, read.time, reading);
+        if (Date.now() >= settledAtMs) this.#failures.settled();
       });
     } catch (error) {
       this.#failed(error);
@@ -306,12 +265,8 @@ export class CollectionStream {
   #failed(error: unknown): void {
     const { stats, log } = this.#options;
     stats.failures += 1;
-    const reader = this.#reader;
-    this.#readTo = reader?.readTo ?? this.#readTo;
-    this.#completeTo = reader?.completeTo ?? this.#completeTo;
-    this.#reader = undefined;
-    if (reader !== undefined) this.#closeReader(reader);
-    const { delayMs, lostReason } = this.#failures.add(error, this.#readTo);
+    this.#reader.drop();
+    const { delayMs, lostReason } = this.#failures.add(error, this.#reader.readTo);
     this.#lostReason ??= lostReason;
     const isLost = lostReason !== undefined;
     log.warn(
@@ -322,23 +277,17 @@ export class CollectionStream {
   }
 
   #openFailed(error: unknown): void {
-    if (this.#closed) return;
+    if (this.#closeReason !== undefined) return;
     // The stream before goes on, unless no other one can follow it any more.
     const canGoOn = this.#lostReason === undefined && classify(error) !== "history_lost";
-    if (this.#reader !== undefined && canGoOn) return;
+    if (this.#reader.isOpen && canGoOn) return;
     if (this.#members.size > 0) this.#failed(error);
     else this.#turns.plan(0);
   }
 
   #planForLeft(): void {
     const leftAtMs = this.#members.earliestLeftAtMs;
-    if (leftAtMs === Infinity || this.#reader === undefined) return;
+    if (leftAtMs === Infinity || !this.#reader.isOpen) return;
     this.#turns.plan(Math.max(0, leftAtMs + this.#options.settings.leaveDelayMs - Date.now()));
-  }
-
-  #closeReader(reader: StreamReader): void {
-    reader.close().catch((error: unknown) => {
-      this.#options.log.debug({ reason: reasonOf(error) }, "A change stream did not close");
-    });
   }
 }
