@@ -140,17 +140,30 @@ describe("subscribing to a collection", () => {
 
 describe("a transaction larger than the history", () => {
   it("reaches a client that reads, whole", async () => {
-    const client = await server.watch("todos", alice.anonKey);
-    await server.database.query(
-      "insert into todos (tenant_id, title) select 'alice', 'row ' || n from generate_series(1, 100000) n",
-    );
-    await until(() => client.ended || client.events.length >= 100_001, {
-      describe: () => `100,001 events, got ${client.events.length}`,
-    });
-    expect(client.named("reset")).toEqual([]);
-    expect(client.events).toHaveLength(100_001);
-    const titles = client.changes.map(({ document }) => document["title"]);
-    expect(titles).toEqual(Array.from({ length: 100_000 }, (_, n) => `row ${n + 1}`));
+    const rows = 20_000;
+    const small = await startTestServer({ history: { maxEventsPerChannel: rows / 2 } });
+    try {
+      await small.database.query("create table todos (id int primary key, tenant_id text, title text)");
+      const { anonKey } = await small.createTenant("alice");
+      const client = await until(async () => {
+        const attempt = await small.subscribe({ collection: "todos" }, anonKey);
+        return attempt.status === 200 ? attempt : undefined;
+      });
+      await client.waitForEvent("ready");
+      await small.database.query(
+        "insert into todos select n, 'alice', 'row ' || n from generate_series(1, $1::int) n",
+        [rows],
+      );
+      await until(() => client.ended || client.events.length > rows, {
+        describe: () => `${rows} changes after ready, got ${client.events.length} events`,
+      });
+      expect(client.named("reset")).toEqual([]);
+      expect(client.events).toHaveLength(rows + 1);
+      const titles = client.changes.map(({ document }) => document["title"]);
+      expect(titles).toEqual(Array.from({ length: rows }, (_, n) => `row ${n + 1}`));
+    } finally {
+      await small.close();
+    }
   });
 });
 

@@ -2,9 +2,13 @@ import { chromium } from "playwright-core";
 import type { Browser } from "playwright-core";
 import { findChromium } from "./chromium.ts";
 
+/** On a machine that does other things too. */
+const TIMEOUT_MS = 60_000;
+
 /** Starts a Chromium without a window, which calls nobody but the pages' servers. */
-export function launchBrowser(): Promise<Browser> {
-  return chromium.launch({
+export async function launchBrowser(): Promise<Browser> {
+  const browser = await chromium.launch({
+    timeout: TIMEOUT_MS,
     executablePath: findChromium(),
     headless: true,
     args: [
@@ -17,4 +21,6 @@ export function launchBrowser(): Promise<Browser> {
       "--disable-sync",
     ],
   });
+  browser.on("context", (context) => context.setDefaultTimeout(TIMEOUT_MS));
+  return browser;
 }
