@@ -4,6 +4,7 @@ import type { Grant } from "./auth/grant.ts";
 import { EVENT_BUS, EventBus } from "./bus/event-bus.ts";
 import { IdempotencyKeys } from "./bus/idempotency.ts";
 import { PublishRate } from "./bus/publish-rate.ts";
+import { Closers } from "./closers.ts";
 import type { Config, PlanConfig } from "./config/load-config.ts";
 import { TokenExpiries } from "./auth/token-expiries.ts";
 import { readOrCreateSecret } from "./data-dir/secrets.ts";
@@ -60,21 +61,8 @@ export async function startServer(
   try {
     return await new Composition(config, log, closers).start();
   } catch (error) {
-    await closers.close();
+    await closeOrLog(closers, log);
     throw error;
-  }
-}
-
-/** What has to be closed, last opened first. */
-class Closers {
-  readonly #closers: (() => void | Promise<void>)[] = [];
-
-  add(close: () => void | Promise<void>): void {
-    this.#closers.push(close);
-  }
-
-  async close(): Promise<void> {
-    for (let close = this.#closers.pop(); close !== undefined; close = this.#closers.pop()) await close();
   }
 }
 
@@ -95,6 +83,8 @@ class Composition {
   readonly #compressor: BlockCompressor | undefined;
   #sources: readonly RunningSource[] = [];
   #draining = false;
+  /** Why all was closed, perhaps during the start; undefined while it was not. */
+  #abandonedFor: Error | undefined;
 
   constructor(config: Config, log: Logger, closers: Closers) {
     this.#config = config;
@@ -141,6 +131,7 @@ class Composition {
     const webSockets = this.#openWebSockets(app, access);
     this.#closers.add(() => this.#drain(app, webSockets));
     const url = await listen(app, this.#config.host, this.#config.port);
+    if (this.#abandonedFor !== undefined) throw this.#abandonedFor;
     return { url, databaseUrl, demo, close: () => this.#closers.close() };
   }
 
@@ -321,7 +312,17 @@ class Composition {
   #abandon(error: Error): void {
     this.#log.fatal({ err: error }, "another server has taken over the data folder");
     process.exitCode = 1;
-    void this.#closers.close();
+    this.#abandonedFor = error;
+    void closeOrLog(this.#closers, this.#log);
+  }
+}
+
+/** Where something else is told already. */
+async function closeOrLog(closers: Closers, log: Logger): Promise<void> {
+  try {
+    await closers.close();
+  } catch (error) {
+    log.error({ err: error }, "not everything was closed in order");
   }
 }
 
