@@ -32,7 +32,7 @@ test("a PostgreSQL that ends while its log is still being closed has failed, wit
     port: 1,
     settings: {},
     log: new SlowLog(join(folder, "log"), 10_000),
-    startTimeoutMs: 10_000,
+    startTimeoutMs: 60_000,
     signal: new AbortController().signal,
   });
   expect(failure).toEqual({ kind: "failed", reason: "no room" });

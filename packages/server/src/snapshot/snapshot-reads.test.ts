@@ -166,7 +166,7 @@ describe("SnapshotReads", () => {
   });
 
   it("gives up what takes too long, and what nobody wants any more", async () => {
-    const { reads, open, taken } = setUp(200, { timeoutMs: 400 });
+    const { reads, open, taken } = setUp(200, { timeoutMs: 3_000 });
     const slow = await open();
     const left = await open("b");
     left.close();
@@ -287,7 +287,7 @@ describe("SnapshotReads", () => {
   });
 
   it("waits for no seam when it is over", async () => {
-    const { open, source } = setUp(1, { timeoutMs: 400 });
+    const { open, source } = setUp(1, { timeoutMs: 3_000 });
     const take = source.snapshot?.bind(source);
     source.snapshot = async (...request) => {
       const snapshot = await take?.(...request);
