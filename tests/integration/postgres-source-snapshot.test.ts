@@ -1,7 +1,7 @@
 import { expect, it, onTestFinished } from "vitest";
 import { selectSql } from "../../packages/server/src/source/postgres/snapshot/snapshot-sql.ts";
 import { Catalog } from "../../packages/server/src/source/postgres/catalog.ts";
-import { fetchTables } from "../../packages/server/src/source/postgres/catalog-query.ts";
+import { fetchCatalog } from "../../packages/server/src/source/postgres/catalog-query.ts";
 import { LISTENER_APPLICATION_NAME } from "../../packages/server/src/source/postgres/notify-source.ts";
 import { createApplicationDatabase, openTestSource } from "../support/postgres-source.ts";
 import { describeSnapshots } from "../support/postgres-source-snapshots.ts";
@@ -76,7 +76,10 @@ it.each([
   await database.query("create index by_tenant on indexed (tenant_id)");
   await database.query(`insert into indexed select i, ${value}, 0 from generate_series(1, 5000) i`);
   await database.query("analyze indexed");
-  const catalog = new Catalog({ fetchTables: (columns) => fetchTables(database.pool, columns) }, undefined);
+  const catalog = new Catalog(
+    { fetchCatalog: (columns, known) => fetchCatalog(database.pool, columns, known) },
+    undefined,
+  );
   const table = (await catalog.refresh()).tables.get("indexed");
   if (table === undefined) throw new Error("There is no such table.");
   const wanted = { tenant, narrowing: undefined, maxDocumentBytes: 1_000, encoding: "UTF8" };

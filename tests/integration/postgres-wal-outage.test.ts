@@ -325,7 +325,7 @@ describe("the slot", () => {
     const server = await startPostgres({ settings: { max_slot_wal_keep_size: "4MB" } });
     const test = createWalSource({
       url: server.url,
-      settings: { maxHistoryAgeMs: 50, statusIntervalMs: 50, catalogPollIntervalMs: 50 },
+      settings: { maxHistoryAgeMs: 50, statusIntervalMs: 50, slotCheckIntervalMs: 50 },
     });
     const writer = new Client({ connectionString: server.url });
     try {
@@ -355,7 +355,7 @@ describe("the slot", () => {
         maxSlotLagBytes: 1_000_000,
         maxHistoryAgeMs: 50,
         statusIntervalMs: 50,
-        catalogPollIntervalMs: 50,
+        slotCheckIntervalMs: 50,
         // Longer than a busy machine may keep us from saying a word.
         senderTimeoutMs: 5_000,
       },

@@ -40,9 +40,10 @@ async function firstSignal(underNpm: boolean): Promise<void> {
     });
   }
   const parent = process.ppid;
-  const parentCheck = setInterval(() => {
-    if (underNpm && process.ppid !== parent) arrived.abort();
-  }, PARENT_CHECK_INTERVAL_MS).unref();
+  const checkParent = (): void => {
+    if (process.ppid !== parent) arrived.abort();
+  };
+  const parentCheck = underNpm ? setInterval(checkParent, PARENT_CHECK_INTERVAL_MS).unref() : undefined;
   await once(arrived.signal, "abort");
   clearInterval(parentCheck);
 }

@@ -40,6 +40,9 @@ export const walSettingsSchema = z
     maxSlotLagBytes: bytes(512 * MEBIBYTE).describe(
       "A slot that is further behind is told of, in `/readyz`, by `doctor` and in the log.",
     ),
+    slotCheckIntervalMs: milliseconds(2_000, 50).describe(
+      "Between two looks at how much of the database's log the slot keeps, in ms.",
+    ),
     slotTimeoutMs: milliseconds(10_000, 100).describe(
       "How long the first attempt to make the slot waits for open transactions, in ms; each further one twice as long.",
     ),

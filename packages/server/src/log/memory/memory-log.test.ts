@@ -1,6 +1,6 @@
 import { sequencePosition } from "@paperdb/protocol";
 import fc from "fast-check";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import type { SourceEvent } from "../../source/change-source.ts";
 import { MemoryLog, type HistoryLimits } from "./memory-log.ts";
 
@@ -50,6 +50,29 @@ describe("MemoryLog", () => {
     append("u");
     expect(history.headIndex - history.firstIndex).toBe(1);
     expect(history.positionAt(history.headIndex)).toBe(sequencePosition(2));
+  });
+
+  it("forgets what is too old by itself, with a timer only while there is something to forget", () => {
+    vi.useFakeTimers();
+    try {
+      const { log, append, passMs } = setUp();
+      const history = log.open("s", { tenant: "a", collection: "t" });
+      expect(vi.getTimerCount()).toBe(0);
+      for (let round = 1; round <= 2; round += 1) {
+        append("t");
+        append("t");
+        expect(vi.getTimerCount()).toBe(1);
+        passMs(LIMITS.maxAgeMs + 1);
+        vi.advanceTimersByTime(1_000);
+        expect(history.firstIndex).toBe(round * 2);
+        expect(vi.getTimerCount()).toBe(0);
+      }
+      log.stop();
+      append("t");
+      expect(vi.getTimerCount()).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it("keeps channels of one name in two sources apart", () => {

@@ -27,7 +27,9 @@ export class MemoryLog implements ChangeLog {
   readonly #limits: HistoryLimits;
   readonly #now: () => number;
   readonly #sources = new Map<string, OpenChannels>();
-  readonly #ageCheck: NodeJS.Timeout;
+  /** Set while there is something that ages. */
+  #ageCheck: NodeJS.Timeout | undefined;
+  #isStopped = false;
   #listener: LogListener | undefined;
   #oldest: StoredEntry | undefined;
   #newest: StoredEntry | undefined;
@@ -46,7 +48,6 @@ export class MemoryLog implements ChangeLog {
     this.#now = now;
     const maxBytes = Math.min(MAX_PER_TURN.bytes, limits.maxBytesTotal * MAX_SHARE_PER_TURN);
     this.#maxPerTurn = { ...MAX_PER_TURN, bytes: Math.max(SLICE.bytes, maxBytes) };
-    this.#ageCheck = setInterval(() => this.forgetAged(), AGE_CHECK_INTERVAL_MS).unref();
   }
 
   attach(listener: LogListener): void {
@@ -101,17 +102,29 @@ export class MemoryLog implements ChangeLog {
     return { channels, events: this.#events, bytes: this.#bytes };
   }
 
-  /** Forgets what is older than the limit. Called every second. */
+  /** Forgets what is older than the limit. Called every second while there is something to forget. */
   forgetAged(): void {
     const keepFromMs = this.#now() - this.#limits.maxAgeMs;
     while (this.#oldest !== undefined && this.#oldest.appendedAtMs < keepFromMs) {
       this.#forgetOldestOf(this.#oldest.owner);
     }
+    if (this.#oldest === undefined) this.#endAgeCheck();
   }
 
   /** Ends the age check; the histories stay readable. */
   stop(): void {
+    this.#isStopped = true;
+    this.#endAgeCheck();
+  }
+
+  #beginAgeCheck(): void {
+    if (this.#isStopped) return;
+    this.#ageCheck = setInterval(() => this.forgetAged(), AGE_CHECK_INTERVAL_MS).unref();
+  }
+
+  #endAgeCheck(): void {
     clearInterval(this.#ageCheck);
+    this.#ageCheck = undefined;
   }
 
   #channelsOf(source: string): OpenChannels {
@@ -222,6 +235,7 @@ export class MemoryLog implements ChangeLog {
 
   /** Puts an entry before another one in the order of age, or after all. */
   #link(entry: StoredEntry, before?: StoredEntry): void {
+    if (this.#ageCheck === undefined) this.#beginAgeCheck();
     this.#events += 1;
     this.#bytes += entry.bytes;
     const older = before === undefined ? this.#newest : before.older;

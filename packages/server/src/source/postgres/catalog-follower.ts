@@ -40,6 +40,10 @@ export class CatalogFollower {
   readonly #poll: CatalogPoll;
   /** Collections whose subscribers are to be reset once their changes are captured again. */
   readonly #toReset = new Set<string>();
+  /** The revisions of the catalog at which these were looked at last. */
+  #columnsAt: string | undefined;
+  #ownersAt: string | undefined;
+  #lastQueueCheckAtMs = Number.NEGATIVE_INFINITY;
   #lastSweepAtMs = 0;
 
   constructor(options: CatalogFollowerOptions) {
@@ -84,18 +88,27 @@ export class CatalogFollower {
 
   /** Compares what is watched with what there is, and puts right what differs. */
   async #reconcile(reason: string, tell: boolean): Promise<void> {
-    const { capturer, catalog, grantedColumns, watches } = this.#options;
-    const changed = await grantedColumns.fetchChanged();
-    for (const { name, table } of watches.collections()) {
-      if (changed.has(table.oid)) this.#toReset.add(name);
-    }
+    const { capturer, catalog, watches } = this.#options;
     capturer.forgetChanged(await catalog.refresh());
+    await this.#noticeGrantedColumns();
     for (const watched of watches.collections()) {
       // Always the newest reading: what was watched since an older one looks as if it were not captured in that.
       const table = catalog.current.tables.get(watched.name);
       if (table === undefined || !isNamedAs(table, watched.table)) this.#drop(watched);
       else if (this.#needsRepair(watched, table)) await this.#repair(watched, table, reason, tell);
     }
+  }
+
+  /** Whoever is granted rows by a column that is gone is reset. */
+  async #noticeGrantedColumns(): Promise<void> {
+    const { catalog, grantedColumns, watches } = this.#options;
+    const { revision } = catalog;
+    if (this.#columnsAt === revision) return;
+    const changed = await grantedColumns.fetchChanged();
+    for (const { name, table } of watches.collections()) {
+      if (changed.has(table.oid)) this.#toReset.add(name);
+    }
+    this.#columnsAt = revision;
   }
 
   #needsRepair(watched: WatchedCollection, table: CapturedTable): boolean {
@@ -135,9 +148,14 @@ export class CatalogFollower {
   }
 
   async #housekeep(): Promise<void> {
-    const { database, settings, stats } = this.#options;
-    await database.followOwners();
-    stats.queueUsage = await database.fetchQueueUsage();
+    const { catalog, database, settings, stats } = this.#options;
+    const { revision } = catalog;
+    if (this.#ownersAt !== revision) await database.followOwners();
+    this.#ownersAt = revision;
+    if (performance.now() - this.#lastQueueCheckAtMs >= settings.queueCheckIntervalMs) {
+      stats.queueUsage = await database.fetchQueueUsage();
+      this.#lastQueueCheckAtMs = performance.now();
+    }
     if (Date.now() - this.#lastSweepAtMs < settings.outboxRetentionMs / 5) return;
     this.#lastSweepAtMs = Date.now();
     await database.sweep(settings.outboxRetentionMs);

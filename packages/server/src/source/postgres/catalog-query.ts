@@ -30,6 +30,21 @@ export interface CatalogTable {
     | null;
 }
 
+/** What was read of the catalog, all at once. */
+export interface CatalogReading {
+  /**
+   * Which transactions were seen, as a text that a database answers only once: as long as it does not change, nothing
+   * was committed on its server, so that all that is read of the catalog stays the same.
+   */
+  readonly revision: string;
+  /** Undefined when the revision is the one that was known. */
+  readonly tables: readonly CatalogTable[] | undefined;
+}
+
+// A server that was restored to an earlier state comes to the same snapshots again, but not since the same start.
+const REVISION =
+  "pg_catalog.pg_postmaster_start_time()::pg_catalog.text || ' ' || pg_catalog.pg_current_snapshot()::pg_catalog.text";
+
 const MARKER = "pg_catalog.substring(f.prosrc, '-- paperdb ([0-9a-f]{32})')";
 
 // Partitions belong to their parent, so they are no tables of their own here.
@@ -52,7 +67,7 @@ with recursive tables as (
   left join partitions p on p.oid = t.tgrelid
   where pg_catalog.starts_with(t.tgname::text, '${TRIGGER_NAME_PREFIX}')
 )
-select t.oid::bigint as oid, t.nspname as schema, t.relname as name,
+select t.oid::pg_catalog.int8 as oid, t.nspname as schema, t.relname as name,
   coalesce((select json_object_agg(a.attname, a.attnum || ' ' || a.atttypid || ' ' || a.atttypmod)
     from pg_catalog.pg_attribute a
     where a.attrelid = t.oid and a.attname = any($1::name[]) and a.attnum > 0 and not a.attisdropped), '{}') as columns,
@@ -75,16 +90,43 @@ select t.oid::bigint as oid, t.nspname as schema, t.relname as name,
   (select json_agg(json_build_array(g.tgrelid::bigint, g.tgname, g.tgenabled, g.proname, g.md5, g.marker, g.prior)
       order by g.tgrelid, g.tgname)
     from triggers g where g.root = t.oid) as triggers
-from tables t
-order by t.oid`;
+from tables t`;
 
-/** Every table of the database that is not of the system, ours or temporary. */
+// The tables are only looked for when something was committed: a large catalog takes its time.
+const READING = `
+select seen.revision, case when seen.revision is distinct from $2::pg_catalog.text then (
+  select coalesce(pg_catalog.json_agg(found order by found.oid), '[]') from (${TABLES}) found) end as tables
+from (select ${REVISION} as revision) seen`;
+
+/**
+ * Every table of the database that is not of the system, ours or temporary.
+ *
+ * @param columns - those that are asked for.
+ * @param knownRevision - of a former reading.
+ */
+export async function fetchCatalog(
+  database: Client | Pool | PoolClient,
+  columns: readonly string[],
+  knownRevision: string | undefined,
+): Promise<CatalogReading> {
+  const result = await database.query<{ revision: string; tables: readonly CatalogTable[] | null }>({
+    text: READING,
+    values: [columns, knownRevision],
+    // Planned once and not at each look; a connection that is only tried out may be a pooler's, and is left as it was.
+    ...(knownRevision === undefined ? {} : { name: "paperdb catalog" }),
+  });
+  const [row] = result.rows;
+  if (row === undefined) throw new Error("The database did not say what tables it has.");
+  return { revision: row.revision, tables: row.tables ?? undefined };
+}
+
+/** As {@link fetchCatalog}, whatever was known. */
 export async function fetchTables(
   database: Client | Pool | PoolClient,
   columns: readonly string[],
 ): Promise<readonly CatalogTable[]> {
-  const result = await database.query<Omit<CatalogTable, "oid"> & { oid: string }>(TABLES, [columns]);
-  return result.rows.map((row) => ({ ...row, oid: Number(row.oid) }));
+  const { tables = [] } = await fetchCatalog(database, columns, undefined);
+  return tables;
 }
 
 /** Our triggers on these relations. */

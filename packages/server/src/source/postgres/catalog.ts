@@ -6,18 +6,19 @@ import type { DatabasePool } from "./database-pool.ts";
 
 /** The database's collections, as last read. */
 export class Catalog {
-  readonly #database: Pick<DatabasePool, "fetchTables">;
+  readonly #database: Pick<DatabasePool, "fetchCatalog">;
   readonly #config: CollectionsConfig | undefined;
   readonly #columns: readonly string[];
   #current: Collections = { tables: new Map(), unusable: new Map() };
   #infos: readonly CollectionInfo[] = [];
+  #revision: string | undefined;
   /** When the current reading began, by the clock of `performance`. */
   #readAtMs = Number.NEGATIVE_INFINITY;
   #running: Promise<Collections> | undefined;
   /** Begins when the running one has ended: what is asked for may be younger than that. */
   #waiting: Promise<Collections> | undefined;
 
-  constructor(database: Pick<DatabasePool, "fetchTables">, config: CollectionsConfig | undefined) {
+  constructor(database: Pick<DatabasePool, "fetchCatalog">, config: CollectionsConfig | undefined) {
     this.#database = database;
     this.#config = config;
     this.#columns = columnsOfInterest(config);
@@ -27,7 +28,12 @@ export class Catalog {
     return this.#current;
   }
 
-  /** The collections of {@link current}, the same array until the next reading. */
+  /** Of the last reading, see `CatalogReading`: whatever else is read now stays the same for as long. */
+  get revision(): string | undefined {
+    return this.#revision;
+  }
+
+  /** The collections of {@link current}, the same array until they are others. */
   get infos(): readonly CollectionInfo[] {
     return this.#infos;
   }
@@ -71,9 +77,12 @@ export class Catalog {
 
   async #read(): Promise<Collections> {
     const beganAtMs = performance.now();
-    const tables = await this.#database.fetchTables(this.#columns);
-    this.#current = toCollections(tables, this.#config);
-    this.#infos = [...this.#current.tables.keys()].map((name) => ({ name }));
+    const { revision, tables } = await this.#database.fetchCatalog(this.#columns, this.#revision);
+    if (tables !== undefined) {
+      this.#current = toCollections(tables, this.#config);
+      this.#infos = [...this.#current.tables.keys()].map((name) => ({ name }));
+    }
+    this.#revision = revision;
     this.#readAtMs = beganAtMs;
     return this.#current;
   }

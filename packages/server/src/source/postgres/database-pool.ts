@@ -4,8 +4,8 @@ import type { ClientBase, PoolClient } from "pg";
 import type { Logger } from "pino";
 import { migrate } from "../../postgres/migrate.ts";
 import type { Migration } from "../../postgres/migrate.ts";
-import type { CatalogTable } from "./catalog-query.ts";
-import { fetchTables } from "./catalog-query.ts";
+import type { CatalogReading } from "./catalog-query.ts";
+import { fetchCatalog } from "./catalog-query.ts";
 
 /** The oldest PostgreSQL that has what the sources need, as `server_version_num`. */
 export const OLDEST_VERSION = 140_000;
@@ -93,8 +93,9 @@ export class DatabasePool {
     }
   }
 
-  async fetchTables(columns: readonly string[]): Promise<readonly CatalogTable[]> {
-    return fetchTables(this.#pool, columns);
+  /** See {@link fetchCatalog}. */
+  async fetchCatalog(columns: readonly string[], knownRevision: string | undefined): Promise<CatalogReading> {
+    return fetchCatalog(this.#pool, columns, knownRevision);
   }
 
   /** Cuts all connections: after an outage they may hang until the system gives them up. */

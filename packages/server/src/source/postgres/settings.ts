@@ -6,6 +6,8 @@ export interface NotifySettings {
   readonly installTimeoutMs: number;
   /** How often the catalog is asked for new, changed and dropped tables. */
   readonly catalogPollIntervalMs: number;
+  /** How often the database is asked how full its queue of notifications is. */
+  readonly queueCheckIntervalMs: number;
   /** A transaction that changes more than this sends *lost* notices in place of the rest. */
   readonly maxNotifyBytesPerTransaction: number;
   /** A larger document is not delivered; its channel is reset. */
@@ -31,6 +33,7 @@ export const NOTIFY_DEFAULTS: NotifySettings = Object.freeze({
   lockTimeoutMs: 150,
   installTimeoutMs: 10_000,
   catalogPollIntervalMs: 500,
+  queueCheckIntervalMs: 2_000,
   maxNotifyBytesPerTransaction: 64 * 1024 * 1024,
   maxDocumentBytes: 16 * 1024 * 1024,
   inlineOutboxThresholdBytes: 1024 * 1024,

@@ -5,7 +5,7 @@ import { aboutTable } from "../about-table.ts";
 import type { Collections } from "../collections.ts";
 import type { ServerFacts } from "../doctor-facts.ts";
 import { ok, problem, warning } from "../findings.ts";
-import { fetchEnrollment } from "./publication.ts";
+import { fetchEnrollment } from "./publication-contents.ts";
 import { checkWal, fetchWalFacts } from "./requirements.ts";
 import type { WalFacts } from "./requirements.ts";
 import { whyNotEncodable } from "./encodable.ts";

@@ -3,7 +3,7 @@ import type { Position } from "@paperdb/protocol";
 import type { Collections } from "../collections.ts";
 import type { DatabasePool } from "../database-pool.ts";
 import type { CapturedTable } from "../table.ts";
-import type { Enrollment } from "./publication.ts";
+import type { Enrollment } from "./publication-contents.ts";
 
 /** A table whose changes are in the log, all of one kind. */
 export interface JournalTable {

@@ -4,6 +4,8 @@ export interface WalSettings {
   readonly allowUnboundedSlot: boolean;
   /** A slot that is further behind is told of. */
   readonly maxSlotLagBytes: number;
+  /** How often the slot is asked how much it keeps. */
+  readonly slotCheckIntervalMs: number;
   /** How long the first attempt to create the slot may wait for open transactions; each further one twice as long. */
   readonly slotTimeoutMs: number;
   /** How long one attempt to set a table up may wait for it, with the application's queries behind it. */
@@ -41,6 +43,7 @@ export interface WalSettings {
 export const WAL_DEFAULTS: WalSettings = Object.freeze({
   allowUnboundedSlot: false,
   maxSlotLagBytes: 512 * 1024 * 1024,
+  slotCheckIntervalMs: 2_000,
   slotTimeoutMs: 10_000,
   lockTimeoutMs: 150,
   enrollTimeoutMs: 10_000,

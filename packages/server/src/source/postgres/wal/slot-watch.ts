@@ -21,7 +21,7 @@ interface SlotWatchEvents {
 /** What a {@link SlotWatch} works with. */
 export interface SlotWatchOptions {
   readonly slots: SlotKeeper;
-  readonly settings: Pick<WalSettings, "maxSlotLagBytes" | "catalogPollIntervalMs">;
+  readonly settings: Pick<WalSettings, "maxSlotLagBytes" | "slotCheckIntervalMs">;
   readonly stats: WalStats;
   readonly log: Logger;
   readonly events: SlotWatchEvents;
@@ -44,7 +44,7 @@ export class SlotWatch {
     if (this.#closed) return;
     this.#timer = setTimeout(() => {
       this.#looking = this.#look();
-    }, this.#options.settings.catalogPollIntervalMs);
+    }, this.#options.settings.slotCheckIntervalMs);
     this.#timer.unref();
   }
 

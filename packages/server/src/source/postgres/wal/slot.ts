@@ -50,10 +50,10 @@ interface StatusRow {
   readonly walStatus: string;
   readonly lagBytes: string;
   readonly keptBytes: string;
-  readonly keptMb: number;
+  /** Negative without a bound. */
+  readonly maxKeptBytes: number;
 }
 
-const MEBIBYTE = 1024 * 1024;
 const UNDEFINED_OBJECT = "42704";
 const OBJECT_IN_USE = "55006";
 
@@ -161,18 +161,18 @@ export class SlotKeeper {
       `select coalesce(wal_status, 'lost') as "walStatus",
          coalesce(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), confirmed_flush_lsn), 0)::text as "lagBytes",
          coalesce(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), restart_lsn), 0)::text as "keptBytes",
-         (select setting::int from pg_catalog.pg_settings where name = 'max_slot_wal_keep_size') as "keptMb"
+         pg_catalog.pg_size_bytes(pg_catalog.current_setting('max_slot_wal_keep_size'))::pg_catalog.float8 as "maxKeptBytes"
        from pg_catalog.pg_replication_slots where slot_name = $1`,
       [this.name],
     );
     const [row] = result.rows;
     if (row === undefined) return undefined;
-    const { walStatus, lagBytes, keptBytes, keptMb } = row;
+    const { walStatus, lagBytes, keptBytes, maxKeptBytes } = row;
     return {
       walStatus,
       lagBytes: Math.max(0, Number(lagBytes)),
       keptBytes: Math.max(0, Number(keptBytes)),
-      maxKeptBytes: keptMb < 0 ? undefined : keptMb * MEBIBYTE,
+      maxKeptBytes: maxKeptBytes < 0 ? undefined : maxKeptBytes,
     };
   }
 

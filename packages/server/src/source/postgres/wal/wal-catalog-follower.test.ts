@@ -25,19 +25,32 @@ const tableOf = (collection: string, shape: string): CapturedTable => ({
 function setUp() {
   const watches = new WalWatches();
   const told: string[] = [];
-  const readings: ((tables: readonly CapturedTable[]) => void)[] = [];
+  let revision = "";
+  let publicationReadings = 0;
+  /** Each told what is read, and at which revision: another one, unless it is said. */
+  const readings: ((tables: readonly CapturedTable[], revision?: string) => void)[] = [];
   const refresh = () =>
     new Promise<Collections>((resolve) => {
-      readings.push((tables) => {
+      readings.push((tables, read = String(readings.length)) => {
+        revision = read;
         resolve({ tables: new Map(tables.map((table) => [table.collection, table])), unusable: new Map() });
       });
     });
   // What of its neighbours a reconciliation asks.
   const neighbours = {
-    catalog: { refresh },
+    catalog: {
+      refresh,
+      get revision() {
+        return revision;
+      },
+    },
     publication: {
-      ensure: () => Promise.resolve(false),
-      fetchEnrollment: () => Promise.resolve(new Map([4, 5].map((oid) => [oid, "id"]))),
+      isRight: () => true,
+      fetchContents: () => {
+        publicationReadings += 1;
+        const enrollment = new Map([4, 5].map((oid) => [oid, "id"]));
+        return Promise.resolve({ options: undefined, enrollment, unwritable: [] });
+      },
     },
     enroller: { outlastWriters: () => Promise.resolve() },
     capturer: {
@@ -62,7 +75,7 @@ function setUp() {
   const watch = (table: CapturedTable) => {
     watches.add({ tenant: "a", collection: table.collection }, table, "");
   };
-  return { follower, watches, watch, told, readings };
+  return { follower, watches, watch, told, readings, publicationReadings: () => publicationReadings };
 }
 
 it("says nothing of what came to be watched after the catalog began to be read", async () => {
@@ -87,4 +100,28 @@ it("resets a table that has changed once, however many look at the same time", a
   }
   await both;
   expect(told).toEqual(["todo: collection_changed"]);
+});
+
+it("reads nothing else while the catalog has the same revision, but looks at what came to be watched", async () => {
+  const { follower, publicationReadings, readings, told, watch, watches } = setUp();
+  const tables = [tableOf("todo", "1")];
+  const reconcile = async (revision: string) => {
+    const number = readings.length;
+    const reconciled = follower.reconcile();
+    while (readings[number] === undefined) await Promise.resolve();
+    readings[number](tables, revision);
+    await reconciled;
+  };
+  watch(tableOf("todo", "1"));
+  await reconcile("1");
+  await reconcile("1");
+  expect(publicationReadings()).toBe(1);
+  // Their changes could not be made events.
+  for (const watched of watches.collections()) watched.isBroken = true;
+  watch(tableOf("notes", "2"));
+  await reconcile("1");
+  expect(told).toEqual(["todo: collection_changed", "notes: released", "notes: dropped"]);
+  expect(publicationReadings()).toBe(1);
+  await reconcile("2");
+  expect(publicationReadings()).toBe(2);
 });

@@ -8,7 +8,8 @@ import { isNamedAs } from "../table.ts";
 import type { CapturedTable } from "../table.ts";
 import type { Barriers } from "./barriers.ts";
 import type { Enroller } from "./enroller.ts";
-import type { Enrollment, Publication } from "./publication.ts";
+import type { Enrollment, PublicationContents } from "./publication-contents.ts";
+import type { Publication } from "./publication.ts";
 import type { WalSettings } from "./settings.ts";
 import type { TypeCatalog } from "./type-catalog.ts";
 import type { WalCapturer } from "./wal-capturer.ts";
@@ -43,6 +44,9 @@ export class WalCatalogFollower {
   readonly #options: WalCatalogFollowerOptions;
   readonly #poll: CatalogPoll;
   #reconciling: Promise<unknown> = Promise.resolve();
+  /** The revision of the catalog at which all that it does not have was read last. */
+  #readAt: string | undefined;
+  #enrollment: Enrollment = new Map();
 
   constructor(options: WalCatalogFollowerOptions) {
     this.#options = options;
@@ -74,26 +78,41 @@ export class WalCatalogFollower {
   }
 
   async #reconcile(): Promise<void> {
-    const { catalog, capturer, publication, types, watches } = this.#options;
+    const { catalog, capturer, watches } = this.#options;
     // Whatever is watched from now on may be younger than what is read.
     const received = watches.collections();
     const collections = await catalog.refresh();
     capturer.forgetMissing(collections);
-    if (received.length === 0) return;
-    await publication.ensure();
-    const enrollment = await publication.fetchEnrollment();
-    const changedTypes = await types.refresh();
-    await this.#noticeGrantedColumns();
+    if (this.#readAt !== catalog.revision) await this.#readOn();
+    const enrollment = this.#enrollment;
     for (const watched of received) {
       if (!watches.isCurrent(watched)) continue;
       const table = collections.tables.get(watched.name);
-      if (watched.hasType(changedTypes)) watched.isBroken = true;
       if (table === undefined || !isNamedAs(table, watched.table)) await this.#drop(watched);
       else if (watched.goesOnWith(table, enrollment.get(table.oid)))
         watched.enrollment = enrollment.get(table.oid);
       else if (watched.isWatched) await this.#repair(watched, table, enrollment);
       else await this.#release(watched);
     }
+  }
+
+  /** Reads what the catalog does not have. */
+  async #readOn(): Promise<void> {
+    const { catalog, publication, types, watches } = this.#options;
+    // Before all else is read: what is committed meanwhile makes it another one.
+    const { revision } = catalog;
+    let contents = await this.#withdrawUnwritable();
+    if (!publication.isRight(contents.options)) {
+      await publication.ensure();
+      contents = await publication.fetchContents();
+    }
+    this.#enrollment = contents.enrollment;
+    const changedTypes = await types.refresh();
+    for (const watched of watches.collections()) {
+      if (watched.hasType(changedTypes)) watched.isBroken = true;
+    }
+    await this.#noticeGrantedColumns();
+    this.#readAt = revision;
   }
 
   /** Whoever is granted rows by a column that is gone is reset. Of what nobody watches, who comes back is told. */
@@ -106,16 +125,21 @@ export class WalCatalogFollower {
   }
 
   async #look(): Promise<void> {
-    // The application's writes of such tables fail until then, whether the source is live or not.
-    await this.#withdrawUnwritable();
     if (this.#options.isLive()) await this.reconcile();
+    else await this.#withdrawUnwritable();
   }
 
-  async #withdrawUnwritable(): Promise<void> {
+  /** The application's writes of such tables fail until then, whether the source is live or not. */
+  async #withdrawUnwritable(): Promise<PublicationContents> {
     const { log, publication } = this.#options;
-    for (const table of await publication.withdrawUnwritable()) {
+    const contents = await publication.fetchContents();
+    const { unwritable } = contents;
+    if (unwritable.length === 0) return contents;
+    await publication.withdraw(unwritable);
+    for (const table of unwritable) {
       log.warn({ table }, "A table has a virtual generated column now, so it is not streamed any more");
     }
+    return publication.fetchContents();
   }
 
   async #repair(watched: WatchedCollection, table: CapturedTable, enrollment: Enrollment): Promise<void> {
