@@ -35,7 +35,10 @@ export class ConnectionMachine {
     });
     if (this.#isDispatching) return;
     this.#isDispatching = true;
-    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) next();
-    this.#isDispatching = false;
+    try {
+      for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) next();
+    } finally {
+      this.#isDispatching = false;
+    }
   }
 }

@@ -426,6 +426,21 @@ describe("a token", () => {
     expect(scene.world.fetched).toBe(2);
   });
 
+  it("is renewed although nobody was subscribed while it was asked for", async () => {
+    const scene = new Scene();
+    const unsubscribe = scene.subscribe("a");
+    await scene.world.settle();
+    await scene.goOn(tokenFor(30));
+    scene.world.nowMs += 25_000;
+    scene.world.wake();
+    unsubscribe();
+    await scene.world.settle();
+    expect([scene.connection.state, scene.world.tokens.length]).toEqual(["lingering", 0]);
+    scene.subscribe("a");
+    await scene.world.settle();
+    expect([scene.connection.state, scene.world.tokens.length]).toEqual(["open", 1]);
+  });
+
   it("that cannot be renewed is asked for again after a wait, and the connection goes on", async () => {
     const scene = new Scene();
     scene.subscribe("a");

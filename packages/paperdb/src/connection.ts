@@ -141,6 +141,8 @@ export class Connection {
       this.#after(this.#backoffMs(this.#failures), this.#onDue);
     },
     linger: () => {
+      // A renewal that was under way has ended with the last subscription.
+      this.#renewInTime();
       this.#after(this.#settings.lingerMs, this.#onDue);
     },
     end: (error) => {
