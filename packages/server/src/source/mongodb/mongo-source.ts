@@ -1,7 +1,6 @@
 import { RealtimeError } from "@paperdb/protocol";
 import type { Position } from "@paperdb/protocol";
 import type { Logger } from "pino";
-import { backoffMs } from "../../timing/backoff.ts";
 import type {
   ChangeSink,
   ChangeSource,
@@ -16,8 +15,9 @@ import { SNAPSHOT_DEFAULTS } from "../snapshot-settings.ts";
 import type { SnapshotSettings } from "../snapshot-settings.ts";
 import type { MongoCollectionsConfig } from "./collections.ts";
 import { Connection, type ClientFactory, type Connected } from "./connection.ts";
-import { isPassing, openError, openReason, reasonOf } from "./errors.ts";
+import { isPassing, openError, reasonOf } from "./errors.ts";
 import { KnownNeeds, type NamesStore } from "./filter-needs.ts";
+import { OutageWatch } from "./outage-watch.ts";
 import { contradicts, isPosition } from "./position.ts";
 import { ReplayQueue } from "./replay-queue.ts";
 import { MONGO_DEFAULTS, type MongoSettings } from "./settings.ts";
@@ -61,14 +61,10 @@ export class MongoSource implements ChangeSource {
   readonly #stats = emptyStats();
   readonly #replays: ReplayQueue;
   readonly #needs: KnownNeeds;
+  readonly #server: OutageWatch;
   #connection: Connection | undefined;
   #connected: Connected | undefined;
   #streams: Streams | undefined;
-  /** Why the server does not answer; undefined while it does. */
-  #outage: string | undefined = "The source is starting.";
-  #failures = 0;
-  #timer: NodeJS.Timeout | undefined;
-  #polling: Promise<void> | undefined;
   #closed = false;
   #pinsReads: boolean | undefined;
 
@@ -77,6 +73,11 @@ export class MongoSource implements ChangeSource {
     this.#options = options;
     this.#settings = Object.freeze({ ...MONGO_DEFAULTS, ...options.settings });
     this.#log = options.log;
+    this.#server = new OutageWatch({
+      settings: this.#settings,
+      log: options.log,
+      ask: () => this.#refresh(),
+    });
     this.#needs = new KnownNeeds(options.hiddenNeeds, options.log);
     this.#replays = new ReplayQueue(this.#settings.maxConcurrentReplays);
   }
@@ -94,28 +95,22 @@ export class MongoSource implements ChangeSource {
     await this.#needs.recall();
     try {
       const { url, database, collections, createClient } = this.#options;
-      const settings = this.#settings;
-      this.#connection = new Connection({
-        url,
-        database,
-        collections,
-        settings,
-        createClient,
-        log: this.#log,
-      });
+      const of = { url, database, collections, createClient };
+      this.#connection = new Connection({ ...of, settings: this.#settings, log: this.#log });
       await this.#connect(this.#connection);
     } catch (error) {
       if (!isPassing(error)) {
         await this.close();
         throw openError(this.name, error);
       }
-      this.#down(error);
+      this.#server.down(error);
     }
-    this.#planPoll();
+    this.#server.start();
   }
 
   state(): SourceState {
-    if (this.#outage !== undefined) return this.#notLive(this.#outage);
+    const { reason } = this.#server;
+    if (reason !== undefined) return this.#notLive(reason);
     const problem = this.#streams?.problem();
     if (problem !== undefined) return this.#notLive(problem);
     const detail = this.#limitation();
@@ -137,11 +132,11 @@ export class MongoSource implements ChangeSource {
   }
 
   async whyNotCollection(name: string): Promise<string | undefined> {
-    if (this.#connection === undefined || this.#outage !== undefined) return undefined;
+    if (this.#connection === undefined || this.#server.reason !== undefined) return undefined;
     try {
       await this.#connection.catalog.refresh();
     } catch (error) {
-      this.#down(error);
+      this.#server.down(error);
       return undefined;
     }
     return this.#connection.catalog.current.unusable.get(name);
@@ -156,8 +151,8 @@ export class MongoSource implements ChangeSource {
   }
 
   async #ask<T>(collection: string, work: (streams: Streams) => Promise<T>): Promise<T> {
-    if (this.#outage !== undefined || this.#streams === undefined)
-      throw this.#unavailable(this.#outage ?? "");
+    const { reason } = this.#server;
+    if (reason !== undefined || this.#streams === undefined) throw this.#unavailable(reason ?? "");
     try {
       return await work(this.#streams);
     } catch (error) {
@@ -173,7 +168,7 @@ export class MongoSource implements ChangeSource {
 
   /** Undefined while it is not live. */
   position({ tenant, collection }: ChannelKey): Position | undefined {
-    return this.#outage === undefined ? this.#streams?.get(collection)?.position(tenant) : undefined;
+    return this.#server.reason === undefined ? this.#streams?.get(collection)?.position(tenant) : undefined;
   }
 
   unwatch(key: ChannelKey): void {
@@ -208,8 +203,9 @@ export class MongoSource implements ChangeSource {
     signal: AbortSignal,
   ): Promise<Snapshot> {
     const stream = this.#streams?.get(key.collection);
-    if (this.#outage !== undefined || this.#connection === undefined || stream === undefined)
-      throw this.#unavailable(this.#outage ?? "The collection is not watched.");
+    const { reason } = this.#server;
+    if (reason !== undefined || this.#connection === undefined || stream === undefined)
+      throw this.#unavailable(reason ?? "The collection is not watched.");
     const { client, db, clock } = this.#connection;
     return takeSnapshot({
       source: this.name,
@@ -241,11 +237,11 @@ export class MongoSource implements ChangeSource {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#outage = "The server is shutting down.";
-    clearTimeout(this.#timer);
-    await this.#streams?.close(this.#unavailable(this.#outage));
+    const reason = "The server is shutting down.";
+    this.#server.end(reason);
+    await this.#streams?.close(this.#unavailable(reason));
     await this.#connection?.close();
-    await this.#polling;
+    await this.#server.ended();
   }
 
   async #connect(connection: Connection): Promise<void> {
@@ -260,53 +256,22 @@ export class MongoSource implements ChangeSource {
       stats: this.#stats,
       log: this.#log,
     });
-    this.#up();
+    this.#server.up();
     const limitation = this.#limitation();
     if (limitation !== undefined) this.#log.warn({ version: connected.facts.version }, limitation);
   }
 
-  #planPoll(): void {
-    if (this.#closed) return;
-    const { catalogPollIntervalMs, minRetryMs, maxRetryMs } = this.#settings;
-    const delayMs =
-      this.#failures === 0
-        ? catalogPollIntervalMs
-        : backoffMs(this.#failures, { minMs: minRetryMs, maxMs: maxRetryMs });
-    this.#timer = setTimeout(() => {
-      this.#polling = this.#poll().finally(() => this.#planPoll());
-    }, delayMs);
-  }
-
-  async #poll(): Promise<void> {
+  async #refresh(): Promise<void> {
     const connection = this.#connection;
     if (connection === undefined) return;
-    try {
-      if (this.#connected === undefined) {
-        await this.#connect(connection);
-        return;
-      }
-      await connection.clock.fetchNow();
-      await connection.catalog.refresh();
-      this.#up();
-      this.#streams?.compareWithCatalog();
-    } catch (error) {
-      this.#down(error);
+    if (this.#connected === undefined) {
+      await this.#connect(connection);
+      return;
     }
-  }
-
-  #up(): void {
-    if (this.#closed) return;
-    this.#failures = 0;
-    if (this.#outage !== undefined) this.#log.info("The source is live");
-    this.#outage = undefined;
-  }
-
-  #down(error: unknown): void {
-    if (this.#closed) return;
-    this.#failures += 1;
-    const reason = openReason(error);
-    if (this.#failures === 1) this.#log.warn({ reason }, "The source is not live");
-    this.#outage = reason;
+    await connection.clock.fetchNow();
+    await connection.catalog.refresh();
+    this.#server.up();
+    this.#streams?.compareWithCatalog();
   }
 
   /** What does not work although the source is live. */
