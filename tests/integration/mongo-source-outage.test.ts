@@ -25,6 +25,13 @@ async function open(options: Partial<Parameters<typeof openMongoSource>[0]> = {}
   return source;
 }
 
+/** A busy server may take longer to answer than an attempt to reach it. */
+async function openLive(options: Parameters<typeof open>[0] = {}): Promise<TestMongoSource> {
+  const opened = await open(options);
+  await until(() => opened.source.state().live, { describe: () => JSON.stringify(opened.source.state()) });
+  return opened;
+}
+
 async function start(...args: readonly string[]): Promise<void> {
   mongo = await startMongo({ args });
   database = await createMongoDatabase(mongo.url);
@@ -44,7 +51,7 @@ describe.runIf(canStartMongo)("an outage of MongoDB", () => {
   beforeEach(() => start());
 
   it("loses and repeats nothing when the server is killed and comes back", async () => {
-    const test = await open();
+    const test = await openLive();
     await Promise.all([test.watch("a", "todos"), test.watch("quiet", "todos")]);
     for (let round = 0; round < 3; round += 1) {
       await database.insert("todos", { _id: `${String(round)}-1`, tenantId: "a" });
@@ -67,7 +74,7 @@ describe.runIf(canStartMongo)("an outage of MongoDB", () => {
   it("loses and repeats nothing when the network is cut", async () => {
     proxy = await startProxy(mongo.url.replace("mongodb:", "http:"));
     const through = database.url.replace(String(mongo.port), new URL(proxy.url).port);
-    const test = await open({ url: through });
+    const test = await openLive({ url: through });
     await test.watch("a", "todos");
     for (let n = 0; n < 10; n += 1) {
       await database.insert("todos", { _id: n, tenantId: "a" });
@@ -94,7 +101,7 @@ describe.runIf(canStartMongo)("a failure that the server tells", () => {
   }
 
   it("resets when the history is lost (286), and goes on from now", async () => {
-    const test = await open();
+    const test = await openLive();
     await test.watch("a", "todos");
     await fail(["getMore"], 286, 1);
     await until(() => test.sink.resetsOf("a", "todos", "history_lost") === 1);
@@ -104,7 +111,7 @@ describe.runIf(canStartMongo)("a failure that the server tells", () => {
   });
 
   it("opens the stream by time when a token is not found (280), without a reset", async () => {
-    const test = await open();
+    const test = await openLive();
     await test.watch("a", "todos");
     await database.insert("todos", { _id: 1, tenantId: "a" });
     await test.sink.next("a", "todos", 1);
@@ -116,7 +123,7 @@ describe.runIf(canStartMongo)("a failure that the server tells", () => {
   });
 
   it("goes past an event that is too large for an answer (10334), with a reset", async () => {
-    const test = await open();
+    const test = await openLive();
     await test.watch("a", "todos");
     await fail(["getMore"], 10_334, 1);
     await until(() => test.sink.resetsOf("a", "todos", "change_not_readable") === 1);
@@ -125,7 +132,7 @@ describe.runIf(canStartMongo)("a failure that the server tells", () => {
   });
 
   it("skips what fails again and again, ever more slowly", async () => {
-    const test = await open({ settings: { ...FAST, minRetryMs: 5 } });
+    const test = await openLive({ settings: { ...FAST, minRetryMs: 5 } });
     await test.watch("a", "todos");
     await fail(["getMore"], 2, 12);
     await until(() => test.sink.resetsOf("a", "todos", "stream_failed") > 0);
@@ -137,7 +144,7 @@ describe.runIf(canStartMongo)("a failure that the server tells", () => {
 
   it("enables pre-images as soon as the collection is not locked any more", async () => {
     await database.createCollection("busy", false);
-    const test = await open();
+    const test = await openLive();
     await fail(["collMod"], 50, 3);
     await test.watch("a", "busy");
     expect(test.source.state()).toEqual({ live: true });
@@ -147,7 +154,7 @@ describe.runIf(canStartMongo)("a failure that the server tells", () => {
   });
 
   it("rejects a join that cannot be opened, and leaves those alone that are there", async () => {
-    const test = await open();
+    const test = await openLive();
     await test.watch("a", "todos");
     await fail(["aggregate"], 2, 1);
     await expect(test.watch("b", "todos")).rejects.toMatchObject({ code: "source_unavailable" });
@@ -158,7 +165,7 @@ describe.runIf(canStartMongo)("a failure that the server tells", () => {
   });
 
   it("is seen in the state while a stream cannot be opened, and not after", async () => {
-    const test = await open();
+    const test = await openLive();
     await test.watch("a", "todos");
     await fail(["getMore", "aggregate"], 11_600, 8);
     await until(() => !test.source.state().live);
@@ -188,7 +195,7 @@ describe.runIf(canStartMongo)("the start of a MongoDB source", () => {
     const wrong = openMongoSource({ url: urlOf("reader:wr0ng") });
     await expect(wrong).rejects.toThrow(/The user or the password in its url is wrong/);
     await expect(wrong).rejects.not.toThrow(/wr0ng/);
-    const test = await open({ url: urlOf("reader:s3cret") });
+    const test = await openLive({ url: urlOf("reader:s3cret") });
     const root = new MongoClient(withDatabase(urlOf("root:root"), name));
     try {
       const plain = root.db(name).collection<TestDocument>("plain");

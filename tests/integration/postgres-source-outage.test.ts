@@ -73,7 +73,7 @@ describe("an outage", () => {
     const proxy = await startMisbehavingProxy(database.url);
     const test = await openTestSource({
       url: proxy.url,
-      settings: { probeIntervalMs: 50, probeTimeoutMs: 1_000, connectTimeoutMs: 2_000, maxReconnectMs: 200 },
+      settings: { probeIntervalMs: 50, probeTimeoutMs: 3_000, connectTimeoutMs: 5_000, maxReconnectMs: 200 },
     });
     try {
       await test.watch("a", "todos");
@@ -94,8 +94,8 @@ describe("an outage", () => {
     const test = await openTestSource({
       url: proxy.url,
       settings: {
-        probeTimeoutMs: 1_000,
-        connectTimeoutMs: 2_000,
+        probeTimeoutMs: 3_000,
+        connectTimeoutMs: 5_000,
         maxReconnectMs: 200,
         catalogPollIntervalMs: 60_000,
       },
@@ -120,7 +120,7 @@ describe("an outage", () => {
     const proxy = await startMisbehavingProxy(database.url);
     const test = await openTestSource({
       url: proxy.url,
-      settings: { probeIntervalMs: 50, probeTimeoutMs: 1_000, connectTimeoutMs: 2_000, maxReconnectMs: 200 },
+      settings: { probeIntervalMs: 50, probeTimeoutMs: 3_000, connectTimeoutMs: 5_000, maxReconnectMs: 200 },
     });
     try {
       await query("create table stripped (id int primary key, tenant_id text)");
@@ -205,7 +205,7 @@ describe("closing", () => {
         settings: {
           ...settings,
           ...(when === "reconnecting"
-            ? { probeIntervalMs: 50, probeTimeoutMs: 1_000, minReconnectMs: 1 }
+            ? { probeIntervalMs: 50, probeTimeoutMs: 3_000, minReconnectMs: 1 }
             : {}),
         },
       });
