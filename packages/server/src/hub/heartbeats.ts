@@ -1,40 +1,29 @@
 import type { Subscription } from "./subscription.ts";
 import type { View } from "./view.ts";
+import { Wheel } from "./wheel.ts";
 
-/** Short enough that those of one tick are few; fewer of them where the interval is short. */
-const TICK_MS = 250;
-const MIN_TICKS = 15;
-
-/** Tells quiet clients where they stand, so that they stay within the history: one timer for all, each at the phase at which it joined. */
+/** Tells quiet clients where they stand, so that they stay within the history: one timer for all. */
 export class Heartbeats {
-  readonly #wheel: readonly Set<Subscription>[];
-  readonly #timer: NodeJS.Timeout;
-  #current = 0;
+  readonly #wheel: Wheel<Subscription>;
 
   constructor(intervalMs: number) {
-    const ticks = Math.max(MIN_TICKS, Math.round(intervalMs / TICK_MS));
-    this.#wheel = Array.from({ length: ticks }, () => new Set());
-    this.#timer = setInterval(() => this.#tick(), intervalMs / ticks).unref();
+    this.#wheel = new Wheel(intervalMs, (subscriptions) => {
+      const frames = new Map<View, Buffer>();
+      for (const subscription of subscriptions) beat(subscription, frames);
+    });
   }
 
   add(subscription: Subscription): void {
-    subscription.beat = this.#wheel[this.#current];
-    subscription.beat?.add(subscription);
+    subscription.beat = this.#wheel.add(subscription);
   }
 
   delete(subscription: Subscription): void {
-    subscription.beat?.delete(subscription);
+    if (subscription.beat !== undefined) this.#wheel.delete(subscription, subscription.beat);
     subscription.beat = undefined;
   }
 
   close(): void {
-    clearInterval(this.#timer);
-  }
-
-  #tick(): void {
-    this.#current = (this.#current + 1) % this.#wheel.length;
-    const frames = new Map<View, Buffer>();
-    for (const subscription of this.#wheel[this.#current] ?? []) beat(subscription, frames);
+    this.#wheel.close();
   }
 }
 

@@ -89,9 +89,23 @@ describe("a peer", () => {
     liveness.add(peer);
     vi.advanceTimersByTime(37_500);
     expect(peer).toMatchObject({ beats: 2, cuts: 0 });
-    vi.advanceTimersByTime(8_000);
+    vi.advanceTimersByTime(22_500);
     expect(peer.cuts).toBe(1);
   });
+});
+
+it("a crowd that came at once is not asked at once", () => {
+  const peers = Array.from({ length: 300 }, () => new TestPeer(true));
+  for (const peer of peers) liveness.add(peer);
+  const beats = (): number => peers.reduce((sum, peer) => sum + peer.beats, 0);
+  let most = 0;
+  for (let step = 0; step < 60; step += 1) {
+    const before = beats();
+    vi.advanceTimersByTime(250);
+    most = Math.max(most, beats() - before);
+  }
+  expect(beats()).toBe(300);
+  expect(most).toBe(10);
 });
 
 it("one timer serves all, and is gone after close", () => {

@@ -1,5 +1,4 @@
-/** One timer for all: every tick serves the connections that joined at that phase. */
-const SLOTS = 15;
+import { Wheel } from "../../hub/wheel.ts";
 
 /** A connection whose peer may be gone without a goodbye. */
 export interface LivePeer {
@@ -24,52 +23,46 @@ export interface LivenessSettings {
 
 /** What {@link Liveness} keeps of one peer, with the peer. */
 export class LifeSigns {
-  /** The phase at which it is asked; undefined: it is not. */
-  slot: number | undefined;
+  /** Who is asked at the same time; undefined: it is not asked. */
+  slot: Set<LivePeer> | undefined;
   last = 0;
-  silentBeats = 0;
+  /** The time until it is asked first is shorter, and does not count. */
+  silentBeats = -1;
 }
 
 const MIN_INTERVALS = 2.5;
 
 /** Asks every peer for a sign of life at each interval, and cuts those that give none. */
 export class Liveness {
-  readonly #slots: Set<LivePeer>[] = Array.from({ length: SLOTS }, () => new Set());
-  readonly #timer: NodeJS.Timeout;
+  readonly #wheel: Wheel<LivePeer>;
   /** Counted in beats: while this process stood still, nobody was asked. */
   readonly #maxSilentBeats: number;
-  #current = 0;
 
   constructor({ heartbeatIntervalMs, peerTimeoutMs }: LivenessSettings) {
     this.#maxSilentBeats = Math.ceil(Math.max(peerTimeoutMs / heartbeatIntervalMs, MIN_INTERVALS));
-    this.#timer = setInterval(() => this.#tick(), heartbeatIntervalMs / SLOTS).unref();
+    this.#wheel = new Wheel(heartbeatIntervalMs, (peers) => {
+      for (const peer of peers) this.#check(peer);
+    });
   }
 
   add(peer: LivePeer): void {
     const { life } = peer;
-    life.slot = this.#current;
     life.last = peer.signsOfLife;
-    this.#slots[this.#current]?.add(peer);
+    life.slot = this.#wheel.add(peer);
   }
 
   delete(peer: LivePeer): void {
-    const { slot } = peer.life;
-    if (slot !== undefined) this.#slots[slot]?.delete(peer);
+    if (peer.life.slot !== undefined) this.#wheel.delete(peer, peer.life.slot);
     peer.life.slot = undefined;
   }
 
   /** Those that are asked. */
-  *peers(): IterableIterator<LivePeer> {
-    for (const slot of this.#slots) yield* slot;
+  get peers(): Iterable<LivePeer> {
+    return this.#wheel;
   }
 
   close(): void {
-    clearInterval(this.#timer);
-  }
-
-  #tick(): void {
-    this.#current = (this.#current + 1) % SLOTS;
-    for (const peer of this.#slots[this.#current] ?? []) this.#check(peer);
+    this.#wheel.close();
   }
 
   #check(peer: LivePeer): void {

@@ -111,7 +111,7 @@ export class WebSocketEndpoint {
   close(): void {
     this.#liveness.close();
     for (const { socket } of this.#waiting) socket.destroy();
-    for (const peer of this.#liveness.peers()) peer.cut();
+    for (const peer of this.#liveness.peers) peer.cut();
   }
 
   async #upgrade(request: IncomingMessage, handshake: Handshake): Promise<void> {
@@ -155,7 +155,13 @@ export class WebSocketEndpoint {
     }
     socket.write(answer);
     this.#dependencies.onOpened();
-    connection.start(new Peer(socket, head, limits, connection));
+    try {
+      connection.start(new Peer(socket, head, limits, connection));
+    } catch (error) {
+      // Nobody else would end it.
+      socket.destroy();
+      throw error;
+    }
     this.#liveness.add(connection);
   }
 
