@@ -3,12 +3,20 @@ import { once } from "node:events";
 import { mkdir, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
+import { findAccount } from "../../packages/server/src/embedded/account.ts";
+import { locateBinaries } from "../../packages/server/src/embedded/binaries.ts";
+import { DatabaseLog } from "../../packages/server/src/embedded/database-log.ts";
 import { startEmbeddedPostgres } from "../../packages/server/src/embedded/embedded-postgres.ts";
 import type {
   EmbeddedPostgres,
   EmbeddedPostgresOptions,
 } from "../../packages/server/src/embedded/embedded-postgres.ts";
+import { embeddedPaths, Launcher } from "../../packages/server/src/embedded/launcher.ts";
 import { isAlive } from "../../packages/server/src/embedded/postmaster-file.ts";
+import type { Postmaster } from "../../packages/server/src/embedded/postmaster.ts";
+import { makeReachable } from "../../packages/server/src/embedded/reachable-binaries.ts";
+import { postgresSettings } from "../../packages/server/src/embedded/settings.ts";
+import { Supervisor } from "../../packages/server/src/embedded/supervisor.ts";
 import { newEmbeddedOptions, queryOnce } from "../support/embedded-folder.ts";
 import { startInProcess } from "../support/embedded-process.ts";
 import { freePort } from "../support/free-port.ts";
@@ -175,6 +183,8 @@ test("two uses in one process share one PostgreSQL", async () => {
   expect(first.pid).toBe(second.pid);
   expect(first.firstStart).not.toBe(second.firstStart);
   await first.close();
+  // Told twice, it does not end what is the other's alone now.
+  await first.close();
   expect(await queryOnce(second.url, "select 1 as one")).toEqual([{ one: 1 }]);
   await second.close();
   expect(await isAlive(second.pid)).toBe(false);
@@ -212,6 +222,41 @@ test("server and PostgreSQL killed together recover", async () => {
   const database = await start(options);
   expect(database.pid).not.toBe(killed.report.pid);
   expect(await queryOnce(database.url, "select answer from kept")).toEqual([{ answer: 42 }]);
+});
+
+/** Takes over what another process is just ending, and finds it gone. */
+class LateLauncher extends Launcher {
+  override async acquire(...args: Parameters<Launcher["acquire"]>): Promise<Postmaster> {
+    const postmaster = await super.acquire(...args);
+    if (postmaster.adopted) await this.stop(postmaster);
+    return postmaster;
+  }
+}
+
+test("one that its own process ends while it is taken over is started again", async () => {
+  const { dataDir, port, password } = await newEmbeddedOptions();
+  const killed = await startInProcess({ dataDir, port, password, fsync: false });
+  await killed.kill();
+  const paths = embeddedPaths(dataDir);
+  const account = await findAccount(paths.cluster);
+  const { binDir } = await makeReachable(await locateBinaries(), account, paths.binariesMemo);
+  const databaseLog = new DatabaseLog(paths.log, 1_000_000);
+  const settings = postgresSettings(false);
+  const timeouts = { startTimeoutMs: 60_000, stopTimeoutMs: 60_000 };
+  const folder = paths.cluster;
+  const supervisor = new Supervisor({
+    launcher: new LateLauncher({ folder, binDir, account, port, settings, databaseLog, ...timeouts }),
+    databaseLog,
+    setup: { user: "paperdb", database: "paperdb", password, lastPassword: undefined },
+    restart: false,
+    maxRestartDelayMs: 1_000,
+    log: () => undefined,
+    onExit: () => undefined,
+  });
+  expect(await supervisor.start()).toBe(false);
+  expect(await isAlive(killed.report.pid)).toBe(false);
+  expect(await isAlive(supervisor.pid)).toBe(true);
+  await supervisor.close();
 });
 
 test("one left over on another port is moved to the configured one", async () => {

@@ -48,6 +48,7 @@ export async function lockDataDir(
       client = await connectAndLock(url, dataDir, onEnd);
       if (released) await client.end();
     } catch (error) {
+      if (released) return;
       if (error instanceof RealtimeError) onLost?.(error);
       else onEnd();
     }
@@ -112,7 +113,12 @@ export class DatabaseUse {
 
   static async open(url: string): Promise<DatabaseUse> {
     const client = await connect(url, "launcher");
-    await client.query("select pg_advisory_lock_shared($1, $2)", [LOCK_CLASS, USE_LOCK]);
+    try {
+      await client.query("select pg_advisory_lock_shared($1, $2)", [LOCK_CLASS, USE_LOCK]);
+    } catch (error) {
+      await client.end();
+      throw error;
+    }
     return new DatabaseUse(client);
   }
 

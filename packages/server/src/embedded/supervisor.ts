@@ -1,4 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { RealtimeError } from "@paperdb/protocol";
+import { within } from "../timing/within.ts";
 import type { DatabaseLog } from "./database-log.ts";
 import { databaseUrl, setUpDatabase } from "./database-setup.ts";
 import type { DatabaseSetup } from "./database-setup.ts";
@@ -8,6 +10,10 @@ import { DatabaseUse } from "./server-lock.ts";
 
 const FIRST_RESTART_DELAY_MS = 50;
 const TRIM_INTERVAL_MS = 60_000;
+/** So often one is taken over that another process is ending, before it is told. */
+const MAX_ADOPTIONS = 3;
+/** As long as PostgreSQL needs to end in order, and more. */
+const ENDING_TIMEOUT_MS = 5_000;
 
 /** How {@link Supervisor} keeps PostgreSQL running. */
 export interface SupervisorOptions {
@@ -32,6 +38,7 @@ export class Supervisor {
   #running: Running | undefined;
   #watching: Promise<void> = Promise.resolve();
   #trimming: NodeJS.Timeout | undefined;
+  #closed: Promise<boolean> | undefined;
   #pid = 0;
   #port = 0;
 
@@ -58,8 +65,14 @@ export class Supervisor {
     return running.postmaster.adopted;
   }
 
-  /** @returns whether PostgreSQL has ended: it runs on while another process uses it. */
-  async close(): Promise<boolean> {
+  /** @returns whether PostgreSQL has ended: it runs on while another process uses it. The same for who asks again. */
+  close(): Promise<boolean> {
+    // A use that was ended is nobody's: what another process uses would be stopped.
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<boolean> {
     this.#closing.abort();
     clearInterval(this.#trimming);
     if (this.#running !== undefined) return this.#shutDown(this.#running);
@@ -75,24 +88,32 @@ export class Supervisor {
   }
 
   async #bringUp(): Promise<Running> {
-    const { launcher, setup } = this.#options;
-    const urlAt = (port: number): string => databaseUrl({ ...setup, port });
-    const postmaster = await launcher.acquire(async (running) => {
-      await setUpDatabase({ ...setup, port: running.port });
-      const use = await DatabaseUse.open(urlAt(running.port));
-      return use.close();
-    }, this.#closing.signal);
-    try {
-      await setUpDatabase({ ...setup, port: postmaster.port });
-      const use = await DatabaseUse.open(urlAt(postmaster.port));
-      this.#pid = postmaster.pid;
-      this.#port = postmaster.port;
-      this.#running = { postmaster, use };
-      return this.#running;
-    } catch (error) {
-      if (!postmaster.adopted) await launcher.stop(postmaster);
-      throw error;
+    const { launcher } = this.#options;
+    for (let attempt = 1; ; attempt += 1) {
+      const postmaster = await launcher.acquire(async ({ port }) => {
+        const use = await this.#openUse(port);
+        return use.close();
+      }, this.#closing.signal);
+      try {
+        const use = await this.#openUse(postmaster.port);
+        this.#pid = postmaster.pid;
+        this.#port = postmaster.port;
+        this.#running = { postmaster, use };
+        return this.#running;
+      } catch (error) {
+        if (!postmaster.adopted) await launcher.stop(postmaster);
+        // The process that has started it may just have been the last one to use it.
+        const mayTryAgain =
+          postmaster.adopted && attempt < MAX_ADOPTIONS && !(error instanceof RealtimeError);
+        if (!mayTryAgain || !(await endsSoon(postmaster))) throw error;
+      }
     }
+  }
+
+  async #openUse(port: number): Promise<DatabaseUse> {
+    const setup = { ...this.#options.setup, port };
+    await setUpDatabase(setup);
+    return DatabaseUse.open(databaseUrl(setup));
   }
 
   async #watch(first: Running): Promise<void> {
@@ -130,4 +151,11 @@ export class Supervisor {
       }
     }
   }
+}
+
+async function endsSoon({ exited }: Postmaster): Promise<boolean> {
+  return within(ENDING_TIMEOUT_MS, exited).then(
+    () => true,
+    () => false,
+  );
 }
