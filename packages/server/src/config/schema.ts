@@ -99,7 +99,7 @@ export const configSchema = z.strictObject({
       maxBytesTotal: bytes(256 * MEBIBYTE).describe("Bytes kept for all channels together."),
       maxAgeMs: milliseconds(300_000, 1000).describe("How long an event is kept, in ms."),
       maxSharedBytes: bytes(16 * MEBIBYTE).describe(
-        "Encoded events kept until all subscriptions near them have them, and parsed ones for filters of about the same weight; what is beyond it is made again.",
+        "Encoded events kept until all subscriptions near them have them; of about the same weight each, parsed ones for filters, and the values that filters look at. What is beyond it is made again.",
       ),
       lingerMs: milliseconds(120_000, 0).describe(
         "How long a channel is listened to and kept after its last subscriber, in ms.",

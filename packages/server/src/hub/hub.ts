@@ -27,7 +27,7 @@ export interface HubSettings extends LingerLimits {
   readonly heartbeatIntervalMs: number;
   /** Comparisons that one change of a channel may take for filters that cannot be looked up. Default: no bound. */
   readonly maxTriedComparisons?: number;
-  /** Encoded events kept for others that stand near, besides parsed ones of about the same weight. */
+  /** Encoded events kept for others that stand near, besides parsed ones, and values that filters look at, of about the same weight each. */
   readonly maxSharedBytes: number;
 }
 

@@ -20,12 +20,13 @@ export class Round {
   #keptBytes = 0;
   readonly #documents = new Map<SourceEvent, EventDocuments>();
   #keptCharacters = 0;
-  readonly #keys = new EventKeys();
+  readonly #keys: EventKeys;
   #parsed = 0;
 
-  /** @param maxBytes - of encoded frames, and of parsed documents. What is beyond it is made again, by those that come later. */
+  /** @param maxBytes - of encoded frames, of parsed documents, and of keys. What is beyond it is made again, by those that come later. */
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
+    this.#keys = new EventKeys(maxBytes);
   }
 
   /** Among these are slices that are to be forgotten, so many bytes more. */
