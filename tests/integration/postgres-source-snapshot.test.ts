@@ -2,7 +2,7 @@ import { expect, it, onTestFinished } from "vitest";
 import { selectSql } from "../../packages/server/src/source/postgres/snapshot/snapshot-sql.ts";
 import { Catalog } from "../../packages/server/src/source/postgres/catalog.ts";
 import { fetchCatalog } from "../../packages/server/src/source/postgres/catalog-query.ts";
-import { LISTENER_APPLICATION_NAME } from "../../packages/server/src/source/postgres/notify-source.ts";
+import { LISTENER_APPLICATION_NAME } from "../../packages/server/src/source/postgres/application-names.ts";
 import { createApplicationDatabase, openTestSource } from "../support/postgres-source.ts";
 import { describeSnapshots } from "../support/postgres-source-snapshots.ts";
 import { readAll, takeSnapshot } from "../support/snapshots.ts";

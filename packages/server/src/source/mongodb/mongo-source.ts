@@ -13,6 +13,7 @@ import type {
 } from "../change-source.ts";
 import { SNAPSHOT_DEFAULTS } from "../snapshot-settings.ts";
 import type { SnapshotSettings } from "../snapshot-settings.ts";
+import { cannotBeAsked, notLive } from "../source-errors.ts";
 import type { MongoCollectionsConfig } from "./collections.ts";
 import { Connection, type ClientFactory, type Connected } from "./connection.ts";
 import { isPassing, openError, reasonOf } from "./errors.ts";
@@ -158,11 +159,7 @@ export class MongoSource implements ChangeSource {
     } catch (error) {
       if (error instanceof RealtimeError) throw error;
       this.#log.warn({ collection, reason: reasonOf(error) }, "Cannot watch a channel");
-      throw new RealtimeError(
-        "source_unavailable",
-        `The source "${this.name}" cannot be asked at the moment: try again.`,
-        { cause: error, retryAfterSeconds: 1 },
-      );
+      throw cannotBeAsked(this.name, error);
     }
   }
 
@@ -284,14 +281,11 @@ export class MongoSource implements ChangeSource {
     return `Deletes are not delivered of: ${names.join(", ")}. Pre-images cannot be enabled there: give the user the role dbAdmin, or enable them yourself, see docs/mongodb.md.`;
   }
 
-  #notLive(reason: string): SourceState {
+  #notLive(reason: string): SourceState & { readonly live: false } {
     return { live: false, reason, retryAfterMs: this.#settings.maxRetryMs };
   }
 
-  #unavailable(reason: string, cause?: unknown): RealtimeError {
-    return new RealtimeError("source_unavailable", `The source "${this.name}" is not live: ${reason}`, {
-      cause,
-      retryAfterSeconds: Math.max(1, Math.ceil(this.#settings.maxRetryMs / 1_000)),
-    });
+  #unavailable(reason: string): RealtimeError {
+    return notLive(this.name, this.#notLive(reason));
   }
 }

@@ -5,6 +5,7 @@ import { quoteQualifiedName } from "../../postgres/identifier.ts";
 import type { QualifiedName } from "../../postgres/identifier.ts";
 import type { PgListener } from "../../postgres/listener.ts";
 import type { ChannelKey } from "../change-source.ts";
+import { cannotBeAsked } from "../source-errors.ts";
 import type { Capturer } from "./capturer.ts";
 import type { GrantedColumns } from "./granted-columns.ts";
 import { justChanged } from "./just-changed.ts";
@@ -127,11 +128,7 @@ export class ChannelWatcher {
   #explain(error: unknown): RealtimeError {
     if (error instanceof RealtimeError) return error;
     this.#options.log.warn({ reason: String(error) }, "Cannot watch a channel");
-    return new RealtimeError(
-      "source_unavailable",
-      `The source "${this.#options.source}" cannot be asked at the moment: try again.`,
-      { cause: error, retryAfterSeconds: 1 },
-    );
+    return cannotBeAsked(this.#options.source, error);
   }
 }
 

@@ -1,9 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { isSequencePosition, RealtimeError } from "@paperdb/protocol";
-import type { Position } from "@paperdb/protocol";
+import { isSequencePosition, type Position } from "@paperdb/protocol";
 import type { Logger } from "pino";
 import { PgListener } from "../../postgres/listener.ts";
-import { TimeLimitError, within } from "../../timing/within.ts";
 import type {
   ChangeSink,
   ChangeSource,
@@ -13,8 +11,13 @@ import type {
   SnapshotNarrowing,
   SourceState,
 } from "../change-source.ts";
-import { SNAPSHOT_DEFAULTS } from "../snapshot-settings.ts";
-import type { SnapshotSettings } from "../snapshot-settings.ts";
+import { SNAPSHOT_DEFAULTS, type SnapshotSettings } from "../snapshot-settings.ts";
+import { notLive } from "../source-errors.ts";
+import {
+  APPLICATION_NAME,
+  LISTENER_APPLICATION_NAME,
+  SNAPSHOT_APPLICATION_NAME,
+} from "./application-names.ts";
 import { Capturer } from "./capturer.ts";
 import { CatalogFollower } from "./catalog-follower.ts";
 import { Catalog } from "./catalog.ts";
@@ -22,17 +25,16 @@ import { ChannelWatcher } from "./channel-watcher.ts";
 import { CONTROL_CHANNEL, PUBLISH_CHANNEL } from "./channels.ts";
 import type { CollectionsConfig } from "./collections.ts";
 import { SourceDatabase } from "./database.ts";
+import { endInTime } from "./end-in-time.ts";
 import { GrantedColumns } from "./granted-columns.ts";
 import { justChanged } from "./just-changed.ts";
 import { NotifyBarriers } from "./notify-barriers.ts";
+import { NotifySnapshots } from "./notify-snapshots.ts";
 import { openError } from "./open-error.ts";
-import { Receiver } from "./receiver.ts";
-import type { TopicSink } from "./receiver.ts";
-import { NOTIFY_DEFAULTS } from "./settings.ts";
-import type { NotifySettings } from "./settings.ts";
+import { Receiver, type TopicSink } from "./receiver.ts";
+import { NOTIFY_DEFAULTS, type NotifySettings } from "./settings.ts";
 import { SnapshotReader } from "./snapshot/snapshot-reader.ts";
-import { emptyStats } from "./stats.ts";
-import type { SourceStats } from "./stats.ts";
+import { emptyStats, type SourceStats } from "./stats.ts";
 import { Watches } from "./watches.ts";
 
 /** What a {@link PostgresNotifySource} is made of. */
@@ -56,11 +58,6 @@ const UNKNOWN_NAME_MAX_AGE_MS = 250;
 /** Longer than the connections need, which are cut after a second. */
 const CLOSE_TIMEOUT_MS = 1_500;
 
-const APPLICATION_NAME = "paperdb-realtime";
-
-/** What the listening connection of a running server is called in `pg_stat_activity`. */
-export const LISTENER_APPLICATION_NAME: string = `${APPLICATION_NAME} listener`;
-
 /**
  * Changes of a PostgreSQL database by triggers and NOTIFY. It needs no setting of
  * the server. NOTIFY has no history, so an outage of the connection resets everybody.
@@ -82,7 +79,8 @@ export class PostgresNotifySource implements ChangeSource {
   readonly #follower: CatalogFollower;
   readonly #barriers: NotifyBarriers;
   readonly #grantedColumns: GrantedColumns;
-  readonly #snapshots: SnapshotReader;
+  readonly #snapshotReader: SnapshotReader;
+  readonly #snapshots: NotifySnapshots;
   #state: SourceState = { live: false, reason: "The source is starting.", retryAfterMs: 1_000 };
   #opened = false;
   readonly #closing = new AbortController();
@@ -106,15 +104,20 @@ export class PostgresNotifySource implements ChangeSource {
     this.#grantedColumns = new GrantedColumns(database);
     this.#barriers = new NotifyBarriers((channel, payload) => database.notify(channel, payload));
     this.#receiver = new Receiver({ ...shared, sink, topics, fetchOutbox, barriers: this.#barriers });
-    this.#snapshots = new SnapshotReader({
+    this.#snapshotReader = new SnapshotReader({
       source: options.name,
       url: options.url,
-      applicationName: `${APPLICATION_NAME} snapshots`,
+      applicationName: SNAPSHOT_APPLICATION_NAME,
       connectTimeoutMs: settings.connectTimeoutMs,
       encoding: () => database.encoding,
       maxDocumentBytes: settings.maxDocumentBytes,
       settings: { ...SNAPSHOT_DEFAULTS, ...options.snapshots },
       log,
+    });
+    this.#snapshots = new NotifySnapshots({
+      reader: this.#snapshotReader,
+      position: () => this.#receiver.position,
+      passBarrier: () => this.#passBarrier(),
     });
     this.#listener = this.#createListener();
     this.#watcher = new ChannelWatcher({
@@ -220,18 +223,8 @@ export class PostgresNotifySource implements ChangeSource {
     const table = this.#catalog.current.tables.get(collection);
     if (table === undefined) throw justChanged(collection);
     const granted = narrowing?.granted?.fields ?? [];
-    await this.#snapshots.explaining(this.#grantedColumns.require(table, granted));
-    // PostgreSQL notifies of what is visible to all, so the snapshot sees whatever was received before.
-    const since = this.#receiver.position;
-    const { visibility, batches } = await this.#snapshots.read({ table, tenant, narrowing }, signal);
-    return {
-      since,
-      batches,
-      seam: async () => {
-        const position = await this.#snapshots.explaining(this.#passBarrier());
-        return { position, saw: ({ transaction }) => visibility.saw(transaction) };
-      },
-    };
+    await this.#snapshotReader.explaining(this.#grantedColumns.require(table, granted));
+    return this.#snapshots.take({ table, tenant, narrowing }, signal);
   }
 
   /** Ends within {@link CLOSE_TIMEOUT_MS}, whatever is under way and whether the database answers or not. */
@@ -244,15 +237,10 @@ export class PostgresNotifySource implements ChangeSource {
       this.#follower.close(),
       this.#capturer.settled(),
       this.#listener.close(),
-      this.#snapshots.close(),
+      this.#snapshotReader.close(),
       this.#database.close(),
     ];
-    try {
-      await within(CLOSE_TIMEOUT_MS, Promise.all(ended));
-    } catch (error) {
-      if (!(error instanceof TimeLimitError)) throw error;
-      this.#options.log.warn("The source did not end in time, and is left behind");
-    }
+    await endInTime(CLOSE_TIMEOUT_MS, Promise.all(ended), this.#options.log);
   }
 
   #createListener(): PgListener {
@@ -285,12 +273,7 @@ export class PostgresNotifySource implements ChangeSource {
   }
 
   #requireLive(): void {
-    if (this.#state.live) return;
-    throw new RealtimeError(
-      "source_unavailable",
-      `The source "${this.name}" is not live: ${this.#state.reason}`,
-      { retryAfterSeconds: Math.max(1, Math.ceil(this.#state.retryAfterMs / 1_000)) },
-    );
+    if (!this.#state.live) throw notLive(this.name, this.#state);
   }
 
   #down(reason: string): void {

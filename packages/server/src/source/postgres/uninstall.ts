@@ -1,9 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client, DatabaseError } from "pg";
 import { TRIGGER_NAME_PREFIX } from "./capture-sql.ts";
-import { LISTENER_APPLICATION_NAME } from "./notify-source.ts";
+import { LISTENER_APPLICATION_NAME, WAL_APPLICATION_NAME } from "./application-names.ts";
 import { SOURCE_SCHEMA_SET } from "./schema.ts";
-import { WAL_APPLICATION_NAME } from "./wal/application-names.ts";
 import { isStreaming, uninstallWal } from "./wal/uninstall.ts";
 
 /** How patient {@link uninstall} is with tables in use. */

@@ -1,7 +1,7 @@
 import type { Position } from "@paperdb/protocol";
 import type { ChannelKey, SourceEvent, SourceState } from "../../change-source.ts";
 import { AcknowledgementRecord } from "./acknowledgement-record.ts";
-import { STREAM_APPLICATION_NAME } from "./application-names.ts";
+import { STREAM_APPLICATION_NAME } from "../application-names.ts";
 import { StreamReader } from "./stream-reader.ts";
 import type { WalCapturer } from "./wal-capturer.ts";
 import { createWalParts } from "./wal-parts.ts";

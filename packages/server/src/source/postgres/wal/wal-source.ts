@@ -14,9 +14,12 @@ import type {
 } from "../../change-source.ts";
 import { SNAPSHOT_DEFAULTS } from "../../snapshot-settings.ts";
 import type { SnapshotSettings } from "../../snapshot-settings.ts";
+import { cannotBeAsked, notLive } from "../../source-errors.ts";
+import { SNAPSHOT_APPLICATION_NAME, WAL_APPLICATION_NAME } from "../application-names.ts";
 import { Catalog } from "../catalog.ts";
 import type { CollectionsConfig } from "../collections.ts";
 import { DatabasePool } from "../database-pool.ts";
+import { endInTime } from "../end-in-time.ts";
 import { GrantedColumns } from "../granted-columns.ts";
 import { justChanged } from "../just-changed.ts";
 import { openError } from "../open-error.ts";
@@ -25,14 +28,12 @@ import { SnapshotReader } from "../snapshot/snapshot-reader.ts";
 import { prepareWal } from "./prepare-wal.ts";
 import { WAL_DEFAULTS } from "./settings.ts";
 import type { WalSettings } from "./settings.ts";
-import { cannotBeAsked, notLive, watchesTooMany } from "./source-errors.ts";
 import { isStreamPosition } from "./stream-place.ts";
-import { WAL_APPLICATION_NAME } from "./application-names.ts";
 import { emptyWalStats } from "./stats.ts";
 import type { WalStats } from "./stats.ts";
 import type { CapturedTable } from "../table.ts";
 import { WalRunner } from "./wal-runner.ts";
-import { WalWatches } from "./wal-watches.ts";
+import { watchesTooMany, WalWatches } from "./wal-watches.ts";
 
 /** What a {@link PostgresWalSource} is made of. */
 export interface PostgresWalSourceOptions {
@@ -95,7 +96,7 @@ export class PostgresWalSource implements ChangeSource {
     this.#snapshots = new SnapshotReader({
       source: options.name,
       url,
-      applicationName: "paperdb-realtime snapshots",
+      applicationName: SNAPSHOT_APPLICATION_NAME,
       connectTimeoutMs,
       encoding: () => this.#database.encoding,
       maxDocumentBytes: this.#settings.maxDocumentBytes,
@@ -217,12 +218,7 @@ export class PostgresWalSource implements ChangeSource {
     if (this.#isClosing) return;
     this.#isClosing = true;
     this.#watches.clear();
-    try {
-      await within(CLOSE_TIMEOUT_MS, this.#end());
-    } catch (error) {
-      if (!(error instanceof TimeLimitError)) throw error;
-      this.#options.log.warn("The source did not end in time, and is left behind");
-    }
+    await endInTime(CLOSE_TIMEOUT_MS, this.#end(), this.#options.log);
     this.#closing.abort();
   }
 

@@ -1,3 +1,4 @@
+import { RealtimeError } from "@paperdb/protocol";
 import type { Position } from "@paperdb/protocol";
 import type { ChannelKey } from "../../change-source.ts";
 import { isSameHistory } from "../table.ts";
@@ -195,4 +196,13 @@ export class WalWatches {
       }
     }
   }
+}
+
+/** So many channels are a setting. */
+export function watchesTooMany(source: string, maxChannels: number): RealtimeError {
+  return new RealtimeError(
+    "source_unavailable",
+    `The source "${source}" watches ${String(maxChannels)} channels already: raise wal.maxWatchedChannels.`,
+    { retryAfterSeconds: 30 },
+  );
 }

@@ -1,5 +1,5 @@
 import { RealtimeError } from "@paperdb/protocol";
-import type { SourceState } from "../../change-source.ts";
+import type { SourceState } from "./change-source.ts";
 
 /** Asked before it is live, or after. */
 export function notLive(source: string, state: SourceState & { readonly live: false }): RealtimeError {
@@ -14,14 +14,5 @@ export function cannotBeAsked(source: string, cause: unknown): RealtimeError {
     "source_unavailable",
     `The source "${source}" cannot be asked at the moment: try again.`,
     { cause, retryAfterSeconds: 1 },
-  );
-}
-
-/** So many channels are a setting. */
-export function watchesTooMany(source: string, maxChannels: number): RealtimeError {
-  return new RealtimeError(
-    "source_unavailable",
-    `The source "${source}" watches ${String(maxChannels)} channels already: raise wal.maxWatchedChannels.`,
-    { retryAfterSeconds: 30 },
   );
 }
