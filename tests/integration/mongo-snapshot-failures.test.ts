@@ -46,6 +46,8 @@ describe.runIf(canStartMongo)("a snapshot that the server does not give", () => 
     await mongo.insert("notes", ...notes(30));
     const settings = { batchRows: 5, batchBytes: 1_500 };
     source = await openMongoSource({ url: mongo.url, settings: FAST, snapshots: settings });
+    // It may take longer to answer than an attempt to reach it.
+    await until(() => source.source.state().live);
     await source.watch("a", "notes");
     // What the server can do is known from now on.
     await readAll(await takeSnapshot(source.source, KEY));

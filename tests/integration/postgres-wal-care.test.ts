@@ -86,7 +86,7 @@ describe("what somebody takes away", () => {
 
 describe("a table", () => {
   it("is published once it is not locked any more, with the application's queries going on", async () => {
-    const test = await openWalSource({ url: database.url, settings: { enrollTimeoutMs: 2_000 } });
+    const test = await openWalSource({ url: database.url, settings: { enrollTimeoutMs: 4_000 } });
     const reader = await database.pool.connect();
     try {
       // Even a reader is in the way of the replica identity.
@@ -125,7 +125,7 @@ describe("a table", () => {
     const test = await openWalSource({
       url: database.url,
       slot: "by_hand",
-      settings: { enrollTimeoutMs: 2_000 },
+      settings: { enrollTimeoutMs: 4_000 },
     });
     const writer = await database.pool.connect();
     try {
