@@ -10,6 +10,7 @@ const FEW = { tenants: 1, connectionsPerTenant: 5 };
 const MANY = { tenants: 500, connectionsPerTenant: 10 };
 const ROUNDS = 5;
 const EVENTS = 1000;
+const SHORT_EVENTS = 250;
 const PER_SECOND = 500;
 const REST_MS = 2000;
 const KIBIBYTE = 1024;
@@ -33,11 +34,12 @@ async function run({ short, machine, profileDir, progress }: BenchmarkContext): 
     await few.open(FEW);
     progress(`opening ${connections} connections`);
     const memory = await many.open({ ...MANY, tenants });
+    const events = short ? SHORT_EVENTS : EVENTS;
     const fewFigures = new Rounds<Figure>();
     const manyFigures = new Rounds<Figure>();
     for (let round = 0; round <= rounds; round += 1) {
       progress(round === 0 ? "warming up" : `round ${round}`);
-      const figures = { few: await measure(few), many: await measure(many) };
+      const figures = { few: await measure(few, events), many: await measure(many, events) };
       if (round === 0) continue;
       for (const name of ["event", "row", "rest"] as const) {
         fewFigures.add(name, figures.few[name]);
@@ -57,7 +59,7 @@ async function run({ short, machine, profileDir, progress }: BenchmarkContext): 
           ],
         ],
       },
-      notes: [notesOf(many, rounds), memoryNote(memory)],
+      notes: [notesOf(many, rounds, events), memoryNote(memory)],
     };
   } finally {
     await few.close();
@@ -66,7 +68,7 @@ async function run({ short, machine, profileDir, progress }: BenchmarkContext): 
 }
 
 /** CPU, in µs per event; at rest as a share of a core. */
-async function measure(server: SubscribedServer): Promise<Readonly<Record<Figure, number>>> {
+async function measure(server: SubscribedServer, events: number): Promise<Readonly<Record<Figure, number>>> {
   const before = await server.fetchCpuSeconds();
   await delay(REST_MS);
   const rest = ((await server.fetchCpuSeconds()) - before) / (REST_MS / 1000);
@@ -74,12 +76,12 @@ async function measure(server: SubscribedServer): Promise<Readonly<Record<Figure
     const from = await server.fetchCpuSeconds();
     const seconds = await work();
     const cpuSeconds = (await server.fetchCpuSeconds()) - from - rest * seconds;
-    return (cpuSeconds * 1e6) / EVENTS;
+    return (cpuSeconds * 1e6) / events;
   };
   return {
     rest,
-    event: await costOf(() => server.publish(EVENTS, PER_SECOND)),
-    row: await costOf(() => server.writeRows(EVENTS, PER_SECOND)),
+    event: await costOf(() => server.publish(events, PER_SECOND)),
+    row: await costOf(() => server.writeRows(events, PER_SECOND)),
   };
 }
 
@@ -96,12 +98,16 @@ function rowOf(title: string, name: Figure, few: Rounds<Figure>, many: Rounds<Fi
   ];
 }
 
-function notesOf({ subscriptions, channels: count, connections }: SubscribedServer, rounds: number): string {
+function notesOf(
+  { subscriptions, channels: count, connections }: SubscribedServer,
+  rounds: number,
+  events: number,
+): string {
   return (
     `Each event or row is for the only subscriber of its channel (SSE), one after the other, ${PER_SECOND} a second; all else on the server is silent: ` +
     `${connections.toLocaleString("en-US")} WebSockets of \`paperdb.v1\` with ${subscriptions.toLocaleString("en-US")} subscriptions to ${count.toLocaleString("en-US")} channels ` +
     `(tenant × table, mode \`wal\`), half of the connections with one, half with nineteen. CPU of the server's process, all threads, the request to publish included, ` +
-    `what it takes at rest subtracted; heartbeats are every ten minutes here. Two servers in turns, ${EVENTS.toLocaleString("en-US")} of each at a time; ${mediansOf(rounds)}.`
+    `what it takes at rest subtracted; heartbeats are every ten minutes here. Two servers in turns, ${events.toLocaleString("en-US")} of each at a time; ${mediansOf(rounds)}.`
   );
 }
 

@@ -28,6 +28,7 @@ interface Case {
 const WAYS: readonly Way[] = ["off", "shared", "per client"];
 const ROUNDS = 3;
 const STEADY_EVENTS = 40;
+const SHORT_STEADY_EVENTS = 15;
 const STEADY_PER_SECOND = 20;
 const BURST_EVENTS = 200;
 /** So dear that fewer events are enough. */
@@ -84,7 +85,7 @@ function notesOf(rounds: number): readonly string[] {
 function casesOf(short: boolean): readonly Case[] {
   const transports = ["websocket", "sse"] as const;
   const loads = [
-    { events: STEADY_EVENTS, perSecond: STEADY_PER_SECOND },
+    { events: short ? SHORT_STEADY_EVENTS : STEADY_EVENTS, perSecond: STEADY_PER_SECOND },
     { events: BURST_EVENTS, perSecond: undefined },
   ];
   return transports.flatMap((transport) =>

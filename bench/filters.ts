@@ -8,7 +8,7 @@ const SUBSCRIPTIONS = [10, 100, 1000, 10_000, 100_000] as const;
 const BASE = 100;
 const CHANGES = 20_000;
 const ROUNDS = 7;
-const SHORT_ROUNDS = 3;
+const SHORT_ROUNDS = 1;
 
 type Hubs = ReadonlyMap<number, WorkerProcess<FilterCalls>>;
 

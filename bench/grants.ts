@@ -14,6 +14,7 @@ import { WorkerProcess } from "./support/worker-process.ts";
 const SUBSCRIBERS = 3000;
 const TEAMS = 5;
 const WRITER_CONNECTIONS = 8;
+const SHORT_SHARE = 6;
 const FILES_BESIDE_CONNECTIONS = 200;
 const TABLE_SQL = `create table granted (id bigint generated always as identity primary key,
   tenant_id text not null, reader text not null, seq text not null, title text not null)`;
@@ -134,7 +135,7 @@ function grantOf(_: unknown, index: number): TokenGrant {
 
 /** As many changes for each subscriber. */
 function changesOf({ perSecond, seconds, prefix }: Load, short: boolean): number {
-  const wanted = perSecond * (short ? seconds / 3 : seconds);
+  const wanted = perSecond * (short ? seconds / SHORT_SHARE : seconds);
   const readers = prefix === "team" ? TEAMS : SUBSCRIBERS;
   return Math.max(1, Math.round(wanted / readers)) * readers;
 }

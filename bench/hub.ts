@@ -15,7 +15,7 @@ const SHAPES = [
 ] as const;
 type Shape = (typeof SHAPES)[number];
 const ROUNDS = 7;
-const SHORT_ROUNDS = 3;
+const SHORT_ROUNDS = 1;
 
 /** What the hub itself adds to what the sockets cost, and what a subscription weighs in it. */
 export const hub: Benchmark = { name: "hub", title: "The hub alone", run };

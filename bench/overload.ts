@@ -6,6 +6,7 @@ import { Rounds } from "./support/statistics.ts";
 
 const TRANSPORTS = ["websocket", "sse"] as const;
 const CONNECTIONS = 10_000;
+const SHORT_CONNECTIONS = 5000;
 const EVENTS_PER_SECOND = 50;
 const NOT_READING_SHARE = 0.1;
 const WARM_UP_BURSTS = { events: 100, repeat: 3, stallMs: 60_000 };
@@ -22,8 +23,11 @@ export const overload: Benchmark = { name: "overload", title: "Overload", run };
 
 async function run(context: BenchmarkContext): Promise<BenchmarkReport> {
   const { short, machine, progress } = context;
-  const connections = Math.min(CONNECTIONS, machine.maxOpenFiles - FILES_BESIDE_CONNECTIONS);
-  const seconds = short ? 4 : 6;
+  const connections = Math.min(
+    short ? SHORT_CONNECTIONS : CONNECTIONS,
+    machine.maxOpenFiles - FILES_BESIDE_CONNECTIONS,
+  );
+  const seconds = short ? 3 : 6;
   const rounds = short ? 1 : 3;
   const entries = await FanOutEntries.prepare({ ...context, names: context.peers });
   const rows: string[][] = [];

@@ -19,7 +19,7 @@ const ROUNDS = 4;
 export const walDecode: Benchmark = { name: "wal-decode", title: "Decoding PostgreSQL's log", run };
 
 async function run({ short, progress }: BenchmarkContext): Promise<BenchmarkReport> {
-  const changes = short ? CHANGES / 2 : CHANGES;
+  const changes = short ? CHANGES / 5 : CHANGES;
   const rounds = short ? 1 : ROUNDS;
   const server = await startBenchPostgres();
   const pool = new Pool({ connectionString: server.url });

@@ -32,7 +32,7 @@ const ROUNDS = 5;
 export const writers: Benchmark = { name: "writers", title: "Writers", run };
 
 async function run({ short, progress, profileDir }: BenchmarkContext): Promise<BenchmarkReport> {
-  const durationMs = short ? DURATION_MS / 2 : DURATION_MS;
+  const durationMs = short ? DURATION_MS / 4 : DURATION_MS;
   const rounds = short ? 1 : ROUNDS;
   const peers: WriterPeer[] = [];
   try {

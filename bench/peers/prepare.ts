@@ -10,14 +10,18 @@ export interface PreparedPeers {
   readonly absent: readonly string[];
 }
 
-/** The floor and the other servers, as far as they are wanted and can run here. */
+/** The floor and the other servers, as far as they are wanted and can run here; in the short form only those that are named. */
 export async function preparePeers({
   peers: names,
+  short,
   progress,
-}: Pick<BenchmarkContext, "peers" | "progress">): Promise<PreparedPeers> {
+}: Pick<BenchmarkContext, "peers" | "short" | "progress">): Promise<PreparedPeers> {
   const peers: FanOutPeer[] = [];
-  const absent: string[] = [];
-  for (const peer of [new FloorPeer(), ...PEERS]) {
+  const withOthers = !short || names !== undefined;
+  const absent = withOthers
+    ? []
+    : ["The short form leaves the other servers out, unless `--peers` names them."];
+  for (const peer of [new FloorPeer(), ...(withOthers ? PEERS : [])]) {
     if (names?.includes(peer.name) === false) continue;
     const reason = await peer.prepare(progress);
     if (reason === undefined) peers.push(peer);
