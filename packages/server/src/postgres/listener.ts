@@ -125,7 +125,9 @@ export class PgListener {
           this.#options.onNotification(channel, payload ?? "");
       });
       await proveDelivery(connection, options);
-      await this.#listenToAll(connection);
+      const listened = new Set<string>();
+      // Nothing is awaited behind the last look: whoever adds a channel from then on finds the connection.
+      while (!this.#areAll(listened)) await this.#listenToMissing(connection, listened);
     } catch (error) {
       connection.cut();
       throw error;
@@ -140,16 +142,17 @@ export class PgListener {
     this.#options.onUp?.();
   }
 
-  /** Channels may be added while the LISTENs are on their way: until there is none left. */
-  async #listenToAll(connection: Connection): Promise<void> {
-    const listened = new Set<string>();
-    for (;;) {
-      const missing = [...this.#channels].filter((channel) => !listened.has(channel));
-      if (missing.length === 0) return;
-      const listening = connection.run(statements("LISTEN", missing));
-      await within(this.#options.connectTimeoutMs, listening, this.#closing.signal);
-      for (const channel of missing) listened.add(channel);
-    }
+  #areAll(listened: ReadonlySet<string>): boolean {
+    for (const channel of this.#channels) if (!listened.has(channel)) return false;
+    return true;
+  }
+
+  /** Channels may be added while the LISTENs are on their way. */
+  async #listenToMissing(connection: Connection, listened: Set<string>): Promise<void> {
+    const missing = [...this.#channels].filter((channel) => !listened.has(channel));
+    const listening = connection.run(statements("LISTEN", missing));
+    await within(this.#options.connectTimeoutMs, listening, this.#closing.signal);
+    for (const channel of missing) listened.add(channel);
   }
 
   #probeLater(connection: Connection): void {

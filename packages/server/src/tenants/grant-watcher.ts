@@ -118,9 +118,7 @@ export class GrantWatcher {
     this.#options.authenticator.forget(change);
     if (this.#unchecked.length >= MAX_UNCHECKED) this.#unchecked = [{ kind: "all" }];
     else this.#unchecked.push(change);
-    this.#checking ??= this.#checkUntilDone().finally(() => {
-      this.#checking = undefined;
-    });
+    this.#checking ??= this.#checkUntilDone();
   }
 
   async #checkUntilDone(): Promise<void> {
@@ -136,6 +134,8 @@ export class GrantWatcher {
         await delay(RETRY_MS, undefined, { signal }).catch(() => undefined); // Only closing ends it early.
       }
     }
+    // In the turn of the last look: a change that comes after it begins anew.
+    this.#checking = undefined;
   }
 
   async #check(changes: readonly GrantChange[]): Promise<void> {

@@ -20,6 +20,8 @@ export class WalRunner {
   /** Whoever subscribed to topics before it was live for the first time has missed what was published. */
   #isAwaited = false;
   #onLive: () => void = () => undefined;
+  /** Counts the ends of streams: what was begun for one that has ended makes nothing live. */
+  #outages = 0;
 
   constructor(options: WalRunnerOptions) {
     this.#options = options;
@@ -146,11 +148,12 @@ export class WalRunner {
   /** Live is who has read all that was committed before; the catalog may have changed meanwhile. */
   async #catchUp(): Promise<void> {
     const { log, settings, signal, topics } = this.#options;
+    const outage = this.#outages;
     this.#setWaiting("The source reads what was committed meanwhile.", settings.minReconnectMs);
     this.#parts.capturer.forgetAll();
     await this.#parts.barriers.pass();
     await this.#parts.follower.reconcile();
-    if (signal.aborted) return;
+    if (signal.aborted || outage !== this.#outages) return;
     this.#state = { live: true };
     const reason = this.#parts.history.lostReason;
     this.#parts.history.recovered();
@@ -163,6 +166,7 @@ export class WalRunner {
 
   #down(reason: string, expected: boolean): void {
     const { log, settings, database } = this.#options;
+    this.#outages += 1;
     if (this.#state.live) log.warn({ reason }, "The source is not live any more");
     this.#setWaiting(reason, expected ? settings.slotRetryMs : settings.maxReconnectMs);
     this.#parts.barriers.fail(new Error(reason));
