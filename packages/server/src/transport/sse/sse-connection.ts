@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import type { DeliveryTarget, EndReason, Greeting, SnapshotTarget } from "../../hub/delivery.ts";
 import type { Hub } from "../../hub/hub.ts";
 import type { Subscription } from "../../hub/subscription.ts";
+import { cutOff } from "../cut-off.ts";
 import { SocketWriter, type SocketWriterEvents } from "../socket-writer.ts";
 import type { SseClient, SseClientEnd, SseClientStream } from "./sse-client.ts";
 import type { SseEncoding } from "./sse-encoding.ts";
@@ -93,7 +94,7 @@ export class SseConnection implements DeliveryTarget, SseClientStream, SocketWri
     if (reason === "draining") this.close(retryFrame(jitteredRetryMs()));
     // The client comes back by itself, and learns why from the answer.
     else if (reason === "expired") this.close();
-    else if (typeof reason === "string" || reason.kind === "slow_consumer") this.#socket.destroy();
+    else if (typeof reason === "string" || reason.kind === "slow_consumer") this.#cut();
     // The client comes back, and is answered then.
     else if (reason.kind === "failed") this.close();
     else this.close(resetFrame(reason.detail));
@@ -102,7 +103,7 @@ export class SseConnection implements DeliveryTarget, SseClientStream, SocketWri
   /** Ends the response, after `lastFrame`; a peer that does not read is cut off. */
   close(lastFrame = ""): void {
     if (!this.writer.keepsUp) {
-      this.#socket.destroy();
+      this.#cut();
       return;
     }
     if (lastFrame !== "") this.#write(this.#encoding.encode(lastFrame));
@@ -110,6 +111,11 @@ export class SseConnection implements DeliveryTarget, SseClientStream, SocketWri
     // A peer that keeps its half open would keep ours too.
     this.#socket.once("finish", cut);
     setTimeout(() => this.#socket.destroy(), this.#dependencies.closeTimeoutMs).unref();
+  }
+
+  #cut(): void {
+    if (this.writer.keepsUp) this.#socket.destroy();
+    else cutOff(this.#socket);
   }
 
   /** The first write has the head. */
