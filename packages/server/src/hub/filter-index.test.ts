@@ -7,7 +7,7 @@ import type { SourceEvent } from "../source/change-source.ts";
 import { documentFilter } from "./document-filter.ts";
 import { ParsedDocuments } from "./event-documents.ts";
 import { FilterIndex } from "./filter-index.ts";
-import type { View } from "./view.ts";
+import type { Filtered } from "./path-index.ts";
 
 // Few names and few values, so that filters meet what they ask for.
 const scalars = fc.constantFrom<JsonValue[]>(0, 1, "", "a", "1", true, null);
@@ -54,18 +54,17 @@ it("finds each filter that sees an event, whatever the filters and the documents
   const counts = { seen: 0, spared: 0 };
   fc.assert(
     fc.property(pairs, fc.array(events, { minLength: 3, maxLength: 6 }), (asked, told) => {
-      const index = new FilterIndex();
+      const index = new FilterIndex<Filtered>();
       const views = asked.map(([wanted, granted]) => {
         const conditions = [wanted, granted].map((raw) =>
           raw === undefined ? undefined : parseFilter(raw, "where", WIDE_LIMITS),
         );
-        // It looks at nothing of a view but its filter.
-        return { filter: documentFilter(conditions[0], conditions[1]) } as View;
+        return { filter: documentFilter(conditions[0], conditions[1]) };
       });
       for (const view of views) index.add(view);
       for (const event of told) {
         const parsed = new ParsedDocuments(event);
-        const found = new Set<View>();
+        const found = new Set<Filtered>();
         index.visitCandidates(parsed, (view) => found.add(view));
         for (const view of views) {
           const isSeen = view.filter?.sees(event, new ParsedDocuments(event)) !== "nothing";

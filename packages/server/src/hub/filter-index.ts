@@ -1,25 +1,24 @@
 import type { EventDocuments, EventFilter } from "./delivery.ts";
 import { valuesAt } from "./document-values.ts";
-import { comparisonsOf, PathIndex } from "./path-index.ts";
+import { comparisonsOf, PathIndex, type Filtered } from "./path-index.ts";
 import { termName } from "./term-name.ts";
-import type { View } from "./view.ts";
 
 /** So many paths to look at are nothing to speak of. */
 const FREE_PATHS = 8;
 
 /** The filtered views of one channel, by what their filters ask for, so that an event finds those it may concern. */
-export class FilterIndex {
-  readonly #byPath = new Map<string, PathIndex>();
+export class FilterIndex<V extends Filtered> {
+  readonly #byPath = new Map<string, PathIndex<V>>();
   /** Views of filters without a term. */
-  readonly #others = new Set<View>();
-  readonly #all = new Set<View>();
+  readonly #others = new Set<V>();
+  readonly #all = new Set<V>();
   #tried = 0;
 
   get size(): number {
     return this.#all.size;
   }
 
-  get all(): Iterable<View> {
+  get all(): Iterable<V> {
     return this.#all;
   }
 
@@ -37,7 +36,7 @@ export class FilterIndex {
     return this.#byPath.size < FREE_PATHS ? 0 : 1;
   }
 
-  add(view: View): void {
+  add(view: V): void {
     this.#all.add(view);
     const term = view.filter?.term;
     if (term === undefined) {
@@ -47,14 +46,14 @@ export class FilterIndex {
     }
     const name = termName(term);
     const known = this.#byPath.get(name);
-    const index = known ?? new PathIndex(term);
+    const index = known ?? new PathIndex<V>(term);
     this.#byPath.set(name, index);
     if (known !== undefined) this.#tried -= known.tried;
     for (const key of term.keys) index.add(key, view);
     this.#tried += index.tried;
   }
 
-  delete(view: View): void {
+  delete(view: V): void {
     this.#all.delete(view);
     const term = view.filter?.term;
     if (term === undefined) {
@@ -70,12 +69,12 @@ export class FilterIndex {
     else this.#tried += index.tried;
   }
 
-  forEach(visit: (view: View) => void): void {
+  forEach(visit: (view: V) => void): void {
     this.#all.forEach(visit);
   }
 
   /** Visits each view that may see the event, one with several keys perhaps more than once. */
-  visitCandidates(documents: EventDocuments, visit: (view: View) => void): void {
+  visitCandidates(documents: EventDocuments, visit: (view: V) => void): void {
     for (const index of this.#byPath.values()) {
       for (const value of valuesAt(documents, index.term)) index.visit(value, visit);
     }

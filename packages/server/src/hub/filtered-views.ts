@@ -5,7 +5,7 @@ import type { View } from "./view.ts";
 /** The views of one channel that have filters. */
 export class FilteredViews {
   /** By what their filters ask for. */
-  readonly index: FilterIndex = new FilterIndex();
+  readonly index: FilterIndex<View> = new FilterIndex();
   readonly #byFormat = new Map<FrameFormat, Map<string, View>>();
 
   find(format: FrameFormat, { id }: EventFilter): View | undefined {

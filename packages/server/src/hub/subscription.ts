@@ -1,12 +1,6 @@
 import type { DeliveryTarget, FrameWriter } from "./delivery.ts";
 import type { Channel } from "./channel.ts";
-import type { View } from "./view.ts";
-
-/**
- * The place of a filtered subscription that has seen all that there is for it: it moves with the head, for free.
- * A small integer, which no history reaches, takes less memory than Infinity.
- */
-export const AT_HEAD: number = -(2 ** 30);
+import { AT_HEAD, type View } from "./view.ts";
 
 /** What brings a subscription to its place. */
 interface Feed {

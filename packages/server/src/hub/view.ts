@@ -5,8 +5,14 @@ import { Roster } from "./roster.ts";
 import type { Round } from "./round.ts";
 import { Sightings } from "./sightings.ts";
 import { Slices, type Slice } from "./slices.ts";
-import { AT_HEAD, type Subscription } from "./subscription.ts";
+import type { Subscription } from "./subscription.ts";
 import { ViewFrames, type SnapshotFrame } from "./view-frames.ts";
+
+/**
+ * The place of a filtered subscription that has seen all that there is for it: it moves with the head, for free.
+ * A small integer, which no history reaches, takes less memory than Infinity.
+ */
+export const AT_HEAD: number = -(2 ** 30);
 
 /** What a view is made of. */
 export interface ViewOptions {
