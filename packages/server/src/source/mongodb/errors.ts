@@ -9,7 +9,6 @@ import {
   MongoServerSelectionError,
 } from "mongodb";
 import { TimeLimitError } from "../../timing/within.ts";
-import { UnreadableEventError } from "./fragments.ts";
 
 /** What a failure means for what is to be done. */
 export type FailureKind =
@@ -34,6 +33,11 @@ const CODES: ReadonlyMap<number, FailureKind> = new Map([
   ...codes("not_resumable", [260, 280]),
   ...codes("unreadable", [10334]),
 ]);
+
+/** An event that cannot be read, now or when it is read again. */
+export class UnreadableEventError extends Error {
+  override readonly name = "UnreadableEventError";
+}
 
 /** Sorts a failure of the driver or the server. */
 export function classify(error: unknown): FailureKind {

@@ -2,7 +2,7 @@ import { BSON, MongoNetworkError, MongoServerError } from "mongodb";
 import { describe, expect, it } from "vitest";
 import { classify, isPassing, openError, openReason, UnsuitableServerError } from "./errors.ts";
 import { Failures } from "./failures.ts";
-import { UnreadableEventError } from "./fragments.ts";
+import { UnreadableEventError } from "./errors.ts";
 import { MONGO_DEFAULTS } from "./settings.ts";
 
 const server = (code: number): MongoServerError => new MongoServerError({ message: "no", code });

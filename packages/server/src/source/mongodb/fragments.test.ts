@@ -1,7 +1,8 @@
 import { Int32 } from "mongodb";
 import { describe, expect, it } from "vitest";
 import type { RawChange } from "./change.ts";
-import { Fragments, UnreadableEventError } from "./fragments.ts";
+import { UnreadableEventError } from "./errors.ts";
+import { Fragments } from "./fragments.ts";
 
 const part = (fragment: number, of: number, fields: object): RawChange => ({
   ...fields,

@@ -1,11 +1,7 @@
 import { Int32 } from "mongodb";
 import type { RawChange } from "./change.ts";
+import { UnreadableEventError } from "./errors.ts";
 import { valueAt } from "./tenant-value.ts";
-
-/** An event that cannot be read, now or when it is read again. */
-export class UnreadableEventError extends Error {
-  override readonly name = "UnreadableEventError";
-}
 
 /** Puts events together that `$changeStreamSplitLargeEvent` has split. */
 export class Fragments {
