@@ -2,13 +2,18 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { RealtimeError } from "@paperdb/protocol";
 import { problemAnswer } from "../../http/problem.ts";
-import type { WebSocketConnection } from "./connection.ts";
 
 /** How a handshake is waited for. */
 export interface HandshakeOptions {
   /** How long the client waits at most. */
   readonly timeoutMs: number;
   readonly onOver: (handshake: Handshake) => void;
+}
+
+/** What waits for a handshake. */
+interface Applicant {
+  /** There is no WebSocket for it. */
+  abandon(): void;
 }
 
 const ignore = (): void => undefined;
@@ -18,7 +23,7 @@ export class Handshake {
   readonly socket: Socket;
   readonly head: Buffer;
   readonly #timer: NodeJS.Timeout;
-  #connection: WebSocketConnection | undefined;
+  #applicant: Applicant | undefined;
   #isOver = false;
 
   /** Called once: it is complete, or its socket is closed. */
@@ -44,16 +49,16 @@ export class Handshake {
     return this.#isOver;
   }
 
-  /** This connection waits for the handshake: it is abandoned when that fails. */
-  attach(connection: WebSocketConnection): void {
-    this.#connection = connection;
+  /** This one waits for the handshake: it is abandoned when that fails. */
+  attach(applicant: Applicant): void {
+    this.#applicant = applicant;
   }
 
   /** Answers with an error; not when it is over. */
   refuse(error: RealtimeError): void {
     if (this.#isOver) return;
     this.#settle();
-    this.#connection?.abandon();
+    this.#applicant?.abandon();
     refuseUpgrade(this.socket, error);
   }
 
@@ -72,7 +77,7 @@ export class Handshake {
   readonly #onGone = (): void => {
     if (this.#isOver) return;
     this.#settle();
-    this.#connection?.abandon();
+    this.#applicant?.abandon();
     this.socket.destroy();
   };
 
