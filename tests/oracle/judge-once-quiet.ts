@@ -4,7 +4,8 @@ import type { CommittedTransaction, Journal } from "./journal.ts";
 import type { WorldPlan } from "./plan.ts";
 import type { Stage } from "./stage.ts";
 import type { Subscriber } from "./subscriber.ts";
-import { expectationsOf, judgeWorld, type Evidence, type Verdict } from "./verdict.ts";
+import type { Evidence, Verdict } from "./evidence.ts";
+import { expectationsOf, judgeWorld } from "./verdict.ts";
 
 /** When so long nothing has come to anybody, what is missing will not come any more. */
 const QUIET_MS = 40_000;

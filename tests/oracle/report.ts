@@ -1,7 +1,7 @@
 import type { Observation } from "./observations.ts";
 import type { WorldPlan } from "./plan.ts";
 import type { Subscriber } from "./subscriber.ts";
-import type { Evidence, Verdict } from "./verdict.ts";
+import type { Evidence, Verdict } from "./evidence.ts";
 
 /** Of a subscriber that something is wrong with, so much of the end is shown. */
 const TRACE_LENGTH = 15;

@@ -1,47 +1,13 @@
 import type { JsonValue } from "../../packages/server/src/filter/json-value.ts";
-import { unexplainedResets, type Cause } from "./causes.ts";
+import { unexplainedResets } from "./causes.ts";
 import { checkList } from "./check-list.ts";
 import { checkSequences } from "./check-sequence.ts";
-import { expectedChanges, expectedTopicEvents, stateAfter, type ExpectedEvent } from "./expected-events.ts";
+import { expectedChanges, expectedTopicEvents, stateAfter } from "./expected-events.ts";
+import type { Evidence, Expectation, Verdict } from "./evidence.ts";
 import { isSameJson, type Image } from "./image.ts";
 import type { CommittedTransaction } from "./journal.ts";
-import type { WorldPlan } from "./plan.ts";
 import { fullTrace } from "./report.ts";
 import type { Subscriber } from "./subscriber.ts";
-
-/** Something that is wrong with what a subscriber was told. */
-interface Objection {
-  readonly subscriber: Subscriber;
-  readonly text: string;
-}
-
-/** What was wrong in a world: nothing, if the product is right. */
-export interface Verdict {
-  readonly objections: readonly Objection[];
-  readonly transactions: number;
-  readonly events: number;
-  readonly resets: number;
-  /** All that subscribers saw and servers said. */
-  readonly trace: () => string;
-}
-
-/** What a subscriber is to be told, and to hold in the end. */
-export interface Expectation {
-  readonly subscriber: Subscriber;
-  readonly events: readonly ExpectedEvent[];
-  /** What the query finds in the database: id → mark. Undefined of topics. */
-  readonly queried: ReadonlyMap<string, number> | undefined;
-}
-
-/** All that a world is judged by, once nothing is written any more. */
-export interface Evidence {
-  readonly plan: WorldPlan;
-  readonly expectations: readonly Expectation[];
-  readonly causes: readonly Cause[];
-  readonly transactions: number;
-  /** What the servers said. */
-  readonly output: () => string;
-}
 
 /**
  * What each subscriber is to be told by what happened.

@@ -9,7 +9,7 @@ import { Stage } from "./stage.ts";
 import { startSubscriber } from "./start-subscriber.ts";
 import { createSoon } from "./create-soon.ts";
 import type { Subscriber, SubscriberTools } from "./subscriber.ts";
-import type { Verdict } from "./verdict.ts";
+import type { Verdict } from "./evidence.ts";
 import { Viewer } from "./viewer.ts";
 import { WorkClock } from "./work-clock.ts";
 import { runWriter, type WriterTools } from "./writer.ts";
