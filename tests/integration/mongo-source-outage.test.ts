@@ -10,6 +10,7 @@ import {
   type TestMongoDatabase,
 } from "../support/mongo.ts";
 import { openMongoSource, type TestDocument, type TestMongoSource } from "../support/mongo-source.ts";
+import { startMisbehavingProxy } from "../support/postgres-source-proxy.ts";
 import { startProxy, type TcpProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 
@@ -86,6 +87,21 @@ describe.runIf(canStartMongo)("an outage of MongoDB", () => {
     const expected = Array.from({ length: 10 }, (_, n) => [String(n), String(n + 100)]).flat();
     expect(test.sink.changes("a", "todos").map(({ id }) => id)).toEqual(expected);
     expect(test.sink.resets).toEqual([]);
+  });
+});
+
+describe.runIf(canStartMongo)("the end of a MongoDB source", () => {
+  beforeEach(() => start());
+
+  it("does not wait for a server that does not answer", async () => {
+    const frozen = await startMisbehavingProxy(database.url.replace(/^mongodb:/, "http:"));
+    const url = frozen.url.replace(/^http:/, "mongodb:");
+    const test = await openLive({ url, settings: { ...FAST, connectTimeoutMs: 60_000 } });
+    await test.watch("a", "todos");
+    frozen.freeze();
+    await test.source.close();
+    expect(test.logLines.filter((line) => line.includes("left behind"))).toHaveLength(1);
+    await frozen.close();
   });
 });
 

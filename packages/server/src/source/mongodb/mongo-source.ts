@@ -11,6 +11,7 @@ import type {
   SourceEvent,
   SourceState,
 } from "../change-source.ts";
+import { TimeLimitError, within } from "../../timing/within.ts";
 import { SNAPSHOT_DEFAULTS } from "../snapshot-settings.ts";
 import type { SnapshotSettings } from "../snapshot-settings.ts";
 import { cannotBeAsked, notLive } from "../source-errors.ts";
@@ -26,6 +27,9 @@ import { pinsReads } from "./snapshot-cursor.ts";
 import { takeSnapshot } from "./snapshot.ts";
 import { emptyStats, type MongoStats } from "./stats.ts";
 import { Streams } from "./streams.ts";
+
+/** The driver tells the server what it does not need any more, and waits for the answers. */
+const CLOSE_TIMEOUT_MS = 2_500;
 
 /** What a {@link MongoSource} is made of. */
 export interface MongoSourceOptions {
@@ -231,10 +235,19 @@ export class MongoSource implements ChangeSource {
     return contradicts(one, other);
   }
 
+  /** Ends within {@link CLOSE_TIMEOUT_MS}, whatever is under way and whether the server answers or not. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    const reason = "The server is shutting down.";
+    try {
+      await within(CLOSE_TIMEOUT_MS, this.#end("The server is shutting down."));
+    } catch (error) {
+      if (!(error instanceof TimeLimitError)) throw error;
+      this.#log.warn("The source did not end in time, and is left behind");
+    }
+  }
+
+  async #end(reason: string): Promise<void> {
     this.#server.end(reason);
     await this.#streams?.close(this.#unavailable(reason));
     await this.#connection?.close();
