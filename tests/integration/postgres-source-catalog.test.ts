@@ -1,7 +1,9 @@
 import { Client } from "pg";
+import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fetchCatalog } from "../../packages/server/src/source/postgres/catalog-query.ts";
 import type { CatalogReading } from "../../packages/server/src/source/postgres/catalog-query.ts";
+import { DatabasePool } from "../../packages/server/src/source/postgres/database-pool.ts";
 import { startPostgres } from "../support/postgres.ts";
 import type { TestPostgres } from "../support/postgres.ts";
 import { until } from "../support/until.ts";
@@ -73,6 +75,21 @@ describe("a look at the catalog", () => {
     await written;
     await look();
     expect(names.filter((name) => name.startsWith("many_"))).toHaveLength(100);
+  });
+
+  it("is planned once for each connection", async () => {
+    const log = pino({ level: "silent" });
+    const options = { url: server.url, applicationName: "test", connectTimeoutMs: 10_000, log };
+    const database = new DatabasePool(options);
+    try {
+      for (let look = 0; look < 3; look += 1) await database.fetchCatalog(["tenant_id"], "another");
+      const plans =
+        "select generic_plans::int as once, custom_plans::int as each from pg_prepared_statements";
+      const { rows } = await database.use((client) => client.query(plans));
+      expect(rows).toEqual([{ once: 3, each: 0 }]);
+    } finally {
+      await database.close();
+    }
   });
 
   it("reads again after a restart", async () => {

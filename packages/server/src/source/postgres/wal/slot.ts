@@ -157,14 +157,15 @@ export class SlotKeeper {
 
   /** Undefined while there is no slot. */
   async fetchStatus(): Promise<SlotStatus | undefined> {
-    const result = await this.#database.pool.query<StatusRow>(
-      `select coalesce(wal_status, 'lost') as "walStatus",
+    const result = await this.#database.pool.query<StatusRow>({
+      name: "paperdb slot",
+      text: `select coalesce(wal_status, 'lost') as "walStatus",
          coalesce(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), confirmed_flush_lsn), 0)::text as "lagBytes",
          coalesce(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), restart_lsn), 0)::text as "keptBytes",
          pg_catalog.pg_size_bytes(pg_catalog.current_setting('max_slot_wal_keep_size'))::pg_catalog.float8 as "maxKeptBytes"
        from pg_catalog.pg_replication_slots where slot_name = $1`,
-      [this.name],
-    );
+      values: [this.name],
+    });
     const [row] = result.rows;
     if (row === undefined) return undefined;
     const { walStatus, lagBytes, keptBytes, maxKeptBytes } = row;
