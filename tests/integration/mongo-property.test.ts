@@ -116,7 +116,7 @@ describe.runIf(canStartMongo)("with the database and our server killed now and t
           await database.drop();
         }
       }),
-      { numRuns: Number(process.env["PROPERTY_RUNS"] ?? 5), endOnFailure: true },
+      { numRuns: Number(process.env["PROPERTY_RUNS"] ?? 4), endOnFailure: true },
     );
     // A server that always resets would pass the rest.
     expect(resumes).toBeGreaterThan(0);

@@ -131,7 +131,7 @@ test.runIf(canStartMongo)(
 test("many tenants come back at once, with filters, to a server that was killed or ended", async () => {
   const mongo = await openMongo();
   const server = await (await openServers(mongo))();
-  const tenants = Array.from({ length: 25 }, (_, n) => `tenant${String(n)}`);
+  const tenants = Array.from({ length: 15 }, (_, n) => `tenant${String(n)}`);
   const owed = new Map<string, number[]>(tenants.map((tenant) => [tenant, []]));
   const clients: { readonly client: ResumingClient; readonly tenant: string; readonly even: boolean }[] = [];
   for (const [index, tenant] of tenants.entries()) {

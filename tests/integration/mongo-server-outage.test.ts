@@ -35,15 +35,15 @@ describe.runIf(canStartMongo)("the database is killed", () => {
 
   it("a subscriber stays connected and gets all that was acknowledged, once, without a reset", async () => {
     const client = await server.watch("notes", alice.anonKey);
-    for (let n = 0; n < 30; n += 1) {
+    for (let n = 0; n < 20; n += 1) {
       await mongo.insert("notes", { tenantId: "alice", n });
       if (n % 10 !== 5) continue;
       await mongod.kill();
       await mongod.start();
     }
-    await client.waitForMessages(30);
+    await client.waitForMessages(20);
     expect(client.changes.map(({ document }) => document["n"])).toEqual(
-      Array.from({ length: 30 }, (_, n) => n),
+      Array.from({ length: 20 }, (_, n) => n),
     );
     expect(client.named("reset")).toEqual([]);
   });
