@@ -401,6 +401,17 @@ describe("Hub", () => {
     expect(hub.channelCount).toBe(0);
   });
 
+  it("ends at once what is subscribed to a collection that was dropped since it was opened", async () => {
+    const { connect, hub, sink, source } = setUp();
+    const channel = await hub.open(source, KEY);
+    sink.dropped("todos", "collection_dropped");
+    const again = await connect();
+    const peer = new Peer();
+    hub.subscribe(channel, { target: peer, format: LINES, filter: undefined, cursor: undefined });
+    expect([peer.ended, peer.lines]).toEqual([{ kind: "dropped", detail: "collection_dropped" }, []]);
+    expect([again.ended, hub.subscriptionCount]).toEqual([undefined, 1]);
+  });
+
   it("keeps a filter's subscribers apart, and their cursors moving", async () => {
     const { append, connect } = setUp();
     const some = await connect(undefined, "x");

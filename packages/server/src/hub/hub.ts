@@ -31,6 +31,9 @@ export interface HubSettings extends LingerLimits {
   readonly maxSharedBytes: number;
 }
 
+/** As sources call it. */
+const DROPPED = "collection_dropped";
+
 /** What a transport asks for. */
 export interface SubscribeRequest {
   readonly target: DeliveryTarget;
@@ -173,6 +176,12 @@ export class Hub implements LogListener {
     this.#subscriptions += 1;
     view.roster.add(subscription);
     this.#heartbeats.add(subscription);
+    // Since it was opened: those that had subscribed by then were told.
+    if (!this.#channels.isKnown(channel)) {
+      opened?.reading.close();
+      this.#end(subscription, { kind: "dropped", detail: DROPPED });
+      return subscription;
+    }
     if (resetReason !== undefined) this.#observer.reset(resetReason);
     if (snapshot && resumedAt === undefined) {
       this.#snapshots.begin(subscription, resetReason, opened);
