@@ -29,6 +29,7 @@ const projects: TestProjectInlineConfiguration[] = [
       name: "unit",
       // Property tests on a busy machine take longer than the default.
       testTimeout: 120_000,
+      hookTimeout: 120_000,
       include: ["packages/*/src/**/*.test.ts", "bench/**/*.test.ts"],
     },
   },
@@ -66,6 +67,8 @@ export default defineConfig({
     maxWorkers: 2,
     // A busy machine takes its time; the default is one second.
     expect: { poll: { timeout: 60_000 } },
+    // For the databases of all projects to end; the default is ten seconds.
+    teardownTimeout: 120_000,
     reporters: ["default", "./tests/support/summary-reporter.ts"],
     projects,
   },

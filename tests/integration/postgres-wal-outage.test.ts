@@ -140,11 +140,11 @@ describe("an outage", () => {
         url: proxy.url,
         settings: {
           statusIntervalMs: 50,
-          probeTimeoutMs: 1_000,
-          connectTimeoutMs: 1_000,
+          probeTimeoutMs: 3_000,
+          connectTimeoutMs: 3_000,
           maxReconnectMs: 200,
           slotRetryMs: 100,
-          senderTimeoutMs: 1_000,
+          senderTimeoutMs: 3_000,
         },
       });
       await test.watch("a", "todos");
