@@ -46,8 +46,11 @@ export async function openDatabases(
     return {
       ...urlsOf(config, postgres.url),
       async close() {
-        await lock.release();
-        await postgres.close();
+        try {
+          await lock.release();
+        } finally {
+          await postgres.close();
+        }
       },
     };
   } catch (error) {
