@@ -67,6 +67,9 @@ export const walSettingsSchema = z
       "How much of its log the database keeps for them, `history.maxAgeMs` long: a quarter of `max_slot_wal_keep_size` and half of `maxSlotLagBytes` at most.",
     ),
     maxWatchedChannels: count(1_000_000).describe("Channels watched at a time."),
+    maxUnsweptRelations: count(1_000).describe(
+      "Tables and partitions that the stream may describe, beyond those that were there at the last look, before the database is asked which of them were dropped, and those are forgotten.",
+    ),
   })
   .prefault({})
   .describe("Sources of mode `wal`. How long events are kept is in `history`.");

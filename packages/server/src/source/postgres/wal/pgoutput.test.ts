@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { UNCHANGED, walMessages } from "../../../../../../tests/support/wal-messages.ts";
 import { PgoutputError } from "./byte-reader.ts";
 import { PgoutputParser } from "./pgoutput.ts";
+import type { Relation } from "./relation.ts";
 
 const RELATION = walMessages.relation(7, "todos", [
   ["id", 23],
@@ -40,6 +41,18 @@ describe("PgoutputParser", () => {
       xid: 4_000_000_000,
     });
     expect(parser.parse(walMessages.commit(1n, 2n))).toEqual({ kind: "commit", commitLsn: 1n, endLsn: 2n });
+  });
+
+  it("forgets a table, unless it was described again", () => {
+    const former = parser.relations.get(7);
+    if (former === undefined) throw new Error("It was not described.");
+    parser.parse(RELATION);
+    parser.forget(former);
+    const insert = walMessages.insert(7, ["1", "a"]);
+    const { relation } = parser.parse(insert) as { relation: Relation };
+    parser.forget(relation);
+    expect(parser.relations.size).toBe(0);
+    expect(() => parser.parse(insert)).toThrow("was not described before");
   });
 
   it("knows a table by its latest description", () => {

@@ -89,6 +89,16 @@ const KEY_TUPLE = 0x4b; // K
 export class PgoutputParser {
   readonly #relations = new Map<number, Relation>();
 
+  /** The latest description of each, by its oid. */
+  get relations(): ReadonlyMap<number, Relation> {
+    return this.#relations;
+  }
+
+  /** Nothing of it comes any more, unless it is described again. */
+  forget(relation: Relation): void {
+    if (this.#relations.get(relation.oid) === relation) this.#relations.delete(relation.oid);
+  }
+
   /**
    * @param bytes - the payload of one XLogData. What is returned has views of it: they are used, or copied, before
    *   the socket is read again, since `pg` reuses its buffer.

@@ -24,6 +24,8 @@ export interface WalSettings {
   readonly maxHistoryLogBytes: number;
   /** Channels that are watched at the same time. */
   readonly maxWatchedChannels: number;
+  /** Relations that the stream may describe, beyond those that are there, before those of dropped tables are forgotten. */
+  readonly maxUnsweptRelations: number;
   /** How long a start waits to be live before it goes on without: the slot may be in use by a server that just ended. */
   readonly openWaitMs: number;
   readonly minReconnectMs: number;
@@ -53,6 +55,7 @@ export const WAL_DEFAULTS: WalSettings = Object.freeze({
   maxHistoryBytes: 64 * 1024 * 1024,
   maxHistoryLogBytes: 128 * 1024 * 1024,
   maxWatchedChannels: 1_000_000,
+  maxUnsweptRelations: 1_000,
   openWaitMs: 10_000,
   minReconnectMs: 100,
   maxReconnectMs: 5_000,

@@ -13,6 +13,8 @@ export interface WalStats {
   slotKeptBytes: number | undefined;
   /** How often the slot was lost since the start, and everybody reset. */
   slotsLost: number;
+  /** Tables, and partitions, whose description by the stream is kept. */
+  relations: number;
 }
 
 /** All zero. */
@@ -25,5 +27,6 @@ export function emptyWalStats(): WalStats {
     slotLagBytes: undefined,
     slotKeptBytes: undefined,
     slotsLost: 0,
+    relations: 0,
   };
 }

@@ -10,13 +10,15 @@ import { PgoutputParser } from "./pgoutput.ts";
 import type { LogicalMessage } from "./pgoutput.ts";
 import { BARRIER_PREFIX, parsePublished, PUBLISH_PREFIX } from "./published-message.ts";
 import type { RecentCommits } from "./recent-commits.ts";
+import { RelationSweep } from "./relation-sweep.ts";
+import type { RelationSweepOptions } from "./relation-sweep.ts";
 import type { StreamHandler } from "./replication-connection.ts";
 import type { WalStats } from "./stats.ts";
 import { lsnOf } from "./stream-place.ts";
 import type { StreamPlace } from "./stream-place.ts";
 
 /** What a {@link StreamReader} works with. */
-export interface StreamReaderOptions {
+export interface StreamReaderOptions extends Pick<RelationSweepOptions, "database" | "settings"> {
   readonly place: StreamPlace;
   readonly receiver: ChangeReceiver;
   readonly barriers: Barriers;
@@ -40,6 +42,7 @@ export interface StreamReaderOptions {
 export class StreamReader implements StreamHandler {
   readonly #options: StreamReaderOptions;
   readonly #parser = new PgoutputParser();
+  readonly #sweep: RelationSweep;
   /** What was processed, and handed on. */
   #processed: Lsn;
   /** When the newest transaction came, or would have come had this server been there. */
@@ -47,6 +50,7 @@ export class StreamReader implements StreamHandler {
 
   constructor(options: StreamReaderOptions) {
     this.#options = options;
+    this.#sweep = new RelationSweep({ ...options, parser: this.#parser });
     this.#processed = options.place.processedLsn;
   }
 
@@ -67,6 +71,7 @@ export class StreamReader implements StreamHandler {
         place.commit(message.endLsn);
         return undefined;
       case "relation":
+        this.#sweep.described();
         return receiver.relation(message.relation);
       case "truncate":
         if (place.next()) receiver.truncate(message.relations);

@@ -129,11 +129,13 @@ export class WalRunner {
   }
 
   #createReader(acknowledgement: AcknowledgementRecord, clockAheadMs: number): StreamReader {
-    const { topics, stats, log } = this.#options;
+    const { database, settings, topics, stats, log } = this.#options;
     return new StreamReader({
       ...this.#parts,
       acknowledgement,
       clockAheadMs,
+      database,
+      settings,
       topics,
       stats,
       log,
