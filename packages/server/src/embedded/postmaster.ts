@@ -1,7 +1,9 @@
 import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { errorCode } from "../data-dir/error-code.ts";
+import { within } from "../timing/within.ts";
 import { spawnPlace } from "./account.ts";
 import type { Account } from "./account.ts";
 import type { DatabaseLog } from "./database-log.ts";
@@ -10,6 +12,8 @@ import { programEnvironment, runProgram } from "./run-program.ts";
 
 const POLL_INTERVAL_MS = 10;
 const ADOPTED_POLL_INTERVAL_MS = 200;
+/** Longer than PostgreSQL waits for its own processes. */
+const QUIT_TIMEOUT_MS = 6_000;
 
 /** How PostgreSQL is started on a cluster. */
 export interface PostmasterOptions {
@@ -62,16 +66,22 @@ export async function startPostmaster(options: PostmasterOptions): Promise<Postm
       return { pid: file.pid, port: options.port, adopted: false, exited };
     }
     if (Date.now() > deadline || options.signal.aborted) {
-      child.kill("SIGQUIT");
       child.ref();
-      await exited;
+      await endAtOnce(child, exited);
       return { kind: "timeout" };
     }
     await delay(POLL_INTERVAL_MS);
   }
 }
 
-function spawnPostgres(options: PostmasterOptions, outputFd: number): ReturnType<typeof spawn> {
+/** @param exited - resolves once it has ended. */
+async function endAtOnce(child: ChildProcess, exited: Promise<unknown>): Promise<void> {
+  child.kill("SIGQUIT");
+  await within(QUIT_TIMEOUT_MS, exited).catch(() => child.kill("SIGKILL"));
+  await exited;
+}
+
+function spawnPostgres(options: PostmasterOptions, outputFd: number): ChildProcess {
   const { dataArgument, ...place } = spawnPlace(options.folder, options.account);
   const settings = Object.entries(options.settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
   // The cluster's own folder, closed to others, holds the socket: short, and private.
