@@ -42,9 +42,9 @@ with recursive tree(root, oid) as (
 )
 select r.prrelid::pg_catalog.int8 as oid, p.oid || '.' || p.xmin || '.' || r.oid as id
 from pg_catalog.pg_publication_rel r join pg_catalog.pg_publication p on p.oid = r.prpubid
-where p.pubname = $1 and ${IS_WHOLE} and not exists (
-  select from tree t join pg_catalog.pg_class c on c.oid = t.oid
-  where t.root = r.prrelid and c.relkind = 'r' and c.relreplident <> 'f')`;
+where p.pubname = $1 and ${IS_WHOLE} and r.prrelid not in (
+  select t.root from tree t join pg_catalog.pg_class c on c.oid = t.oid
+  where c.relkind = 'r' and c.relreplident <> 'f')`;
 
 const UNWRITABLE = `
 select pg_catalog.format('%I.%I', n.nspname, c.relname) as shown
