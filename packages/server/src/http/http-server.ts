@@ -1,8 +1,8 @@
 import type { Socket } from "node:net";
-import cors from "@fastify/cors";
 import swagger from "@fastify/swagger";
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from "fastify";
 import { jsonSchemaTransform, serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
+import { allowOrigins } from "./cors.ts";
 import { parseJsonBody } from "./json-body.ts";
 import { answerFrameworkError, answerProblems, malformedRequestAnswer } from "./problem.ts";
 
@@ -20,7 +20,6 @@ const REQUEST_TIMEOUT_MS = 60_000;
 /** A Fastify instance without routes: errors, CORS, OpenAPI, and a log without query strings. */
 export async function createHttpServer(options: HttpServerOptions): Promise<FastifyInstance> {
   const app = Fastify({
-    loggerInstance: options.log,
     logController: new LogController({ disableRequestLogging: true }),
     exposeHeadRoutes: false,
     // Streams end by themselves when the server drains; idle keep-alive connections need not be waited for.
@@ -37,12 +36,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Fast
   parseJsonOnly(app);
   answerProblems(app);
   logRequests(app, options.log);
-  await app.register(cors, {
-    origin: options.corsOrigins.includes("*") ? "*" : [...options.corsOrigins],
-    methods: ["GET", "POST"],
-    allowedHeaders: ["apikey", "authorization", "content-type", "idempotency-key", "last-event-id"],
-    maxAge: 600,
-  });
+  await allowOrigins(app, options.corsOrigins);
   await app.register(swagger, {
     openapi: {
       openapi: "3.1.0",
@@ -76,12 +70,17 @@ function parseJsonOnly(app: FastifyInstance): void {
   });
 }
 
-/** Paths only: query strings can carry keys. Nothing is done for it where nobody reads it. */
-function logRequests(app: FastifyInstance, { level }: FastifyBaseLogger): void {
-  if (level !== "debug" && level !== "trace") {
-    app.setChildLoggerFactory((logger) => logger);
+/**
+ * Fastify takes the time of every request for a logger that it is made with, so it gets ours afterwards.
+ * Requests are logged by their paths only: query strings can carry keys. Nothing is done for it where nobody reads it.
+ */
+function logRequests(app: FastifyInstance, log: FastifyBaseLogger): void {
+  app.log = log;
+  if (log.level !== "debug" && log.level !== "trace") {
+    app.setChildLoggerFactory(() => log);
     return;
   }
+  app.setChildLoggerFactory((_none, bindings) => log.child(bindings));
   app.addHook("onResponse", (request, reply, done) => {
     request.log.debug(
       {

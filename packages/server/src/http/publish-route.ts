@@ -94,7 +94,7 @@ export function publishRoute(app: FastifyInstance, dependencies: PublishRouteDep
 
 /** Of so little the schema would take longer than all the rest. */
 function answer(reply: FastifyReply, id: string): void {
-  void reply.code(202).type("application/json; charset=utf-8").send(`{"id":"${id}"}`);
+  void reply.code(202).header("content-type", "application/json; charset=utf-8").send(`{"id":"${id}"}`);
 }
 
 /** @throws {RealtimeError} `invalid_request`. */

@@ -1,5 +1,5 @@
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import type { FastifyInstance } from "fastify";
 
 /**
  * Counts the requests that are being answered on each socket: an upgrade that
@@ -8,14 +8,10 @@ import type { FastifyInstance } from "fastify";
 export class PendingRequests {
   readonly #counts = new WeakMap<Socket, number>();
 
-  constructor(app: FastifyInstance) {
-    app.addHook("onRequest", (request, _reply, done) => {
-      this.#add(request.raw.socket, 1);
-      done();
-    });
-    app.addHook("onResponse", (request, _reply, done) => {
-      this.#add(request.raw.socket, -1);
-      done();
+  constructor(server: Server) {
+    server.prependListener("request", ({ socket }: IncomingMessage, response: ServerResponse) => {
+      this.#add(socket, 1);
+      response.once("close", () => this.#add(socket, -1));
     });
   }
 

@@ -17,6 +17,7 @@ import { Handshake, type HandshakeOptions } from "./handshake.ts";
 import { ignoreUpgrade, wantsOtherProtocol } from "./ignored-upgrade.ts";
 import { inflateMessage } from "./inflate-message.ts";
 import { Liveness } from "./liveness.ts";
+import { MessageTurns } from "./message-turns.ts";
 import { Peer, type PeerLimits } from "./peer.ts";
 import { PendingRequests } from "./pending-requests.ts";
 import { RawConnection } from "./raw-connection.ts";
@@ -61,6 +62,7 @@ export class WebSocketEndpoint {
   readonly #dependencies: WebSocketDependencies;
   readonly #log: FastifyInstance["log"];
   readonly #liveness: Liveness;
+  readonly #turns = new MessageTurns();
   readonly #plain: Shared;
   /** For those whose messages are compressed; undefined: there are none. */
   readonly #compressed: Shared | undefined;
@@ -81,7 +83,7 @@ export class WebSocketEndpoint {
         inflate: (payload) => inflateMessage(payload, settings.maxMessageBytes),
       },
     };
-    const pending = new PendingRequests(app);
+    const pending = new PendingRequests(app.server);
     const options: HandshakeOptions = {
       timeoutMs: dependencies.settings.handshakeTimeoutMs,
       onOver: (handshake) => this.#waiting.delete(handshake),
@@ -170,7 +172,7 @@ export class WebSocketEndpoint {
     return {
       channels,
       filterLimits,
-      limits: settings,
+      limits: { ...settings, turns: this.#turns },
       encoding,
       expiries,
       authenticateToken: (token) => this.#dependencies.authenticateToken(token),
