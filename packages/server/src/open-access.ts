@@ -64,8 +64,8 @@ export async function openAccess(context: AccessContext): Promise<Access> {
       const queryToken = parameterOf(query, "token");
       const { kind, text } = extractCredential({ headers, queryKey, queryToken, allowQuery });
       if (kind === "token") return authenticateToken(text);
-      const grant = keys.getGrant(text);
-      return grant === undefined ? keys.authenticate(text).then(admit) : admit(grant);
+      const grant = keys.getOrFetchGrant(text);
+      return grant instanceof Promise ? grant.then(admit) : admit(grant);
     },
   };
 }

@@ -76,6 +76,15 @@ export class KeyAuthenticator {
    * @throws {RealtimeError} `key_malformed`, `key_revoked`, `key_store_unavailable`; `forbidden` when its filters cannot be read.
    */
   async authenticate(keyText: string): Promise<Grant> {
+    return this.getOrFetchGrant(keyText);
+  }
+
+  /**
+   * The same, at once where nobody has to be asked.
+   *
+   * @throws {RealtimeError} `key_malformed`; the promise rejects as that of {@link authenticate} does.
+   */
+  getOrFetchGrant(keyText: string): Grant | Promise<Grant> {
     if (!isKeyText(keyText)) {
       throw new RealtimeError(
         "key_malformed",
@@ -83,14 +92,8 @@ export class KeyAuthenticator {
       );
     }
     // Each time: what is remembered of a key is its hash, in memory as in the database.
-    return this.#find(byHash(hashKeyText(keyText)));
-  }
-
-  /** What {@link authenticate} would resolve with, where nobody has to be asked; undefined elsewhere. */
-  getGrant(keyText: string): Grant | undefined {
-    if (!isKeyText(keyText)) return undefined;
-    const cached = this.#cached(byHash(hashKeyText(keyText)));
-    return cached !== undefined && this.#announced && this.#isFresh(cached) ? cached.grant : undefined;
+    const hash = hashKeyText(keyText);
+    return (this.#announced ? this.#getGrant(hash) : undefined) ?? this.#find(byHash(hash));
   }
 
   /**
@@ -111,6 +114,13 @@ export class KeyAuthenticator {
   forget(change: GrantChange): void {
     this.#keys.deleteWhere(({ grant }) => matchesChange(grant, change));
     for (const lookup of this.#lookups.values()) lookup.changes.push(change);
+  }
+
+  /** What is remembered of a text's hash, and fresh. */
+  #getGrant(hash: string): Grant | undefined {
+    const keyId = this.#ids.get(hash);
+    const cached = keyId === undefined ? undefined : this.#keys.get(keyId);
+    return cached?.hash === hash && this.#isFresh(cached) ? cached.grant : undefined;
   }
 
   async #find(wanted: WantedKey): Promise<Grant> {
