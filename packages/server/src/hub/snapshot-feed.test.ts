@@ -1,8 +1,8 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { RealtimeError, sequencePosition } from "@paperdb/protocol";
 import type { ChangeType } from "@paperdb/protocol";
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
+import { until } from "../../../../tests/support/until.ts";
 import { MemoryLog } from "../log/memory/memory-log.ts";
 import { SnapshotReads } from "../snapshot/snapshot-reads.ts";
 import type { SnapshotReadsSettings } from "../snapshot/snapshot-reads-settings.ts";
@@ -313,24 +313,16 @@ function setUp(
 }
 
 async function untilLive(peers: readonly Peer[]): Promise<void> {
-  for (
-    let waited = 0;
-    waited < 5_000 && peers.some(({ isLive, ended }) => !isLive && ended === undefined);
-    waited += 5
-  )
-    await sleep(5);
+  await until(() => peers.every(({ isLive, ended }) => isLive || ended !== undefined), { intervalMs: 5 });
   await turns(20);
 }
 
 /** Nothing is read, waits or is held any more. */
 async function untilIdle(reads: SnapshotReads): Promise<void> {
-  for (
-    let waited = 0;
-    waited < 10_000 && Object.values(reads.stats()).some((figure) => figure > 0);
-    waited += 5
-  )
-    await sleep(5);
-  expect(reads.stats()).toEqual({ reading: 0, waiting: 0, bytes: 0 });
+  await until(() => Object.values(reads.stats()).every((figure) => figure === 0), {
+    intervalMs: 5,
+    describe: () => `nothing to be held, got ${JSON.stringify(reads.stats())}`,
+  });
 }
 
 describe("a subscription with a snapshot", () => {
@@ -393,7 +385,7 @@ describe("a subscription with a snapshot", () => {
     for (let id = 0; id < 20; id += 1) source.write(String(id), false, true);
     const peer = await connect();
     peer.reads = false;
-    for (let waited = 0; waited < 5_000 && peer.ended === undefined; waited += 5) await sleep(5);
+    await until(() => peer.ended, { describe: "the end" });
     expect(peer.ended).toEqual({ kind: "slow_consumer" });
     await untilIdle(reads);
   });
@@ -470,7 +462,7 @@ describe("a subscription with a snapshot", () => {
       release = resolve;
     });
     const peer = await connect();
-    for (let waited = 0; waited < 5_000 && peer.lines.length < 3; waited += 5) await sleep(5);
+    await until(() => peer.lines.length >= 3, { describe: "three signs of life" });
     expect(new Set(peer.kinds)).toEqual(new Set(["quiet"]));
     release();
     await untilLive([peer]);

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
+import { until } from "../../../../tests/support/until.ts";
 import type { ChangeSource, Snapshot, SnapshotDocument } from "../source/change-source.ts";
 import { SnapshotReads } from "./snapshot-reads.ts";
 import type { SnapshotReadsSettings } from "./snapshot-reads-settings.ts";
@@ -9,6 +10,9 @@ import type { SnapshotReading } from "./snapshot-reading.ts";
 /** What a batch of one document weighs. */
 const BATCH_BYTES = 100;
 const ID_LENGTH = 6;
+
+/** So that little happens meanwhile. */
+const OFTEN = { intervalMs: 1 };
 
 const idOf = (number: number): string => String(number).padStart(ID_LENGTH, "0");
 
@@ -81,13 +85,10 @@ const numbers = (count: number): readonly string[] =>
 
 /** Nothing is read, waits or is held any more. */
 async function untilIdle(reads: SnapshotReads): Promise<void> {
-  for (
-    let waited = 0;
-    waited < 10_000 && Object.values(reads.stats()).some((figure) => figure > 0);
-    waited += 1
-  )
-    await sleep(1);
-  expect(reads.stats()).toEqual({ reading: 0, waiting: 0, bytes: 0 });
+  await until(() => Object.values(reads.stats()).every((figure) => figure === 0), {
+    ...OFTEN,
+    describe: () => `nothing to be held, got ${JSON.stringify(reads.stats())}`,
+  });
 }
 
 describe("SnapshotReads", () => {
@@ -115,7 +116,7 @@ describe("SnapshotReads", () => {
   it("is not joined once something of it had to be let go", async () => {
     const { taken, open, reads } = setUp(50, { shareMs: 60_000 });
     const first = await open();
-    while (reads.stats().bytes < 8_000 / 8) await sleep(1);
+    await until(() => reads.stats().bytes >= 8_000 / 8, OFTEN);
     await first.next();
     const second = await open();
     expect(taken).toHaveLength(2);
@@ -136,7 +137,7 @@ describe("SnapshotReads", () => {
   it("reads no further ahead than the window, and goes on as it is taken", async () => {
     const { reads, taken, open } = setUp(1_000);
     const reading = await open();
-    while (reads.stats().bytes < 8_000 / 8) await sleep(1);
+    await until(() => reads.stats().bytes >= 8_000 / 8, OFTEN);
     await sleep(50);
     expect(reads.stats().bytes).toBe(8_000 / 8);
     expect(taken[0]?.given).toBe(8_000 / 8 / BATCH_BYTES);
@@ -171,7 +172,7 @@ describe("SnapshotReads", () => {
     const left = await open("b");
     left.close();
     expect(taken[1]?.signal.aborted).toBe(true);
-    while (!slow.signal.aborted) await sleep(1);
+    await until(() => slow.signal.aborted, OFTEN);
     await expect(slow.next()).rejects.toBeInstanceOf(SnapshotTimeoutError);
     expect(taken[0]?.signal.aborted).toBe(true);
     await untilIdle(reads);
@@ -198,7 +199,7 @@ describe("SnapshotReads", () => {
   it("begins no further snapshot while too much is held for those who do not take it", async () => {
     const { open, taken, reads } = setUp(5, { maxBufferedBytes: 500 });
     const first = await open("a");
-    while (reads.stats().bytes < 100) await sleep(1);
+    await until(() => reads.stats().bytes >= 100, OFTEN);
     const others = ["b", "c", "d", "e", "f"].map((tenant) => open(tenant));
     await sleep(50);
     expect(reads.stats().bytes).toBeLessThanOrEqual(500 + 4 * BATCH_BYTES);
@@ -211,7 +212,7 @@ describe("SnapshotReads", () => {
     const { open, taken } = setUp(9);
     // Each is read to its end, and waits to be taken.
     const untaken = Array.from({ length: 20 }, () => open("a", true));
-    while (taken.length < 4) await sleep(1);
+    await until(() => taken.length >= 4, OFTEN);
     await sleep(50);
     expect(taken.length).toBeLessThanOrEqual(4);
     expect(await readAll(await open("b"))).toEqual(numbers(9));
@@ -241,7 +242,7 @@ describe("SnapshotReads", () => {
   it("lets one keep what was read to the end while others only wait for turns", async () => {
     const { open, hold, release, taken } = setUp(5, { maxConcurrent: 1, stallMs: 20 });
     const slow = await open("a", true);
-    while (taken[0]?.given !== 5) await sleep(1);
+    await until(() => taken[0]?.given === 5, OFTEN);
     hold();
     const others = [open("b", true), open("b", true)];
     await sleep(200);
@@ -251,10 +252,10 @@ describe("SnapshotReads", () => {
   });
 
   it("makes room for others when what was read to the end is not taken", async () => {
-    const { open, taken } = setUp(9, { maxConcurrent: 2, maxBufferedBytes: 4_000, stallMs: 500 });
+    const { open, taken } = setUp(9, { maxConcurrent: 2, maxBufferedBytes: 4_000, stallMs: 2_000 });
     // Two tenants with two snapshots each, as much as may be held.
     const untaken = ["a", "a", "b", "b"].map((tenant) => open(tenant, true));
-    while (taken.length < 4 || taken.some(({ given }) => given < 9)) await sleep(1);
+    await until(() => taken.length >= 4 && taken.every(({ given }) => given >= 9), OFTEN);
     expect(await readAll(await open("c", true))).toEqual(numbers(9));
     const left = await Promise.all(untaken);
     const ends = await Promise.allSettled(left.map(readAll));
