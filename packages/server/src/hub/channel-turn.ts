@@ -1,8 +1,17 @@
 import type { Channel } from "./channel.ts";
-import type { Dispatcher } from "./dispatcher.ts";
 import type { Subscription } from "./subscription.ts";
 import type { Turn } from "./turn-queue.ts";
 import type { View } from "./view.ts";
+
+/** Who does what a {@link ChannelTurn} finds to do. */
+export interface TurnWork {
+  /** Writes the next slice to a subscription that flows; returns what it has cost, in writes. */
+  deliver(subscription: Subscription): number;
+  /** The events that were written were the channel's. */
+  tellDelivered(channel: Channel): void;
+  /** All subscriptions of the channel were visited: its events up to this place were offered. */
+  measured(channel: Channel, upToIndex: number): void;
+}
 
 /**
  * Passes over what a channel has to do, as long as there is something: the subscriptions that can go on by themselves,
@@ -11,7 +20,7 @@ import type { View } from "./view.ts";
 export class ChannelTurn implements Turn {
   hasMore = true;
   readonly #channel: Channel;
-  readonly #dispatcher: Dispatcher;
+  readonly #work: TurnWork;
   #ready: readonly Subscription[] = [];
   #views: readonly View[] = [];
   /** How many of those were visited, and how many views begun with. */
@@ -22,9 +31,9 @@ export class ChannelTurn implements Turn {
   /** The history's when the pass began; undefined before the first one, which has all that has come until then. */
   #headAtStart: number | undefined;
 
-  constructor(channel: Channel, dispatcher: Dispatcher) {
+  constructor(channel: Channel, work: TurnWork) {
     this.#channel = channel;
-    this.#dispatcher = dispatcher;
+    this.#work = work;
   }
 
   run(budget: number): number {
@@ -33,7 +42,7 @@ export class ChannelTurn implements Turn {
     while (cost < budget) {
       const next = this.#next();
       if (next !== undefined) {
-        cost += this.#dispatcher.deliver(next);
+        cost += this.#work.deliver(next);
         if (next.hasMore) this.#channel.markReady(next);
       } else if (this.#begunViews < this.#views.length) this.#beginView();
       else {
@@ -42,7 +51,7 @@ export class ChannelTurn implements Turn {
         this.#beginPass();
       }
     }
-    this.#dispatcher.tellDelivered(this.#channel);
+    this.#work.tellDelivered(this.#channel);
     return cost;
   }
 
@@ -77,7 +86,7 @@ export class ChannelTurn implements Turn {
 
   #endPass(): void {
     const { history, hasWork } = this.#channel;
-    this.#dispatcher.measured(this.#channel, Math.min(this.#headAtStart ?? 0, history.headIndex));
+    this.#work.measured(this.#channel, Math.min(this.#headAtStart ?? 0, history.headIndex));
     this.hasMore = hasWork || history.headIndex !== this.#headAtStart;
     this.#channel.scheduled = this.hasMore;
   }

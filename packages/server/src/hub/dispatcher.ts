@@ -1,6 +1,6 @@
 import type { SourceEvent } from "../source/change-source.ts";
 import type { Channel } from "./channel.ts";
-import { ChannelTurn } from "./channel-turn.ts";
+import { ChannelTurn, type TurnWork } from "./channel-turn.ts";
 import { Round } from "./round.ts";
 import type { Subscription } from "./subscription.ts";
 import { TurnQueue } from "./turn-queue.ts";
@@ -36,7 +36,7 @@ const LOOK = 1 / 64;
  * does not delay a small one; what arrives meanwhile is in the next turn, so a
  * busy channel sends several events per write without a timer.
  */
-export class Dispatcher {
+export class Dispatcher implements TurnWork {
   readonly #observer: DispatchObserver;
   readonly #turns = new TurnQueue();
   #isRunning = false;

@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import { CLOSE_CODES, type CloseReason } from "@paperdb/protocol";
+import { cutOff } from "../cut-off.ts";
 import { SocketWriter, type SocketWriterEvents } from "../socket-writer.ts";
 import { FrameError } from "./frame-head.ts";
 import { FrameReader, type FrameEvents, type FrameLimits } from "./frame-reader.ts";
@@ -150,7 +151,7 @@ export class Peer implements FrameEvents, SocketWriterEvents {
 
   /** Ends the TCP connection at once. */
   cut(): void {
-    this.#socket.destroy();
+    cutOff(this.#socket);
   }
 
   /** Not once the end has begun: the client may go on sending, as fast as it likes. */
