@@ -40,6 +40,7 @@ describe("notifications", () => {
       "@x",
       `["i",1,"1.1",${String(oid)},"a","1",0]\nnot json`,
       `["i",1,"1.1",${String(oid)},"a","1",0]\n[1]`,
+      `["i",1,"1.1",${String(oid)},"a","not json",1]\n{}`,
       `["i",1,"1.1",${String(oid)},"a"]\n{}`,
       `["p",1,1,${String(oid)},"a","1",0]\n{}`,
       `["z",1,1,${String(oid)},"a","1",0]\n{}`,

@@ -85,6 +85,15 @@ describe("Receiver", () => {
     expect(told).toEqual(["lost: source_reconnected", "topics lost: source_reconnected", "2"]);
   });
 
+  it("goes on after a forged document id that is none", async () => {
+    const { receiver, channel, told } = setUp();
+    receiver.push(channel, `${JSON.stringify(["i", 1, "7.1", 5, "a", '{"\\q"', 1])}\n{"id":1}`);
+    await turn();
+    receiver.push(channel, insert("2"));
+    await turn();
+    expect(told).toEqual(["2"]);
+  });
+
   it("delivers nothing of before an overflow after it, and does not reset again for it", async () => {
     const { receiver, channel, told, fetches } = setUp();
     receiver.push(channel, "@1");

@@ -69,6 +69,8 @@ export function parseMessage(text: string, trusted = false): Message | undefined
   // Functions of before a snapshot could be taken: what one saw of this change could not be told.
   if (transaction === undefined && kind !== "p") return { kind: "x", tableOid, tenant };
   if (kind === "p" && !(TENANT_ID.test(tenant) && isTopic(subject))) return undefined;
+  // Else a text that is no JSON would be read as some.
+  if (composite === 1 && kind !== "p" && !(subject.startsWith("[") && isJson(subject))) return undefined;
   const sent = headerEnd === -1 ? "" : text.slice(headerEnd + 1);
   const [body, prior] = kind === "u" ? splitOnce(sent, PRIOR_SEPARATOR) : [sent];
   if (!trusted && !(isBody(body, kind) && (prior === undefined || isBody(prior, kind)))) return undefined;
@@ -125,9 +127,12 @@ function parseArray(text: string): readonly unknown[] | undefined {
 }
 
 function isBody(body: string, kind: "i" | "u" | "d" | "p"): boolean {
-  if (kind !== "p" && !body.startsWith("{")) return false;
+  return (kind === "p" || body.startsWith("{")) && isJson(body);
+}
+
+function isJson(text: string): boolean {
   try {
-    JSON.parse(body);
+    JSON.parse(text);
     return true;
   } catch {
     return false; // As above.
