@@ -47,7 +47,8 @@ const REVISION =
 
 const MARKER = "pg_catalog.substring(f.prosrc, '-- paperdb ([0-9a-f]{32})')";
 
-// Partitions belong to their parent, so they are no tables of their own here.
+// Partitions belong to their parent, so they are no tables of their own here. The names are behind a `select`, so that
+// PostgreSQL does not believe that it plans better when it knows them, each time.
 const TABLES = `
 with recursive tables as (
   select c.oid, n.nspname, c.relname, c.relkind
@@ -70,7 +71,7 @@ with recursive tables as (
 select t.oid::pg_catalog.int8 as oid, t.nspname as schema, t.relname as name,
   coalesce((select json_object_agg(a.attname, a.attnum || ' ' || a.atttypid || ' ' || a.atttypmod)
     from pg_catalog.pg_attribute a
-    where a.attrelid = t.oid and a.attname = any($1::name[]) and a.attnum > 0 and not a.attisdropped), '{}') as columns,
+    where a.attrelid = t.oid and a.attname = any((select $1::pg_catalog.name[])::pg_catalog.name[]) and a.attnum > 0 and not a.attisdropped), '{}') as columns,
   (select json_agg(json_build_array(a.attname, a.atttypid::bigint) order by k.place)
     from pg_catalog.pg_index i
     cross join lateral unnest(i.indkey) with ordinality as k(attnum, place)

@@ -17,14 +17,11 @@ const CONNECTIONS = 3;
 const QUERY_TIMEOUT_MS = 30_000;
 const CLOSE_TIMEOUT_MS = 1_000;
 
-/** What is asked at every look takes much longer to plan than to do. */
-const PLANNED_ONCE = "set plan_cache_mode = force_generic_plan";
-
 /** While a standby is away, a commit that waited for it would keep the locks of the application's tables. */
 const IN_NOBODYS_WAY = {
   // The pool waits for it, whatever its type says.
   onConnect: async (client: ClientBase): Promise<void> => {
-    await client.query(`set synchronous_commit = local; ${PLANNED_ONCE}`);
+    await client.query("set synchronous_commit = local");
   },
 };
 
