@@ -114,6 +114,16 @@ describe("ReadDocuments", () => {
     expect(read.seenOf([insert])(insert)).toBe(false);
   });
 
+  it("tell documents with long ids apart", () => {
+    const read = new ReadDocuments(undefined, 10);
+    const [one, other] = ["x".repeat(1_000), `${"x".repeat(999)}y`];
+    read.add({ documentId: one, document: "{}" });
+    const inserts = [one, other].map((documentId, index) =>
+      eventAt(index + 1, { type: "insert", documentId, document: "{}" }),
+    );
+    expect(placesSeen(read, inserts)).toEqual([1]);
+  });
+
   it.each([
     [2, true],
     [3, false],

@@ -3,6 +3,9 @@ import type { DocumentChange, Position } from "@paperdb/protocol";
 import type { JsonValue } from "../../filter/json-value.ts";
 import type { SnapshotDocument, SnapshotNarrowing, SourceEvent } from "../change-source.ts";
 
+/** A longer id is remembered by its hash, which no shorter one can be. */
+const MAX_ID_CHARACTERS = 64;
+
 /** What a document was when it was read. */
 interface Read {
   readonly document: string;
@@ -35,7 +38,8 @@ export class ReadDocuments {
       this.#isWhole = false;
       this.#reads.clear();
     }
-    if (this.#isWhole) this.#reads.set(documentId, { document: digest(document), hidden: digestOf(hidden) });
+    if (this.#isWhole)
+      this.#reads.set(keyOf(documentId), { document: digest(document), hidden: digestOf(hidden) });
   }
 
   /**
@@ -55,7 +59,7 @@ export class ReadDocuments {
 
   #isAsRead(change: DocumentChange): boolean {
     const { type, documentId, document, hidden } = change;
-    const read = this.#reads.get(documentId);
+    const read = this.#reads.get(keyOf(documentId));
     if (type === "delete") return read === undefined;
     if (read === undefined) return !this.#isWanted(change);
     const isSame = read.document === digest(document);
@@ -76,6 +80,10 @@ function merged(document: string, hidden: string): JsonValue {
   const visible: Record<string, JsonValue> = JSON.parse(document);
   const added: Record<string, JsonValue> = JSON.parse(hidden);
   return { ...visible, ...added };
+}
+
+function keyOf(documentId: string): string {
+  return documentId.length <= MAX_ID_CHARACTERS ? documentId : hash("sha512", documentId, "hex");
 }
 
 function digest(text: string): string {
