@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Inbox } from "./inbox.ts";
+import { MessageTurns } from "./message-turns.ts";
 import { Throttle } from "./throttle.ts";
 
 beforeEach(() => {
-  vi.useFakeTimers();
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
 });
 
 afterEach(() => {
@@ -21,7 +22,8 @@ function createInbox(maxPerSecond: number): {
   const handled: string[] = [];
   const flow: string[] = [];
   let resolve: () => void = () => undefined;
-  const throttle = new Throttle(maxPerSecond, {
+  const limits = { maxMessagesPerSecond: maxPerSecond, turns: new MessageTurns() };
+  const throttle = new Throttle(limits, {
     pause: () => flow.push("pause"),
     resume: () => flow.push("resume"),
   });

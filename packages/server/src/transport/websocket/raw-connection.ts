@@ -8,12 +8,12 @@ import { ConnectionTarget } from "./connection-target.ts";
 import { WebSocketConnection, type ConnectionDependencies } from "./connection.ts";
 import type { EventEncoding } from "./event-encoding.ts";
 import type { Handshake } from "./handshake.ts";
-import { Throttle } from "./throttle.ts";
+import { Throttle, type ThrottleLimits } from "./throttle.ts";
 
 /** What a connection needs of the rest of the server. */
 export interface RawDependencies extends ConnectionDependencies {
   readonly channels: Channels;
-  readonly limits: { readonly maxMessagesPerSecond: number };
+  readonly limits: ThrottleLimits;
   readonly encoding: EventEncoding;
 }
 
@@ -40,7 +40,7 @@ export class RawConnection extends WebSocketConnection {
     const { channels, limits } = dependencies;
     this.#dependencies = dependencies;
     this.#collections = collections;
-    this.#throttle = new Throttle(limits.maxMessagesPerSecond, this);
+    this.#throttle = new Throttle(limits, this);
     this.#subscriptions = collections.map(
       (collection) =>
         new ChannelSubscription(channels, {

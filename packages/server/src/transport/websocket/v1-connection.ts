@@ -6,12 +6,12 @@ import { WebSocketConnection, type ConnectionDependencies } from "./connection.t
 import type { Handshake } from "./handshake.ts";
 import { Inbox, type MessageHandler } from "./inbox.ts";
 import { EMPTY_HEARTBEAT, errorFrame } from "./server-frames.ts";
-import { Throttle } from "./throttle.ts";
+import { Throttle, type ThrottleLimits } from "./throttle.ts";
 import { V1Subscriptions, type V1SubscriptionsDependencies } from "./v1-subscriptions.ts";
 
 /** What a connection needs of the rest of the server. */
 export interface V1Dependencies extends ConnectionDependencies, V1SubscriptionsDependencies {
-  readonly limits: { readonly maxMessagesPerSecond: number; readonly maxSubscriptions: number };
+  readonly limits: ThrottleLimits & { readonly maxSubscriptions: number };
   /** @throws {RealtimeError} */
   authenticateToken(token: string): Promise<Grant>;
 }
@@ -26,7 +26,7 @@ export class V1Connection extends WebSocketConnection implements MessageHandler<
   constructor(dependencies: V1Dependencies, grant: Grant, handshake: Handshake) {
     super(dependencies, grant, handshake);
     this.#dependencies = dependencies;
-    this.#throttle = new Throttle(dependencies.limits.maxMessagesPerSecond, this);
+    this.#throttle = new Throttle(dependencies.limits, this);
     this.#inbox = new Inbox(this.#throttle, this);
     this.#subscriptions = new V1Subscriptions(dependencies, this);
   }
