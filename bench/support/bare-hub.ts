@@ -1,11 +1,10 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { sequencePosition } from "@paperdb/protocol";
 // What is built, as in production: the loader of TypeScript makes closures heavy.
 import type { DeliveryTarget, FrameWriter } from "../../packages/server/dist/hub/delivery.js";
 import { Hub } from "../../packages/server/dist/hub/hub.js";
 import { MemoryLog } from "../../packages/server/dist/log/memory/memory-log.js";
-import type { ChangeSource } from "../../packages/server/dist/source/change-source.js";
+import { StillSource } from "../../tests/support/still-source.ts";
 
 const log = new MemoryLog({
   maxEventsPerChannel: 10_000,
@@ -31,16 +30,7 @@ export const hub: Hub = new Hub(
 export const sink: ReturnType<MemoryLog["sinkFor"]> = log.sinkFor("bench");
 
 /** Watches every channel at once. */
-export const source: ChangeSource = {
-  name: "bench",
-  epoch: "1",
-  state: () => ({ live: true }),
-  collections: () => [],
-  whyNotCollection: () => Promise.resolve(undefined),
-  watch: () => Promise.resolve(sequencePosition(0)),
-  unwatch() {},
-  close: () => Promise.resolve(),
-};
+export const source: StillSource = new StillSource("bench");
 
 /** What all targets were given. */
 export const delivered: { writes: number; bytes: number } = { writes: 0, bytes: 0 };

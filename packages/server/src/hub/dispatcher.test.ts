@@ -1,9 +1,7 @@
-import { sequencePosition } from "@paperdb/protocol";
-import { afterEach, describe, expect, it } from "vitest";
-import { MemoryLog } from "../log/memory/memory-log.ts";
-import type { ChangeSource, ChannelKey } from "../source/change-source.ts";
+import { describe, expect, it } from "vitest";
+import { CountingSource, nextTurn, openHub } from "../../../../tests/support/hub.ts";
+import type { ChannelKey } from "../source/change-source.ts";
 import type { DeliveryTarget, FrameFormat, FrameWriter } from "./delivery.ts";
-import { Hub } from "./hub.ts";
 import type { Subscription } from "./subscription.ts";
 
 /** Subscriptions of a large channel: many turns of the event loop. */
@@ -41,37 +39,10 @@ class CountingTarget implements DeliveryTarget, FrameWriter {
   }
 }
 
-const closers: (() => void)[] = [];
-
 function setUp() {
-  let sequence = 0;
   let encoded = 0;
-  const log = new MemoryLog({
-    maxEventsPerChannel: 1000,
-    maxBytesPerChannel: 1e9,
-    maxBytesTotal: 1e9,
-    maxAgeMs: 1e9,
-  });
-  const settings = {
-    lingerMs: 60_000,
-    maxLingeringChannels: 10,
-    maxBufferedBytes: 1_000_000,
-    maxSliceBytes: 65_536,
-    writeTimeoutMs: 60_000,
-    heartbeatIntervalMs: 60_000,
-    maxSharedBytes: 1e9,
-  };
-  const hub = new Hub(log, settings, { delivered() {}, offered() {}, reset() {}, slowConsumer() {} });
-  const source: ChangeSource = {
-    name: "test",
-    epoch: "1",
-    state: () => ({ live: true }),
-    collections: () => [],
-    whyNotCollection: () => Promise.resolve(undefined),
-    watch: () => Promise.resolve(sequencePosition(0)),
-    unwatch() {},
-    close: () => Promise.resolve(),
-  };
+  const { hub, log } = openHub({ settings: { maxSliceBytes: 65_536 } });
+  const source = new CountingSource();
   const format: FrameFormat = {
     namesChannel: false,
     event: ({ position }) => {
@@ -80,17 +51,12 @@ function setUp() {
     },
   };
   const sink = log.sinkFor(source.name);
-  closers.push(() => {
-    hub.close();
-    log.stop();
-  });
   return {
     hub,
     encoded: () => encoded,
     append: (channel: ChannelKey): void => {
-      sequence += 1;
       const body = { topic: "test", data: "0" };
-      void sink.append([{ channel, position: sequencePosition(sequence), committedAtMs: undefined, body }]);
+      void sink.append([{ channel, position: source.next(), committedAtMs: undefined, body }]);
     },
     subscribe: async (key: ChannelKey, target: DeliveryTarget): Promise<Subscription> => {
       const channel = await hub.open(source, key);
@@ -103,18 +69,10 @@ function keyOf(tenant: string): ChannelKey {
   return { tenant, collection: "" };
 }
 
-/** Lets the dispatcher finish. */
-async function until(isSo: () => boolean): Promise<void> {
-  while (!isSo()) {
-    await new Promise((resolve) => {
-      setImmediate(resolve);
-    });
-  }
+/** Lets the dispatcher come so far. */
+async function untilDispatched(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await nextTurn();
 }
-
-afterEach(() => {
-  for (const close of closers.splice(0)) close();
-});
 
 describe("the dispatcher", () => {
   it("lets a small channel wait for a turn at most, however many large ones are at work", async () => {
@@ -137,7 +95,7 @@ describe("the dispatcher", () => {
     }
     await subscribe(small, new CountingTarget(() => (writtenAt = writes)));
     for (const key of large) append(key);
-    await until(() => writes === large.length * (MANY / 4));
+    await untilDispatched(() => writes === large.length * (MANY / 4));
     expect(appendedAt).toBe(MANY);
     expect(writtenAt).toBeGreaterThan(0);
     expect(writtenAt - appendedAt).toBeLessThanOrEqual(WRITES_PER_TURN);
@@ -153,7 +111,7 @@ describe("the dispatcher", () => {
     const key = keyOf("large");
     for (let n = 0; n < MANY; n += 1) await subscribe(key, new CountingTarget(() => (large += 1)));
     append(key);
-    await until(() => {
+    await untilDispatched(() => {
       turns += 1;
       // More than can be written in a turn.
       for (const small of smalls) append(small);
@@ -161,7 +119,7 @@ describe("the dispatcher", () => {
     });
     expect(large).toBe(MANY);
     expect(turns).toBeLessThan((3 * MANY) / WRITES_PER_TURN);
-    await until(() => targets.every(({ received }) => received.trim().split(" ").length === turns));
+    await untilDispatched(() => targets.every(({ received }) => received.trim().split(" ").length === turns));
   });
 
   it("does not look at subscriptions whose peers do not keep up, and catches them up", async () => {
@@ -175,11 +133,11 @@ describe("the dispatcher", () => {
     for (const target of stalled) target.reads = false;
     append(key);
     // Whoever is seen not to keep up is left out from then on.
-    await until(() => writes === MANY / 2);
+    await untilDispatched(() => writes === MANY / 2);
     const looks = stalled.map((target) => target.looks);
     for (let n = 1; n <= 10; n += 1) {
       append(key);
-      await until(() => writes === (MANY / 2) * (n + 1));
+      await untilDispatched(() => writes === (MANY / 2) * (n + 1));
     }
     expect(stalled.map((target) => target.looks)).toEqual(looks);
     for (const [n, target] of targets.entries()) {
@@ -188,7 +146,7 @@ describe("the dispatcher", () => {
       if (subscription !== undefined) hub.resume(subscription);
     }
     const all = "1 2 3 4 5 6 7 8 9 10 11 ";
-    await until(() => targets.every(({ received }) => received.length >= all.length));
+    await untilDispatched(() => targets.every(({ received }) => received.length >= all.length));
     expect(new Set(targets.map(({ received }) => received))).toEqual(new Set([all]));
   });
 
@@ -200,12 +158,10 @@ describe("the dispatcher", () => {
     for (const target of targets) await subscribe(key, target);
     for (let n = 0; n < EVENTS; n += 1) {
       append(key);
-      await new Promise((resolve) => {
-        setImmediate(resolve);
-      });
+      await nextTurn();
     }
     const all = Array.from({ length: EVENTS }, (_, n) => `${n + 1} `).join("");
-    await until(() => targets.every(({ received }) => received.length >= all.length));
+    await untilDispatched(() => targets.every(({ received }) => received.length >= all.length));
     expect(new Set(targets.map(({ received }) => received))).toEqual(new Set([all]));
     expect(encoded()).toBe(EVENTS);
   });

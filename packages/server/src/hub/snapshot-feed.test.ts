@@ -1,25 +1,16 @@
 import { RealtimeError, sequencePosition } from "@paperdb/protocol";
 import type { ChangeType } from "@paperdb/protocol";
 import fc from "fast-check";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
+import { KEY, nextTurn, openHub } from "../../../../tests/support/hub.ts";
+import { StallingPeer } from "../../../../tests/support/stalling-peer.ts";
+import { StillSource } from "../../../../tests/support/still-source.ts";
 import { until } from "../../../../tests/support/until.ts";
-import { MemoryLog } from "../log/memory/memory-log.ts";
 import { SnapshotReads } from "../snapshot/snapshot-reads.ts";
 import type { SnapshotReadsSettings } from "../snapshot/snapshot-reads-settings.ts";
-import type { ChangeSink, ChangeSource, ChannelKey, Snapshot, SourceEvent } from "../source/change-source.ts";
-import type {
-  DeliveryTarget,
-  EndReason,
-  EventFilter,
-  FrameFormat,
-  FrameWriter,
-  Greeting,
-} from "./delivery.ts";
+import type { ChangeSink, ChannelKey, Snapshot, SourceEvent } from "../source/change-source.ts";
+import type { EventFilter, FrameFormat, Greeting } from "./delivery.ts";
 import { documentFilter } from "./document-filter.ts";
-import { Hub } from "./hub.ts";
-import type { Subscription } from "./subscription.ts";
-
-const KEY: ChannelKey = { tenant: "a", collection: "todos" };
 
 interface Doc {
   readonly n: number;
@@ -27,9 +18,7 @@ interface Doc {
 }
 
 /** A database whose commits can be in its log before others see them. */
-class LimboSource implements ChangeSource {
-  readonly name = "limbo";
-  readonly epoch = "e1";
+class LimboSource extends StillSource {
   readonly docs = new Map<string, Doc>();
   sink: ChangeSink | undefined;
   snapshots = 0;
@@ -43,29 +32,28 @@ class LimboSource implements ChangeSource {
   failure: Error | undefined;
   #visible = new Map<string, Doc>();
   readonly #limbo = new Map<number, { readonly id: string; readonly position: string }>();
-  #sequence = 0;
 
   /** Changes a document that nobody else is changing. */
   write(id: string, isRemoved: boolean, isVisible: boolean): void {
     if ([...this.#limbo.values()].some((waiting) => waiting.id === id)) return;
     const before = this.docs.get(id);
     if (before === undefined && isRemoved) return;
-    const after = isRemoved ? undefined : { n: (before?.n ?? 0) + 1, flag: this.#sequence % 3 === 0 ? 0 : 1 };
+    const after = isRemoved ? undefined : { n: (before?.n ?? 0) + 1, flag: this.sequence % 3 === 0 ? 0 : 1 };
     const type: ChangeType = after === undefined ? "delete" : before === undefined ? "insert" : "update";
     if (after === undefined) this.docs.delete(id);
     else this.docs.set(id, after);
-    const formerPosition = sequencePosition(this.#sequence);
-    this.#sequence += 1;
+    const formerPosition = sequencePosition(this.sequence);
+    this.sequence += 1;
     const prior = before === undefined || type === "delete" ? {} : { prior: JSON.stringify(before) };
     const event: SourceEvent = {
       channel: KEY,
-      position: sequencePosition(this.#sequence),
+      position: sequencePosition(this.sequence),
       committedAtMs: undefined,
-      transaction: this.#sequence,
+      transaction: this.sequence,
       body: { type, documentId: id, document: JSON.stringify(after ?? before), ...prior },
     };
     if (isVisible) this.#show(id);
-    else this.#limbo.set(this.#sequence, { id, position: formerPosition });
+    else this.#limbo.set(this.sequence, { id, position: formerPosition });
     void this.sink?.append([event]);
   }
 
@@ -76,17 +64,17 @@ class LimboSource implements ChangeSource {
   }
 
   lose(): void {
-    this.#sequence += 1;
-    this.sink?.lost("all", sequencePosition(this.#sequence), "lost");
+    this.sequence += 1;
+    this.sink?.lost("all", sequencePosition(this.sequence), "lost");
   }
 
   async snapshot(_key: ChannelKey, _narrowing: unknown, signal: AbortSignal): Promise<Snapshot> {
     this.snapshots += 1;
     await this.holding;
     if (this.failure !== undefined) throw this.failure;
-    const now = sequencePosition(this.#sequence);
+    const now = sequencePosition(this.sequence);
     const unseen = new Set(this.#limbo.keys());
-    const newest = this.#sequence;
+    const newest = this.sequence;
     const rows = [...this.#visible].map(([documentId, doc]) => ({
       documentId,
       document: JSON.stringify(doc),
@@ -96,7 +84,7 @@ class LimboSource implements ChangeSource {
     };
     async function* batches() {
       for (let from = 0; from < rows.length; from += 2) {
-        await turn();
+        await nextTurn();
         disturb();
         signal.throwIfAborted();
         yield rows.slice(from, from + 2);
@@ -106,42 +94,23 @@ class LimboSource implements ChangeSource {
       since: [...this.#limbo.values()].map(({ position }) => position).toSorted()[0] ?? now,
       batches: batches(),
       seam: async () => {
-        await turn();
+        await nextTurn();
         const saw = ({ transaction = 0 }: SourceEvent): boolean => {
           this.asked += 1;
           return transaction <= newest && !unseen.has(transaction);
         };
-        return { position: sequencePosition(this.#sequence), saw };
+        return { position: sequencePosition(this.sequence), saw };
       },
     };
   }
 
   /** Something has changed that is in none of our channels. */
   writeElsewhere(): void {
-    this.#sequence += 1;
+    this.sequence += 1;
   }
 
   position(): string {
-    return sequencePosition(this.#sequence);
-  }
-
-  state(): { live: true } {
-    return { live: true };
-  }
-  collections(): [] {
-    return [];
-  }
-  whyNotCollection(): Promise<undefined> {
-    return Promise.resolve(undefined);
-  }
-  watch(): Promise<string> {
-    return Promise.resolve(sequencePosition(this.#sequence));
-  }
-  unwatch(): void {
-    // Nothing is kept for a channel.
-  }
-  close(): Promise<void> {
-    return Promise.resolve();
+    return sequencePosition(this.sequence);
   }
 
   #show(id: string): void {
@@ -186,7 +155,7 @@ const LINES: FrameFormat = {
 };
 
 /** A peer that reads, or does not, and notices whatever does not fit. */
-class Peer implements DeliveryTarget, FrameWriter {
+class Peer extends StallingPeer {
   readonly lines: Line[] = [];
   readonly held = new Map<string, Doc>();
   readonly problems: string[] = [];
@@ -194,36 +163,21 @@ class Peer implements DeliveryTarget, FrameWriter {
     write: (documents: Buffer): boolean => this.write(documents),
     reset: (reason: string): boolean => this.write(encode({ kind: "reset", reason })),
   };
-  reads = true;
   isLive = false;
-  ended: EndReason | undefined;
-  subscription: Subscription | undefined;
-  #isFull = false;
 
-  get writer(): this {
-    return this;
-  }
-  get keepsUp(): boolean {
-    return this.reads || !this.#isFull;
-  }
   greet({ cursor, resumed, resetReason }: Greeting): boolean {
     if (resetReason !== undefined) this.problems.push("a reset without a snapshot");
     return this.write(encode({ kind: "ready", cursor, resumed }));
   }
-  write(frames: Buffer): boolean {
+  protected take(frames: Buffer): void {
     if (!this.keepsUp) this.problems.push("written to although it does not keep up");
-    for (const text of frames.toString().split("\n")) if (text !== "") this.#take(JSON.parse(text) as Line);
-    this.#isFull = !this.reads;
-    return this.reads;
-  }
-  end(reason: EndReason): void {
-    this.ended = reason;
+    for (const text of frames.toString().split("\n")) if (text !== "") this.#hear(JSON.parse(text) as Line);
   }
   get kinds(): readonly string[] {
     return this.lines.map(({ kind }) => kind);
   }
 
-  #take(line: Line): void {
+  #hear(line: Line): void {
     this.lines.push(line);
     if (line.kind === "reset") {
       this.held.clear();
@@ -258,46 +212,23 @@ const FLAGGED: EventFilter = documentFilter({
   terms: [],
 });
 
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const turns = async (count: number): Promise<void> => {
-  for (let done = 0; done < count; done += 1) await turn();
+  for (let done = 0; done < count; done += 1) await nextTurn();
 };
-const closers: (() => void)[] = [];
-const observer = { delivered() {}, offered() {}, reset() {}, slowConsumer() {} };
-
-afterEach(() => {
-  for (const close of closers.splice(0)) close();
-});
 
 function setUp(
   maxEventsPerChannel = 1_000,
   readsSettings: Partial<SnapshotReadsSettings> = { shareMs: 0 },
   heartbeatIntervalMs = 60_000,
 ) {
-  const log = new MemoryLog({
-    maxEventsPerChannel,
-    maxBytesPerChannel: 1e9,
-    maxBytesTotal: 1e9,
-    maxAgeMs: 1e9,
-  });
-  const settings = {
-    lingerMs: 60_000,
-    maxLingeringChannels: 10,
-    maxBufferedBytes: 1_000_000,
-    maxSliceBytes: 100,
-    writeTimeoutMs: 60_000,
-    heartbeatIntervalMs,
-    maxSharedBytes: 1e9,
-  };
   const reads = new SnapshotReads(readsSettings);
-  const hub = new Hub(log, settings, observer, reads);
+  const { log, hub, close } = openHub({
+    limits: { maxEventsPerChannel },
+    settings: { maxSliceBytes: 100, heartbeatIntervalMs },
+    snapshots: reads,
+  });
   const source = new LimboSource();
   source.sink = log.sinkFor(source.name);
-  const close = (): void => {
-    hub.close();
-    log.stop();
-  };
-  closers.push(close);
   const connect = async (filter?: EventFilter, cursor?: string): Promise<Peer> => {
     const peer = new Peer();
     const channel = await hub.open(source, KEY, cursor);
@@ -441,7 +372,7 @@ describe("a subscription with a snapshot", () => {
     for (let id = 0; id < 20; id += 1) source.write(String(id), false, true);
     const stalled = await connect();
     stalled.reads = false;
-    for (let waited = 0; waited < 5_000 && stalled.lines.length === 0; waited += 1) await turn();
+    for (let waited = 0; waited < 5_000 && stalled.lines.length === 0; waited += 1) await nextTurn();
     const other = await connect(FLAGGED);
     await untilLive([other]);
     expect(other.kinds).not.toContain("reset");
@@ -479,7 +410,7 @@ describe("a subscription with a snapshot", () => {
     let most = 0;
     for (let turned = 0; turned < 10_000 && !peer.isLive; turned += 1) {
       const before = source.asked;
-      await turn();
+      await nextTurn();
       most = Math.max(most, source.asked - before);
     }
     expect(source.asked).toBeGreaterThanOrEqual(3_000);

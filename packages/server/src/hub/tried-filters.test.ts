@@ -1,24 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { StillSource } from "../../../../tests/support/still-source.ts";
 import { parseFilter } from "../filter/parse-filter.ts";
 import { MemoryLog } from "../log/memory/memory-log.ts";
-import type { ChangeSource } from "../source/change-source.ts";
 import { SSE_FRAMES } from "../transport/sse/sse-frames.ts";
 import { Channel } from "./channel.ts";
 import { documentFilter } from "./document-filter.ts";
 import { FilterIndex } from "./filter-index.ts";
 import { View } from "./view.ts";
-
-const source: ChangeSource = {
-  name: "s",
-  epoch: "1",
-  state: () => ({ live: true }),
-  collections: () => [],
-  whyNotCollection: () => Promise.resolve(undefined),
-  watch: () => Promise.resolve("0"),
-  unwatch: () => undefined,
-  close: () => Promise.resolve(),
-};
 
 function setUp() {
   const log = new MemoryLog({
@@ -29,7 +18,7 @@ function setUp() {
   });
   log.stop();
   const key = { tenant: "a", collection: "c" };
-  const channel = new Channel("c1", key, source, log.open("s", key));
+  const channel = new Channel("c1", key, new StillSource("s"), log.open("s", key));
   const index = new FilterIndex();
   const viewOf = (where: unknown): View => {
     const filter = documentFilter(parseFilter(where, "where"));

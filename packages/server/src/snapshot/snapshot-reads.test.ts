@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
+import { StillSource } from "../../../../tests/support/still-source.ts";
 import { until } from "../../../../tests/support/until.ts";
-import type { ChangeSource, Snapshot, SnapshotDocument } from "../source/change-source.ts";
+import type { ChannelKey, Snapshot, SnapshotDocument } from "../source/change-source.ts";
 import { SnapshotReads } from "./snapshot-reads.ts";
 import type { SnapshotReadsSettings } from "./snapshot-reads-settings.ts";
 import { SnapshotGivenUpError, SnapshotOverrunError, SnapshotTimeoutError } from "./snapshot-reading.ts";
@@ -22,16 +23,8 @@ function setUp(batches: number, settings: Partial<SnapshotReadsSettings> = {}) {
   const held: (() => void)[] = [];
   let isHeld = false;
   let failure: Error | undefined;
-  const source: ChangeSource = {
-    name: "test",
-    epoch: "e",
-    state: () => ({ live: true }),
-    collections: () => [],
-    whyNotCollection: () => Promise.resolve(undefined),
-    watch: () => Promise.resolve("0"),
-    unwatch: () => undefined,
-    close: () => Promise.resolve(),
-    async snapshot({ tenant }, _narrowing, signal): Promise<Snapshot> {
+  const source = Object.assign(new StillSource(), {
+    async snapshot({ tenant }: ChannelKey, _narrowing: unknown, signal: AbortSignal): Promise<Snapshot> {
       const record = { tenant, signal, given: 0 };
       taken.push(record);
       if (isHeld) await new Promise<void>((resolve) => held.push(resolve));
@@ -47,7 +40,7 @@ function setUp(batches: number, settings: Partial<SnapshotReadsSettings> = {}) {
       const seam = { position: "9", saw: () => true };
       return { since: String(taken.length), batches: give(), seam: () => Promise.resolve(seam) };
     },
-  };
+  });
   const reads = new SnapshotReads({
     maxBufferedBytes: 8_000,
     maxConcurrent: 4,
