@@ -4,7 +4,7 @@ import type { WorldPlan } from "./plan.ts";
 import type { Subscriber } from "./subscriber.ts";
 
 /** Something that is wrong with what a subscriber was told. */
-export interface Objection {
+interface Objection {
   readonly subscriber: Subscriber;
   readonly text: string;
 }
