@@ -56,7 +56,7 @@ if (!installPython("python-websockets.json", "a WebSocket client of another lang
 const example = fileURLToPath(new URL("../../examples/mongoose", import.meta.url));
 if (!existsSync(join(example, "node_modules/mongoose"))) {
   say("Installing mongoose for its example …");
-  if (!runs("npm", ["ci", "--prefix", example]))
+  if (!runs("npm", ["ci", "--fetch-retries", "5", "--prefix", example]))
     fail("The example needs its packages: run `npm ci` in examples/mongoose.");
 }
 
@@ -80,8 +80,8 @@ function installPython(file, purpose) {
     if (canInstall) install("python3-venv");
     if (!runs(python, ["-m", "venv", "--clear", environment])) return false;
   }
-  if (runs(join(environment, "bin/pip"), ["install", "--disable-pip-version-check", requirement]))
-    return true;
+  const options = ["--disable-pip-version-check", "--retries", "10", "--timeout", "60"];
+  if (runs(join(environment, "bin/pip"), ["install", ...options, requirement])) return true;
   rmSync(environment, { recursive: true, force: true });
   return false;
 }
