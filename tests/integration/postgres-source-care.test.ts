@@ -1,23 +1,15 @@
 import { pino } from "pino";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { diagnose } from "../../packages/server/src/source/postgres/doctor.ts";
 import { uninstall } from "../../packages/server/src/source/postgres/uninstall.ts";
+import { databaseForEachTest } from "../support/database-for-each.ts";
 import { startMisbehavingProxy } from "../support/postgres-source-proxy.ts";
-import { createApplicationDatabase, openTestSource } from "../support/postgres-source.ts";
-import type { TestDatabase } from "../support/postgres.ts";
+import { openTestSource } from "../support/postgres-source.ts";
 import { until } from "../support/until.ts";
 
 const log = pino({ level: "silent" });
-let database: TestDatabase;
-const query = (sql: string, params: readonly unknown[] = []) => database.query(sql, params);
-
-beforeEach(async () => {
-  database = await createApplicationDatabase();
-});
-
-afterEach(async () => {
-  await database.drop();
-});
+const database = databaseForEachTest();
+const { query } = database;
 
 describe("uninstall", () => {
   it("removes every trigger and function, and a later start sets up again", async () => {
