@@ -1,30 +1,22 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { seenUntil, type NoteWatcher } from "../support/note-watcher.ts";
-import { NotesServer } from "../support/notes-server.ts";
+import type { NotesServer } from "../support/notes-server.ts";
+import { notesForEachTest } from "../support/notes-world.ts";
 import type { TestTenant } from "../support/realtime-server.ts";
 import { until } from "../support/until.ts";
 
 const FENCE = 1000;
 
 describe.each(["notify", "wal"] as const)("filters of clients, mode %s", (mode) => {
+  const world = notesForEachTest(mode, { filters: { maxTerms: 20 } });
   let notes: NotesServer;
   let tenant: TestTenant;
   let token: string;
-  let tenants = 0;
-
-  beforeAll(async () => {
-    notes = await NotesServer.start(mode, { filters: { maxTerms: 20 } });
-  });
 
   beforeEach(async () => {
-    tenants += 1;
-    tenant = await notes.server.createTenant(`tenant${tenants}`);
+    ({ notes, tenant } = world());
     token = await notes.mint(tenant);
-    await notes.run("delete from notes");
   });
-
-  afterEach(() => notes?.closeClients());
-  afterAll(() => notes?.close());
 
   const add = (id: number, owner: string, title: string): Promise<void> =>
     notes.run(`insert into notes values (${id}, '${tenant.id}', '${owner}', '${title}')`);

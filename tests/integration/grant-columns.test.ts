@@ -1,6 +1,7 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { seenUntil } from "../support/note-watcher.ts";
 import { NotesServer } from "../support/notes-server.ts";
+import { notesForEachTest } from "../support/notes-world.ts";
 import type { TestTenant } from "../support/realtime-server.ts";
 import { until } from "../support/until.ts";
 import { WebSocketClient } from "../support/websocket-client.ts";
@@ -8,22 +9,13 @@ import { WebSocketClient } from "../support/websocket-client.ts";
 const FENCE = 1000;
 
 describe.each(["notify", "wal"] as const)("columns that a grant names, mode %s", (mode) => {
+  const world = notesForEachTest(mode);
   let notes: NotesServer;
   let tenant: TestTenant;
-  let tenants = 0;
 
-  beforeAll(async () => {
-    notes = await NotesServer.start(mode);
+  beforeEach(() => {
+    ({ notes, tenant } = world());
   });
-
-  beforeEach(async () => {
-    tenants += 1;
-    tenant = await notes.server.createTenant(`tenant${tenants}`);
-    await notes.run("delete from notes");
-  });
-
-  afterEach(() => notes?.closeClients());
-  afterAll(() => notes?.close());
 
   const add = (id: number, owner: string, title: string): Promise<void> =>
     notes.run(`insert into notes values (${id}, '${tenant.id}', '${owner}', '${title}', 0)`);

@@ -1,27 +1,19 @@
 import { parseCursor } from "@paperdb/protocol";
 import { createClient } from "paperdb";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { NotesServer } from "../support/notes-server.ts";
+import { beforeEach, describe, expect, it } from "vitest";
+import type { NotesServer } from "../support/notes-server.ts";
+import { notesForEachTest } from "../support/notes-world.ts";
 import type { TestTenant } from "../support/realtime-server.ts";
 import { until } from "../support/until.ts";
 
 describe.each(["notify", "wal"] as const)("a client that comes back with another grant, mode %s", (mode) => {
+  const world = notesForEachTest(mode);
   let notes: NotesServer;
   let tenant: TestTenant;
-  let tenants = 0;
 
-  beforeAll(async () => {
-    notes = await NotesServer.start(mode);
+  beforeEach(() => {
+    ({ notes, tenant } = world());
   });
-
-  beforeEach(async () => {
-    tenants += 1;
-    tenant = await notes.server.createTenant(`tenant${tenants}`);
-    await notes.run("delete from notes");
-  });
-
-  afterEach(() => notes?.closeClients());
-  afterAll(() => notes?.close());
 
   const add = (id: number, owner: string): Promise<void> =>
     notes.run(`insert into notes values (${id}, '${tenant.id}', '${owner}', 'a title', 0)`);

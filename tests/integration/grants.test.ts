@@ -1,38 +1,20 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { FENCE, itGrantsNotes, NoteWriter, type GrantWorld } from "../support/granted-notes.ts";
+import { describe, expect, it } from "vitest";
+import { FENCE, itGrantsNotes } from "../support/granted-notes.ts";
 import { itGrantsSnapshots } from "../support/granted-snapshots.ts";
 import { seenUntil } from "../support/note-watcher.ts";
 import { NotesServer } from "../support/notes-server.ts";
-import type { TestTenant } from "../support/realtime-server.ts";
+import { notesForEachTest } from "../support/notes-world.ts";
 import { signLike } from "../support/realtime-token.ts";
 import { until } from "../support/until.ts";
 import { WebSocketClient } from "../support/websocket-client.ts";
 
 describe.each(["notify", "wal"] as const)("row-level grants, mode %s", (mode) => {
-  let notes: NotesServer;
-  let tenant: TestTenant;
-  let write: NoteWriter;
-  let tenants = 0;
-
-  beforeAll(async () => {
-    notes = await NotesServer.start(mode);
-  });
-
-  beforeEach(async () => {
-    tenants += 1;
-    await notes.store.clear();
-    tenant = await notes.server.createTenant(`tenant${tenants}`);
-    write = new NoteWriter(notes, tenant);
-  });
-
-  afterEach(() => notes?.closeClients());
-  afterAll(() => notes?.close());
-
-  const world = (): GrantWorld => ({ notes, tenant, write });
+  const world = notesForEachTest(mode);
   itGrantsNotes(world);
   itGrantsSnapshots(world);
 
   it("cannot be forged", async () => {
+    const { notes, tenant } = world();
     const token = await notes.mint(tenant, { owner: "ada" });
     const forged = await signLike(token, "another secret of thirty-two characters", { without: ["filters"] });
     const refusal = await WebSocketClient.refused(notes.server.url, { token: forged });

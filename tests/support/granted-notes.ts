@@ -1,52 +1,11 @@
 import { expect, it } from "vitest";
 import { seenUntil, type NoteWatcher } from "./note-watcher.ts";
-import type { NotesServer } from "./notes-server.ts";
-import type { NoteFields } from "./notes-store.ts";
-import type { TestTenant } from "./realtime-server.ts";
+import type { GrantWorld } from "./notes-world.ts";
 import { SseClient } from "./sse-client.ts";
 import { until } from "./until.ts";
 
 /** The note that all who may see it wait for, at the end. */
 export const FENCE = 1000;
-
-/** A server, and a tenant that is this test's own. */
-export interface GrantWorld {
-  readonly notes: NotesServer;
-  readonly tenant: TestTenant;
-  /** Changes notes of the tenant, and waits until each change has come: it is seen as it was then. */
-  readonly write: NoteWriter;
-}
-
-/** Writes one change after the other. */
-export class NoteWriter {
-  readonly #notes: NotesServer;
-  readonly #tenant: TestTenant;
-  #witness: NoteWatcher | undefined;
-
-  constructor(notes: NotesServer, tenant: TestTenant) {
-    this.#notes = notes;
-    this.#tenant = tenant;
-  }
-
-  add(id: number, owner: string, title: string, secret = 0): Promise<void> {
-    return this.#then(() => this.#notes.store.add(this.#tenant.id, id, { owner, title, secret }));
-  }
-
-  set(id: number, changes: Partial<NoteFields>): Promise<void> {
-    return this.#then(() => this.#notes.store.set(id, changes));
-  }
-
-  remove(id: number): Promise<void> {
-    return this.#then(() => this.#notes.store.remove(id));
-  }
-
-  async #then(change: () => Promise<void>): Promise<void> {
-    const witness = (this.#witness ??= await this.#notes.sse(this.#tenant.anonKey));
-    const before = witness.seen().length;
-    await change();
-    await until(() => witness.seen().length > before, { describe: "a change that is seen" });
-  }
-}
 
 /** Row-level grants, as they are for every source. @param world - of the test that runs. */
 export function itGrantsNotes(world: () => GrantWorld): void {

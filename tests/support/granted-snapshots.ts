@@ -1,9 +1,9 @@
 import { expect, it } from "vitest";
-import type { GrantWorld } from "./granted-notes.ts";
 import { FENCE } from "./granted-notes.ts";
 import { heldUntil, type NoteWatcher } from "./note-watcher.ts";
 import type { WatchOptions } from "./notes-server.ts";
 import { until } from "./until.ts";
+import type { GrantWorld } from "./notes-world.ts";
 
 /** Filters that are true of secrets from 5 on: of the first the database reads less, of the others perhaps not. */
 const SECRETS_FROM_FIVE: readonly object[] = [
