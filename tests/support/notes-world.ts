@@ -14,7 +14,7 @@ export interface GrantWorld {
 }
 
 /** Writes one change after the other. */
-export class NoteWriter {
+class NoteWriter {
   readonly #notes: NotesServer;
   readonly #tenant: TestTenant;
   #witness: NoteWatcher | undefined;
