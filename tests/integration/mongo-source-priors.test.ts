@@ -1,31 +1,14 @@
 import { MongoClient } from "mongodb";
-import { afterEach, expect, it } from "vitest";
+import { expect, it, onTestFinished } from "vitest";
 import type { DocumentChange } from "@paperdb/protocol";
-import { createMongoDatabase, type TestMongoDatabase } from "../support/mongo.ts";
 import { openMongoSource, type TestDocument, type TestMongoSource } from "../support/mongo-source.ts";
+import { openMongoWorld, type MongoWorld } from "../support/mongo-world.ts";
 import { until } from "../support/until.ts";
 
 const NO_FIELDS: ReadonlySet<string> = new Set();
 const HIDING = { masked: { collection: "masked", hide: ["secret", "profile.ssn"] } };
-const databases: TestMongoDatabase[] = [];
-const sources: TestMongoSource[] = [];
-
-async function setUp(
-  options: Partial<Parameters<typeof openMongoSource>[0]> = {},
-): Promise<TestMongoSource & { readonly database: TestMongoDatabase }> {
-  const database = await createMongoDatabase();
-  databases.push(database);
-  await database.createCollection("todos");
-  await database.createCollection("masked");
-  const test = await openMongoSource({ url: database.url, ...options });
-  sources.push(test);
-  return { ...test, database };
-}
-
-afterEach(async () => {
-  for (const { source } of sources.splice(0)) await source.close();
-  for (const database of databases.splice(0)) await database.drop();
-});
+const setUp = (options?: Parameters<typeof openMongoWorld>[1]): Promise<MongoWorld> =>
+  openMongoWorld(["todos", "masked"], options);
 
 function bodies({ sink }: TestMongoSource): readonly DocumentChange[] {
   return sink.events.flatMap(({ body }) => ("documentId" in body ? [body] : []));
@@ -110,7 +93,7 @@ it("the next process reads what is hidden from its first change on, and resets n
   await first.source.needPrior("masked", new Set(["secret"]));
   expect(kept).toEqual(["masked"]);
   const next = await openMongoSource({ url: first.database.url, collections: HIDING, hiddenNeeds });
-  sources.push(next);
+  onTestFinished(() => next.source.close());
   await next.watch("a", "masked");
   await first.database.insert("masked", { _id: 1, tenantId: "a", secret: 1 });
   await next.sink.next("a", "masked", 1);

@@ -1,29 +1,14 @@
 import { RealtimeError } from "@paperdb/protocol";
 import { Binary, BSONRegExp, Code, Decimal128, Double, Int32, Long, MaxKey, MinKey } from "mongodb";
 import { ObjectId, Timestamp, UUID } from "mongodb";
-import { afterEach, describe, expect, it } from "vitest";
-import { createMongoDatabase, type TestMongoDatabase } from "../support/mongo.ts";
-import { openMongoSource, type TestDocument, type TestMongoSource } from "../support/mongo-source.ts";
+import { describe, expect, it } from "vitest";
+import { type TestMongoDatabase } from "../support/mongo.ts";
+import type { TestDocument } from "../support/mongo-source.ts";
+import { openMongoWorld, type MongoWorld } from "../support/mongo-world.ts";
 import { until } from "../support/until.ts";
 
-const databases: TestMongoDatabase[] = [];
-const sources: TestMongoSource[] = [];
-
-async function setUp(
-  options: Partial<Parameters<typeof openMongoSource>[0]> = {},
-): Promise<TestMongoSource & { readonly database: TestMongoDatabase }> {
-  const database = await createMongoDatabase();
-  databases.push(database);
-  await database.createCollection("todos");
-  const source = await openMongoSource({ url: database.url, ...options });
-  sources.push(source);
-  return { ...source, database };
-}
-
-afterEach(async () => {
-  for (const { source } of sources.splice(0)) await source.close();
-  for (const database of databases.splice(0)) await database.drop();
-});
+const setUp = (options?: Parameters<typeof openMongoWorld>[1]): Promise<MongoWorld> =>
+  openMongoWorld(["todos"], options);
 
 describe("events of a MongoDB source", () => {
   it("tells inserts, updates, replaces and deletes with their documents, in order", async () => {
