@@ -11,7 +11,7 @@ import type {
   SourceEvent,
   SourceState,
 } from "../change-source.ts";
-import { TimeLimitError, within } from "../../timing/within.ts";
+import { endInTime } from "../end-in-time.ts";
 import { SNAPSHOT_DEFAULTS } from "../snapshot-settings.ts";
 import type { SnapshotSettings } from "../snapshot-settings.ts";
 import { cannotBeAsked, notLive } from "../source-errors.ts";
@@ -239,12 +239,7 @@ export class MongoSource implements ChangeSource {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    try {
-      await within(CLOSE_TIMEOUT_MS, this.#end("The server is shutting down."));
-    } catch (error) {
-      if (!(error instanceof TimeLimitError)) throw error;
-      this.#log.warn("The source did not end in time, and is left behind");
-    }
+    await endInTime(CLOSE_TIMEOUT_MS, this.#end("The server is shutting down."), this.#log);
   }
 
   async #end(reason: string): Promise<void> {

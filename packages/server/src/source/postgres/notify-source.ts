@@ -11,6 +11,7 @@ import type {
   SnapshotNarrowing,
   SourceState,
 } from "../change-source.ts";
+import { endInTime } from "../end-in-time.ts";
 import { SNAPSHOT_DEFAULTS, type SnapshotSettings } from "../snapshot-settings.ts";
 import { notLive } from "../source-errors.ts";
 import {
@@ -25,7 +26,6 @@ import { ChannelWatcher } from "./channel-watcher.ts";
 import { CONTROL_CHANNEL, PUBLISH_CHANNEL } from "./channels.ts";
 import type { CollectionsConfig } from "./collections.ts";
 import { SourceDatabase } from "./database.ts";
-import { endInTime } from "./end-in-time.ts";
 import { GrantedColumns } from "./granted-columns.ts";
 import { justChanged } from "./just-changed.ts";
 import { NotifyBarriers } from "./notify-barriers.ts";

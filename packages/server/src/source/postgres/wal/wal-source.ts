@@ -12,6 +12,7 @@ import type {
   SourceEvent,
   SourceState,
 } from "../../change-source.ts";
+import { endInTime } from "../../end-in-time.ts";
 import { SNAPSHOT_DEFAULTS } from "../../snapshot-settings.ts";
 import type { SnapshotSettings } from "../../snapshot-settings.ts";
 import { cannotBeAsked, notLive } from "../../source-errors.ts";
@@ -19,7 +20,6 @@ import { SNAPSHOT_APPLICATION_NAME, WAL_APPLICATION_NAME } from "../application-
 import { Catalog } from "../catalog.ts";
 import type { CollectionsConfig } from "../collections.ts";
 import { DatabasePool } from "../database-pool.ts";
-import { endInTime } from "../end-in-time.ts";
 import { GrantedColumns } from "../granted-columns.ts";
 import { justChanged } from "../just-changed.ts";
 import { openError } from "../open-error.ts";

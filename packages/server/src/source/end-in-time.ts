@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { TimeLimitError, within } from "../../timing/within.ts";
+import { TimeLimitError, within } from "../timing/within.ts";
 
 /** Waits for a source to end, but not for ever: what hangs is left behind. */
 export async function endInTime(limitMs: number, ended: Promise<unknown>, log: Logger): Promise<void> {
