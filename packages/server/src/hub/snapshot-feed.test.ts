@@ -1,210 +1,14 @@
-import { RealtimeError, sequencePosition } from "@paperdb/protocol";
-import type { ChangeType } from "@paperdb/protocol";
+import { RealtimeError } from "@paperdb/protocol";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { KEY, nextTurn, openHub } from "../../../../tests/support/hub.ts";
-import { StallingPeer } from "../../../../tests/support/stalling-peer.ts";
-import { StillSource } from "../../../../tests/support/still-source.ts";
+import { LimboSource, type Doc } from "../../../../tests/support/limbo-source.ts";
+import { JSON_LINES, SnapshotPeer } from "../../../../tests/support/snapshot-peer.ts";
 import { until } from "../../../../tests/support/until.ts";
 import { SnapshotReads } from "../snapshot/snapshot-reads.ts";
 import type { SnapshotReadsSettings } from "../snapshot/snapshot-reads-settings.ts";
-import type { ChangeSink, ChannelKey, Snapshot, SourceEvent } from "../source/change-source.ts";
-import type { EventFilter, FrameFormat, Greeting } from "./delivery.ts";
+import type { EventFilter } from "./delivery.ts";
 import { documentFilter } from "./document-filter.ts";
-
-interface Doc {
-  readonly n: number;
-  readonly flag: number;
-}
-
-/** A database whose commits can be in its log before others see them. */
-class LimboSource extends StillSource {
-  readonly docs = new Map<string, Doc>();
-  sink: ChangeSink | undefined;
-  snapshots = 0;
-  /** How often the first document changes before each batch. */
-  noise = 0;
-  /** How often it was asked whether a snapshot saw an event. */
-  asked = 0;
-  /** Until it resolves there is no snapshot. */
-  holding: Promise<void> = Promise.resolve();
-  /** What the next snapshots do instead. */
-  failure: Error | undefined;
-  #visible = new Map<string, Doc>();
-  readonly #limbo = new Map<number, { readonly id: string; readonly position: string }>();
-
-  /** Changes a document that nobody else is changing. */
-  write(id: string, isRemoved: boolean, isVisible: boolean): void {
-    if ([...this.#limbo.values()].some((waiting) => waiting.id === id)) return;
-    const before = this.docs.get(id);
-    if (before === undefined && isRemoved) return;
-    const after = isRemoved ? undefined : { n: (before?.n ?? 0) + 1, flag: this.sequence % 3 === 0 ? 0 : 1 };
-    const type: ChangeType = after === undefined ? "delete" : before === undefined ? "insert" : "update";
-    if (after === undefined) this.docs.delete(id);
-    else this.docs.set(id, after);
-    const formerPosition = sequencePosition(this.sequence);
-    this.sequence += 1;
-    const prior = before === undefined || type === "delete" ? {} : { prior: JSON.stringify(before) };
-    const event: SourceEvent = {
-      channel: KEY,
-      position: sequencePosition(this.sequence),
-      committedAtMs: undefined,
-      transaction: this.sequence,
-      body: { type, documentId: id, document: JSON.stringify(after ?? before), ...prior },
-    };
-    if (isVisible) this.#show(id);
-    else this.#limbo.set(this.sequence, { id, position: formerPosition });
-    void this.sink?.append([event]);
-  }
-
-  /** Everybody sees everything. */
-  reveal(): void {
-    for (const { id } of this.#limbo.values()) this.#show(id);
-    this.#limbo.clear();
-  }
-
-  lose(): void {
-    this.sequence += 1;
-    this.sink?.lost("all", sequencePosition(this.sequence), "lost");
-  }
-
-  async snapshot(_key: ChannelKey, _narrowing: unknown, signal: AbortSignal): Promise<Snapshot> {
-    this.snapshots += 1;
-    await this.holding;
-    if (this.failure !== undefined) throw this.failure;
-    const now = sequencePosition(this.sequence);
-    const unseen = new Set(this.#limbo.keys());
-    const newest = this.sequence;
-    const rows = [...this.#visible].map(([documentId, doc]) => ({
-      documentId,
-      document: JSON.stringify(doc),
-    }));
-    const disturb = (): void => {
-      for (let count = 0; count < this.noise; count += 1) this.write("0", false, true);
-    };
-    async function* batches() {
-      for (let from = 0; from < rows.length; from += 2) {
-        await nextTurn();
-        disturb();
-        signal.throwIfAborted();
-        yield rows.slice(from, from + 2);
-      }
-    }
-    return {
-      since: [...this.#limbo.values()].map(({ position }) => position).toSorted()[0] ?? now,
-      batches: batches(),
-      seam: async () => {
-        await nextTurn();
-        const saw = ({ transaction = 0 }: SourceEvent): boolean => {
-          this.asked += 1;
-          return transaction <= newest && !unseen.has(transaction);
-        };
-        return { position: sequencePosition(this.sequence), saw };
-      },
-    };
-  }
-
-  /** Something has changed that is in none of our channels. */
-  writeElsewhere(): void {
-    this.sequence += 1;
-  }
-
-  position(): string {
-    return sequencePosition(this.sequence);
-  }
-
-  #show(id: string): void {
-    const doc = this.docs.get(id);
-    if (doc === undefined) this.#visible.delete(id);
-    else this.#visible.set(id, doc);
-  }
-}
-
-type Line =
-  | {
-      readonly kind: "documents";
-      readonly documents: readonly { readonly documentId: string; readonly document: string }[];
-    }
-  | {
-      readonly kind: "event";
-      readonly type: ChangeType;
-      readonly id: string;
-      readonly doc: Doc;
-      readonly cursor?: string;
-    }
-  | { readonly kind: "reset"; readonly reason: string }
-  | { readonly kind: "quiet" }
-  | { readonly kind: "ready"; readonly cursor: string; readonly resumed: boolean };
-
-const encode = (line: Line): Buffer => Buffer.from(`${JSON.stringify(line)}\n`);
-const eventLine = ({ body }: SourceEvent, cursor?: string): Buffer => {
-  if ("topic" in body) throw new Error("There are no topics here.");
-  const doc = JSON.parse(body.document) as Doc;
-  const { type, documentId: id } = body;
-  return encode({ kind: "event", type, id, doc, ...(cursor === undefined ? {} : { cursor }) });
-};
-const LINES: FrameFormat = {
-  namesChannel: false,
-  event: (event, cursor) => eventLine(event, cursor),
-  heartbeat: () => Buffer.from(""),
-  snapshots: {
-    documents: (documents) => encode({ kind: "documents", documents }),
-    event: (event) => eventLine(event),
-    quiet: encode({ kind: "quiet" }),
-  },
-};
-
-/** A peer that reads, or does not, and notices whatever does not fit. */
-class Peer extends StallingPeer {
-  readonly lines: Line[] = [];
-  readonly held = new Map<string, Doc>();
-  readonly problems: string[] = [];
-  readonly snapshots = {
-    write: (documents: Buffer): boolean => this.write(documents),
-    reset: (reason: string): boolean => this.write(encode({ kind: "reset", reason })),
-  };
-  isLive = false;
-
-  greet({ cursor, resumed, resetReason }: Greeting): boolean {
-    if (resetReason !== undefined) this.problems.push("a reset without a snapshot");
-    return this.write(encode({ kind: "ready", cursor, resumed }));
-  }
-  protected take(frames: Buffer): void {
-    if (!this.keepsUp) this.problems.push("written to although it does not keep up");
-    for (const text of frames.toString().split("\n")) if (text !== "") this.#hear(JSON.parse(text) as Line);
-  }
-  get kinds(): readonly string[] {
-    return this.lines.map(({ kind }) => kind);
-  }
-
-  #hear(line: Line): void {
-    this.lines.push(line);
-    if (line.kind === "reset") {
-      this.held.clear();
-      this.isLive = false;
-    } else if (line.kind === "ready") {
-      if (this.isLive) this.problems.push("ready twice");
-      this.isLive = true;
-    } else if (line.kind === "documents") {
-      if (this.isLive) this.problems.push("documents after ready");
-      for (const { documentId, document } of line.documents) {
-        if (this.held.has(documentId)) this.problems.push(`${documentId} twice`);
-        this.held.set(documentId, JSON.parse(document) as Doc);
-      }
-    } else if (line.kind === "event") this.#apply(line);
-    else if (this.isLive) this.problems.push("waits after ready");
-  }
-
-  #apply({ type, id, doc, cursor }: Extract<Line, { kind: "event" }>): void {
-    const before = this.held.get(id);
-    if ((cursor !== undefined) !== this.isLive) this.problems.push("a cursor before ready, or none after it");
-    if ((type === "insert") !== (before === undefined)) this.problems.push(`${type} of ${id}`);
-    const isNext = type === "delete" ? before?.n === doc.n : before === undefined || doc.n === before.n + 1;
-    if (!isNext) this.problems.push(`${type} of ${id} skips a change`);
-    if (type === "delete") this.held.delete(id);
-    else this.held.set(id, doc);
-  }
-}
 
 const FLAGGED: EventFilter = documentFilter({
   id: "flagged",
@@ -229,21 +33,21 @@ function setUp(
   });
   const source = new LimboSource();
   source.sink = log.sinkFor(source.name);
-  const connect = async (filter?: EventFilter, cursor?: string): Promise<Peer> => {
-    const peer = new Peer();
+  const connect = async (filter?: EventFilter, cursor?: string): Promise<SnapshotPeer> => {
+    const peer = new SnapshotPeer();
     const channel = await hub.open(source, KEY, cursor);
-    const request = { target: peer, format: LINES, filter, cursor, snapshot: true };
+    const request = { target: peer, format: JSON_LINES, filter, cursor, snapshot: true };
     peer.subscription = hub.subscribe(channel, request);
     return peer;
   };
-  const resume = (peer: Peer): void => {
+  const resume = (peer: SnapshotPeer): void => {
     peer.reads = true;
     if (peer.subscription !== undefined) hub.resume(peer.subscription);
   };
   return { hub, log, reads, source, connect, resume, close };
 }
 
-async function untilLive(peers: readonly Peer[]): Promise<void> {
+async function untilLive(peers: readonly SnapshotPeer[]): Promise<void> {
   await until(() => peers.every(({ isLive, ended }) => isLive || ended !== undefined), { intervalMs: 5 });
   await turns(20);
 }
@@ -453,7 +257,7 @@ describe("a subscription with a snapshot", () => {
         fc.constantFrom(0, 5, 1_000),
         async (steps, limit, shareMs) => {
           const { source, connect, resume, close } = setUp(limit, { shareMs });
-          const peers: { readonly peer: Peer; readonly isFiltered: boolean }[] = [];
+          const peers: { readonly peer: SnapshotPeer; readonly isFiltered: boolean }[] = [];
           for (const action of steps) {
             if (action.kind === "write") source.write(action.id, action.isRemoved, action.isVisible);
             else if (action.kind === "reveal") source.reveal();
