@@ -180,17 +180,17 @@ export function describeChanges(openTestSource: OpenTestSource): void {
       await query("alter table secured enable row level security");
       await query("alter table secured force row level security");
       await query("create policy own on secured using (tenant_id = current_setting('app.tenant', true))");
-      await query("do $$ begin create role app_writer; exception when duplicate_object then null; end $$");
-      await query("grant insert, update, delete, select on secured to app_writer");
+      const writer = `writer_${database.name}`;
+      await query(`create role ${writer}; grant insert, update, delete, select on secured to ${writer}`);
       await test.watch("a", "secured");
       await inTransaction(
-        "set local role app_writer",
+        `set local role ${writer}`,
         "set local app.tenant = 'a'",
         "insert into secured values (1, 'a', 'small'), (2, 'a', repeat('x', 200000)), (3, 'a', repeat('x', 2000000))",
       );
       const changes = await test.sink.next("a", "secured", 3);
       expect(changes.map(({ document }) => String(document["big"]).length)).toEqual([5, 200_000, 2_000_000]);
-      await query("drop owned by app_writer; drop role app_writer");
+      await query(`drop owned by ${writer}; drop role ${writer}`);
     });
   });
 

@@ -247,22 +247,22 @@ export function describeSchema(openTestSource: OpenTestSource): void {
     });
 
     it("let their owner, who has no other rights, create and attach partitions", async () => {
-      await query("create role parts_owner");
-      await query("grant create on schema public to parts_owner");
+      const owner = `owner_${database.name}`;
+      await query(`create role ${owner}; grant create on schema public to ${owner}`);
       await inTransaction(
-        "set local role parts_owner",
+        `set local role ${owner}`,
         "create table owned (id int, tenant_id text, primary key (id)) partition by range (id)",
       );
       await test.watch("a", "owned");
       await inTransaction(
-        "set local role parts_owner",
+        `set local role ${owner}`,
         "create table owned_1 partition of owned for values from (0) to (10)",
         "create table owned_2 (id int primary key, tenant_id text)",
         "alter table owned attach partition owned_2 for values from (10) to (20)",
         "insert into owned values (1, 'a'), (11, 'a')",
       );
       await test.sink.next("a", "owned", 2);
-      await query("drop owned by parts_owner; drop role parts_owner");
+      await query(`drop owned by ${owner}; drop role ${owner}`);
     });
 
     it("reset when one partition is truncated, detached or dropped", async () => {
