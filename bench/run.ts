@@ -11,7 +11,7 @@ const NAMES = BENCHMARKS.map(({ name }) => name).join(", ");
 const HELP = `Usage: npm run bench -- [options]
 
   --only <name>      one of ${NAMES}; may be repeated
-  --short            less of everything, to try it out: about a third of the time
+  --short            less of everything, to try it out: some minutes
   --peers <names>    the servers that fan-out is compared with, besides ours and the floor; default: all that
                      can run here, of ${PEER_NAMES.join(",")}
   --charts <dir>     write charts (SVG) there
