@@ -1,6 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { MessagesServer } from "../support/messages-server.ts";
-import type { WebSocketClient } from "../support/websocket-client.ts";
+import { bodiesOf, MessagesServer } from "../support/messages-server.ts";
 
 let messages: MessagesServer;
 
@@ -11,11 +10,6 @@ beforeAll(async () => {
 afterEach(() => messages.closeClients());
 
 afterAll(() => messages.close());
-
-/** What the rows of events say. */
-function bodies(client: WebSocketClient, channel?: string): unknown[] {
-  return client.events(channel).map((event) => (event as { data: { body: unknown } }).data.body);
-}
 
 describe("a subscribe that is refused", () => {
   it.each<[string, Record<string, unknown>, string]>([
@@ -64,7 +58,7 @@ describe("a subscribe that is refused", () => {
     ]);
     await messages.add("messages", "acme", "still here");
     await client.waitFor("event");
-    expect(bodies(client, ready.channel)).toEqual(["still here"]);
+    expect(bodiesOf(client, ready.channel)).toEqual(["still here"]);
     await client.subscribe("x", { topic: "x.>" });
   });
 

@@ -1,7 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { MessagesServer } from "../support/messages-server.ts";
+import { bodiesOf, MessagesServer } from "../support/messages-server.ts";
 import { until } from "../support/until.ts";
-import type { WebSocketClient } from "../support/websocket-client.ts";
 
 let messages: MessagesServer;
 
@@ -12,11 +11,6 @@ beforeAll(async () => {
 afterEach(() => messages.closeClients());
 
 afterAll(() => messages.close());
-
-/** What the rows of events say. */
-function bodies(client: WebSocketClient, channel?: string): unknown[] {
-  return client.events(channel).map((event) => (event as { data: { body: unknown } }).data.body);
-}
 
 describe("resuming", () => {
   it("sends what was missed, in order, once", async () => {
@@ -31,7 +25,7 @@ describe("resuming", () => {
     expect(ready).toMatchObject({ resumed: true, cursor });
     await messages.add("messages", "acme", "new");
     await back.waitFor("event", 3);
-    expect(bodies(back)).toEqual(["missed 1", "missed 2", "new"]);
+    expect(bodiesOf(back)).toEqual(["missed 1", "missed 2", "new"]);
     expect(back.ofType("reset")).toEqual([]);
   });
 
@@ -72,7 +66,7 @@ describe("resuming", () => {
     const ready = await client.subscribe("a", { collection: "messages" }, stream.lastEventId);
     expect(ready.resumed).toBe(true);
     const { cursor = "" } = await client.waitFor("event");
-    expect(bodies(client)).toEqual(["missed"]);
+    expect(bodiesOf(client)).toEqual(["missed"]);
     client.close();
     await messages.add("messages", "acme", "missed again");
     const back = await server.subscribe({ collection: "messages", cursor }, acme.anonKey);
@@ -121,7 +115,7 @@ describe("resuming", () => {
     expect(client.ofType("ready").at(-1)).toMatchObject({ id: "a", channel: first.channel, resumed: false });
     await messages.add("messages", "acme", "after");
     await client.waitFor("event");
-    expect(bodies(client, first.channel)).toEqual(["after"]);
+    expect(bodiesOf(client, first.channel)).toEqual(["after"]);
     expect((await raw.waitForClose()).code).toBe(4103);
     expect(raw.texts).toEqual([]);
   });

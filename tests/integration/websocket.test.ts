@@ -1,6 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { MessagesServer } from "../support/messages-server.ts";
-import type { WebSocketClient } from "../support/websocket-client.ts";
+import { bodiesOf, MessagesServer } from "../support/messages-server.ts";
 
 let messages: MessagesServer;
 
@@ -11,11 +10,6 @@ beforeAll(async () => {
 afterEach(() => messages.closeClients());
 
 afterAll(() => messages.close());
-
-/** What the rows of events say. */
-function bodies(client: WebSocketClient, channel?: string): unknown[] {
-  return client.events(channel).map((event) => (event as { data: { body: unknown } }).data.body);
-}
 
 describe("a raw WebSocket", () => {
   it("gets the changes of every collection of its token, in exactly the documented shape", async () => {
@@ -97,8 +91,8 @@ describe("paperdb.v1", () => {
       await messages.publish("user.created", round);
     }
     await client.waitFor("event", 3 + 3 + 3 + 6);
-    expect(bodies(client, first.channel)).toEqual(["m0", "m1", "m2"]);
-    expect(bodies(client, second.channel)).toEqual(["n0", "n1", "n2"]);
+    expect(bodiesOf(client, first.channel)).toEqual(["m0", "m1", "m2"]);
+    expect(bodiesOf(client, second.channel)).toEqual(["n0", "n1", "n2"]);
     expect(client.events(orders.channel)).toEqual(
       [0, 1, 2].map((data) => ({ topic: "order.created", data })),
     );
@@ -128,15 +122,15 @@ describe("paperdb.v1", () => {
     await messages.add("messages", "acme", "not mine");
     await messages.add("notifications", "acme", "mine");
     await client.waitFor("event");
-    expect(bodies(client)).toEqual(["mine"]);
+    expect(bodiesOf(client)).toEqual(["mine"]);
     expect(client.ofType("error")).toEqual([]);
     client.send({ type: "unsubscribe", id: "b" });
     const again = await client.subscribe("a", { collection: "messages" });
     await messages.add("notifications", "acme", "too late");
     await messages.add("messages", "acme", "again");
     await client.waitFor("event", 2);
-    expect(bodies(client, again.channel)).toEqual(["again"]);
-    expect(bodies(client)).toEqual(["mine", "again"]);
+    expect(bodiesOf(client, again.channel)).toEqual(["again"]);
+    expect(bodiesOf(client)).toEqual(["mine", "again"]);
   });
 
   it("answers no message with the id of a subscription that goes on, but for duplicates", async () => {
@@ -160,7 +154,7 @@ describe("paperdb.v1", () => {
     ]);
     await messages.add("messages", "acme", "goes on");
     await client.waitFor("event");
-    expect(bodies(client, channel)).toEqual(["goes on"]);
+    expect(bodiesOf(client, channel)).toEqual(["goes on"]);
   });
 
   it("sends every kind of character", async () => {
@@ -169,7 +163,7 @@ describe("paperdb.v1", () => {
     const body = `\u0001\u001f"\\/\u007f\u0085\u2028\u2029\ufeff\ufffe é e\u0301 日本語 🦊 👩‍👩‍👧 \u{10ffff}`;
     await messages.add("messages", "acme", body);
     await client.waitFor("event");
-    expect(bodies(client)).toEqual([body]);
+    expect(bodiesOf(client)).toEqual([body]);
   });
 });
 

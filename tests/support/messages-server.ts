@@ -100,3 +100,8 @@ export class MessagesServer {
     await this.server.close();
   }
 }
+
+/** What the rows of the events of {@link MessagesServer} say that a client has got. */
+export function bodiesOf(client: WebSocketClient, channel?: string): unknown[] {
+  return client.events(channel).map((event) => (event as { data: { body: unknown } }).data.body);
+}
